@@ -1,0 +1,73 @@
+# Two commands for a newcomer: `make demo` and `make test`. Neither needs root or a service.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: help setup demo run test coverage interop durability bench check format docs lock clean
+
+help:
+	@echo "make demo        watch 10,000 messages go through the real daemon, to fake providers"
+	@echo "make run         the daemon in the foreground, sandboxed until config.toml says live"
+	@echo "make test        the tests"
+	@echo "make check       lint, types, layers"
+	@echo "make interop     against real Postfix, swaks and opendkim (Debian; needs root once)"
+	@echo "make durability  kill -9, full disk, a million messages"
+	@echo "make bench       the benchmarks, side by side with Postfix where it is installed"
+	@echo "make docs        write the generated reference pages again"
+
+setup: $(READY)
+
+$(READY): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "penstock needs Python 3.11 or newer; try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: setup
+	$(BIN)/penstock demo
+
+run: setup
+	$(BIN)/penstock run --config config.toml
+
+test: setup
+	$(BIN)/python -m pytest -q
+
+coverage: setup
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest -q --cov --cov-report=
+	$(BIN)/python -m coverage report --fail-under=85
+
+interop: setup
+	bash tests/interop/install.sh
+	$(BIN)/python -m pytest -q tests/interop
+
+durability: setup
+	$(BIN)/python -m pytest -q tests/durability
+
+bench: setup
+	$(BIN)/python -m bench
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: setup
+	$(BIN)/python -m penstock.settings.reference
+	$(BIN)/python -m penstock.events.reference
+
+lock:
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url -o constraints.txt
+
+clean:
+	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
