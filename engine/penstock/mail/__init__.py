@@ -1,0 +1,1 @@
+"""Pure functions over messages: envelope, headers, DKIM, delivery status notifications."""

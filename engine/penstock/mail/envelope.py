@@ -1,0 +1,79 @@
+"""The envelope: everything about a message that is not its bytes.
+
+One ``Envelope`` is one accepted message. Each ``Recipient`` is delivered, retried and settled on its
+own. ``ref`` is the engine-wide number of a queued delivery: shard in the top 16 bits, the queue's
+sequence number in the lower 48. The text id that clients see is that number of the first recipient,
+in Crockford's base 32, so it can be looked up without an index of names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SEQUENCE_BITS = 48
+SEQUENCE_MASK = (1 << SEQUENCE_BITS) - 1
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+_VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
+
+
+def id_text(ref: int) -> str:
+    """``ref`` as the text that clients, logs and commands use."""
+    if ref == 0:
+        return "0"
+    out = []
+    while ref:
+        ref, digit = divmod(ref, 32)
+        out.append(_DIGITS[digit])
+    return "".join(reversed(out))
+
+
+def id_number(text: str) -> int:
+    """The inverse of :func:`id_text`; raises ``ValueError`` for anything else."""
+    number = 0
+    try:
+        for digit in text.lower():
+            number = number * 32 + _VALUES[digit]
+    except KeyError:
+        raise ValueError(f"not a message id: {text!r}") from None
+    if not text or number >= 1 << 64:
+        raise ValueError(f"not a message id: {text!r}")
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """``notify``: subset of ``{"NEVER", "SUCCESS", "FAILURE", "DELAY"}`` as given (RFC 3461 4.1),
+    empty where the client gave none. ``orcpt``: ``"rfc822;a@b"`` still xtext-encoded, or ``""``."""
+
+    address: str
+    notify: tuple[str, ...] = ()
+    orcpt: str = ""
+
+    @property
+    def domain(self) -> str:
+        """The part after the last ``@``, lower case; ``""`` where there is none."""
+        return self.address.rpartition("@")[2].lower() if "@" in self.address else ""
+
+
+@dataclass(slots=True)
+class Envelope:
+    """``sender`` is ``""`` for the null reverse-path. Times are seconds since the epoch."""
+
+    sender: str
+    recipients: list[Recipient]
+    received_at: float
+    ref: int = 0
+    tenant: str = ""
+    campaign: str = ""
+    account: str = ""
+    client: str = ""
+    ret: str = ""
+    envid: str = ""
+    smtputf8: bool = False
+    eightbit: bool = False
+    expires_at: float = 0.0
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return id_text(self.ref)

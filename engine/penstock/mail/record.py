@@ -1,0 +1,133 @@
+"""Envelopes, recipients and queue keys as the bytes that the queue keeps for us.
+
+The queue stores what it is given and asks nothing. Each record is a msgpack array that opens with
+its version; fields are only ever added at the end, so a reader ignores what it does not know yet
+and fills in what an older writer did not have. A version is raised only where that is not enough.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgpack
+
+from penstock.mail.envelope import Envelope, Recipient
+
+VERSION = 1
+_SMTPUTF8 = 1
+_EIGHTBIT = 2
+_ENVELOPE_FIELDS = 13
+_ENVELOPE_DEFAULTS: tuple[Any, ...] = (VERSION, "", 0.0, 0, "", "", "", "", "", "", 0, 0.0, {})
+_pack = msgpack.packb
+_unpack = msgpack.unpackb
+
+
+class BadRecord(ValueError):
+    """Bytes that this version cannot read."""
+
+
+class Key(NamedTuple):
+    """What is scheduled together: mail of one campaign of one tenant to one domain."""
+
+    domain: str
+    tenant: str
+    campaign: str
+
+
+def pack_envelope(envelope: Envelope) -> bytes:
+    """All of ``envelope`` but its recipients."""
+    flags = (_SMTPUTF8 if envelope.smtputf8 else 0) | (_EIGHTBIT if envelope.eightbit else 0)
+    packed: bytes = _pack(
+        (
+            VERSION,
+            envelope.sender,
+            envelope.received_at,
+            envelope.ref,
+            envelope.tenant,
+            envelope.campaign,
+            envelope.account,
+            envelope.client,
+            envelope.ret,
+            envelope.envid,
+            flags,
+            envelope.expires_at,
+            envelope.tags,
+        )
+    )
+    return packed
+
+
+def unpack_envelope(meta: bytes) -> Envelope:
+    """The envelope with no recipients; raises :class:`BadRecord`."""
+    fields = _fields(meta)
+    if len(fields) < _ENVELOPE_FIELDS:
+        fields = [*fields, *_ENVELOPE_DEFAULTS[len(fields) :]]
+    _, sender, received_at, ref, tenant, campaign, account, client, ret, envid, flags, *more = (
+        fields
+    )
+    expires_at, tags = more[:2]
+    return Envelope(
+        sender,
+        [],
+        received_at,
+        ref,
+        tenant,
+        campaign,
+        account,
+        client,
+        ret,
+        envid,
+        flags & _SMTPUTF8 != 0,
+        flags & _EIGHTBIT != 0,
+        expires_at,
+        dict(tags),
+    )
+
+
+def pack_recipient(recipient: Recipient) -> bytes:
+    """Without DSN parameters, as nearly always, the address and three bytes."""
+    if recipient.notify or recipient.orcpt:
+        fields: tuple[object, ...] = (
+            VERSION,
+            recipient.address,
+            recipient.notify,
+            recipient.orcpt,
+        )
+    else:
+        fields = (VERSION, recipient.address)
+    packed: bytes = _pack(fields)
+    return packed
+
+
+def unpack_recipient(meta: bytes) -> Recipient:
+    """The inverse of :func:`pack_recipient`; raises :class:`BadRecord`."""
+    fields = _fields(meta)
+    if len(fields) < 4:
+        return Recipient(fields[1], tuple(fields[2]) if len(fields) == 3 else ())
+    return Recipient(fields[1], tuple(fields[2]), fields[3])
+
+
+def _fields(meta: bytes) -> list[Any]:
+    try:
+        fields = _unpack(meta)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise BadRecord(f"not a record: {error}") from None
+    if not isinstance(fields, list) or len(fields) < 2:
+        raise BadRecord("not a record")
+    if fields[0] != VERSION:
+        raise BadRecord(f"a record of version {fields[0]!r}; this is version {VERSION}")
+    return fields
+
+
+def pack_key(domain: str, tenant: str, campaign: str) -> bytes:
+    packed: bytes = _pack((domain, tenant, campaign))
+    return packed
+
+
+def unpack_key(key: bytes) -> Key:
+    """The inverse of :func:`pack_key`; raises :class:`BadRecord`."""
+    try:
+        domain, tenant, campaign, *_ = _unpack(key)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise BadRecord(f"not a queue key: {error}") from None
+    return Key(domain, tenant, campaign)
