@@ -1,0 +1,79 @@
+"""The kinds of values that settings and policy files hold, as pydantic types.
+
+Each reads what a person writes and gives what the engine counts in: bytes, seconds, a ``Rate``. The
+``Shown`` marker says how the kind is called in the option tables and in messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
+
+from penstock.policy.rate import Rate
+from penstock.policy.units import duration_text, parse_duration, parse_size, size_text
+
+UNLIMITED = "unlimited"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How a kind of value is called, with an example, and how a value of it is written."""
+
+    kind: str
+    write: Callable[[Any], str] = str
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """What takes the place of a required value that is missing or bad, so that the rest of its
+    table can be checked; see ``validation``."""
+
+    value: object
+
+
+class Table(BaseModel):
+    """A TOML table: unknown keys are errors, values keep their type, nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _size(value: object) -> object:
+    if isinstance(value, str):
+        return parse_size(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError('expected a size, like "64 MiB" or a number of bytes')
+    return value
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, str):
+        return parse_duration(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError('expected a duration, like "5m" or a number of seconds')
+    return float(value)
+
+
+def _rate(value: object) -> Rate | None:
+    if value == UNLIMITED:
+        return None
+    if isinstance(value, str):
+        return Rate.parse(value)
+    if isinstance(value, Rate) or value is None:
+        return value
+    raise ValueError('expected a rate, like "100/min", or "unlimited"')
+
+
+def _write_rate(rate: Rate | None) -> str:
+    return UNLIMITED if rate is None else str(rate)
+
+
+SizeShown = Shown('size, like "64 MiB"', size_text)
+DurationShown = Shown('duration, like "5m"', duration_text)
+RateShown = Shown('rate, like "100/min", or "unlimited"', _write_rate)
+
+Size = Annotated[int, BeforeValidator(_size), SizeShown]
+Duration = Annotated[float, BeforeValidator(_duration), DurationShown]
+RateOrUnlimited = Annotated[Rate | None, PlainValidator(_rate), RateShown]

@@ -1,0 +1,141 @@
+"""Policy files to ``Policies``, or every problem in all of them.
+
+Files are checked one by one, then together: two providers may not claim one MX suffix or domain,
+two files not one site or domain, and no merge of layers may come to limits that contradict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from penstock.policy import validation
+from penstock.policy.limits import Limits, Provenance
+from penstock.policy.merge import EMPTY, Layer, layer_of, merge
+from penstock.policy.models import DefaultFile, LimitsTable, ProviderFile, site_name
+from penstock.policy.names import parse_name
+from penstock.policy.policies import Policies, Provider
+from penstock.policy.problem import Path, Problem, in_order, quoted, suggestion
+from penstock.policy.toml import parse
+from penstock.policy.units import duration_text
+from penstock.policy.validation import Checked
+
+DEFAULT = "default.toml"
+_PROVIDER = re.compile(r"providers/(?P<name>[^/]+)\.toml")
+_CLAIMED = {"mx": "the MX suffix", "domains": "the domain", "site": "site", "domain": "domain"}
+_PROVIDER_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,38}[a-z0-9])?")
+
+
+def load_policies(files: Mapping[str, str], root: str = "policies") -> Policies | list[Problem]:
+    """``files``: text by name below ``root``, like ``"providers/gmail.toml"``; ``root`` stands
+    before the names in problems and provenance. Nothing is read here and nothing is raised."""
+    loading = _Loading(root)
+    for name in sorted(files):
+        loading.add(name, files[name])
+    policies = loading.policies()
+    problems = in_order(loading.problems())
+    return problems or policies
+
+
+class _Loading:
+    def __init__(self, root: str) -> None:
+        self._root = f"{root.rstrip('/')}/" if root else ""
+        self._checked: list[Checked[Any]] = []
+        self._stray: list[Problem] = []
+        self._claims: dict[tuple[str, str], tuple[Provenance, Path]] = {}
+        self._default = EMPTY
+        self._providers: dict[str, Provider] = {}
+        self._sites: dict[str, Layer] = {}
+        self._domains: dict[str, Layer] = {}
+
+    def problems(self) -> list[Problem]:
+        return self._stray + [problem for one in self._checked for problem in one.problems]
+
+    def policies(self) -> Policies:
+        return Policies(
+            self._default,
+            MappingProxyType(self._providers),
+            MappingProxyType(self._sites),
+            MappingProxyType(self._domains),
+        )
+
+    def add(self, name: str, text: str) -> None:
+        """Take in one file; ``default.toml`` sorts before the providers, which build on it."""
+        file = self._root + name
+        provider = _PROVIDER.fullmatch(name)
+        if name == DEFAULT:
+            default = validation.check(DefaultFile, parse(text, file))
+            self._checked.append(default)
+            if default.value is not None:
+                self._default = layer_of(default.value.limits, default, ("limits",))
+                self._contradictions(default, ("limits",), [self._default])
+                self._named_tables(default, [self._default])
+        elif provider is None:
+            hint = suggestion(name, [DEFAULT, "providers/NAME.toml"], "policy files")
+            self._stray.append(Problem(file, 0, (), "not a policy file", hint))
+        elif not _PROVIDER_NAME.fullmatch(provider["name"]):
+            hint = "lower-case letters, digits and . _ - make a name, 40 at most"
+            self._stray.append(Problem(file, 0, (), "the file name is no provider name", hint))
+        else:
+            checked = validation.check(ProviderFile, parse(text, file))
+            self._checked.append(checked)
+            if checked.value is not None:
+                self._provider(provider["name"], checked.value, checked)
+
+    def _provider(self, name: str, value: ProviderFile, checked: Checked[Any]) -> None:
+        if not value.mx and not value.domains:
+            message = "nothing tells this provider; mx or domains is needed"
+            checked.contradict((), message, about=[("mx",), ("domains",)])
+        for kind, names in (("mx", value.mx), ("domains", value.domains)):
+            for index, claimed in enumerate(names):
+                self._claim(kind, claimed, checked, (kind, index))
+        layer = layer_of(value.limits, checked, ("limits",))
+        self._providers[name] = Provider(name, value.mx, value.domains, layer)
+        self._contradictions(checked, ("limits",), [self._default, layer])
+        self._named_tables(checked, [self._default, layer])
+
+    def _named_tables(self, checked: Checked[Any], below: list[Layer]) -> None:
+        for kind, layers in (("site", self._sites), ("domain", self._domains)):
+            tables: Mapping[str, LimitsTable] = getattr(checked.value, kind)
+            for name, written, table in _by_written_name(checked, kind, tables):
+                path = (kind, written)
+                self._claim(kind, name, checked, path)
+                layers[name] = layer_of(table, checked, path)
+                self._contradictions(checked, path, [*below, layers[name]])
+
+    def _claim(self, kind: str, name: str, checked: Checked[Any], path: Path) -> None:
+        mine = (Provenance(checked.document.file, checked.line(path)), path)
+        first = self._claims.setdefault((kind, name), mine)
+        if first != mine:
+            message = f"{_CLAIMED[kind]} {quoted(name)} is claimed by {first[0]} too"
+            checked.contradict(path, message, "only one may have it")
+
+    def _contradictions(self, checked: Checked[Any], path: Path, layers: list[Layer]) -> None:
+        """Limits that cannot both be meant, reported where the uppermost layer has its share."""
+        limits = merge(Limits(), layers)
+        names = [name for name in ("retry_initial_s", "retry_max_s") if name in layers[-1].values]
+        if names and limits.retry_initial_s > limits.retry_max_s:
+            other = {"retry_initial_s": "retry_max_s", "retry_max_s": "retry_initial_s"}[names[0]]
+            checked.contradict(
+                (*path, names[0]),
+                f"the first delay, {duration_text(limits.retry_initial_s)}, is longer than the "
+                f"longest, {duration_text(limits.retry_max_s)}",
+                f"{other} is set in {limits.where(other)}",
+                about=[(*path, "retry_initial_s"), (*path, "retry_max_s")],
+            )
+
+
+def _by_written_name(
+    checked: Checked[Any], kind: str, tables: Mapping[str, LimitsTable]
+) -> Iterator[tuple[str, str, LimitsTable]]:
+    """Each table with its compared name and the name as it is written, which leads to its line."""
+    written = checked.document.data.get(kind)
+    for text in written if isinstance(written, dict) else ():
+        try:
+            name = site_name(text) if kind == "site" else parse_name(text)
+        except ValueError:
+            continue
+        if name in tables:
+            yield name, text, tables[name]

@@ -1,0 +1,107 @@
+"""Settings of what comes in: the SMTP listeners and the HTTP listener."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from penstock.policy.fields import Duration, Size, StandIn, Table
+from penstock.settings.fields import (
+    NO_ADDRESS,
+    NO_PASSWORD,
+    Cidr,
+    Listen,
+    PasswordHash,
+    PathText,
+    Text,
+)
+
+_MIB = 1 << 20
+
+
+class Account(Table):
+    """Someone who may submit mail with a password."""
+
+    user: Annotated[Text, StandIn("nobody")] = Field(description="The name to authenticate with.")
+    password_hash: Annotated[PasswordHash, NO_PASSWORD] = Field(
+        description="The argon2 hash of the password; the password itself is kept nowhere."
+    )
+    tenant: str = Field(
+        default="", max_length=255, description="The tenant that the account's mail counts for."
+    )
+
+
+class SmtpSettings(Table):
+    """One SMTP listener."""
+
+    listen: Annotated[Listen, NO_ADDRESS] = Field(
+        description="Address and port to listen on; [::1]:25 for IPv6."
+    )
+    tls: Literal["none", "starttls", "implicit"] = Field(
+        default="none", description="No TLS, STARTTLS offered, or TLS from the first byte."
+    )
+    certificate: PathText = Field(
+        default="", description="PEM file of the certificate and its chain."
+    )
+    key: PathText = Field(default="", description="PEM file of the certificate's private key.")
+    auth: tuple[Account, ...] = Field(
+        default=(),
+        max_length=10_000,
+        description="Accounts that may relay; offered under TLS or from loopback only.",
+    )
+    relay_from: tuple[Cidr, ...] = Field(
+        default=(ip_network("127.0.0.0/8"), ip_network("::1/128")),
+        description="Networks that may relay without authentication.",
+    )
+    proxy_from: tuple[Cidr, ...] = Field(
+        default=(),
+        description="Networks of load balancers that speak the PROXY protocol, and must.",
+    )
+    size_max_bytes: Size = Field(
+        default=50 * _MIB, ge=64 * 1024, le=1 << 30, description="The largest message taken."
+    )
+    recipients_max: int = Field(
+        default=1000, ge=100, le=100_000, description="Recipients of a message (RFC 5321: >= 100)."
+    )
+    connections_max: int = Field(
+        default=1000, ge=1, le=100_000, description="Connections at once, in each worker."
+    )
+    connections_per_client_max: int = Field(
+        default=100,
+        ge=1,
+        le=100_000,
+        description="Connections of one client address at once, in each worker.",
+    )
+    errors_max: int = Field(
+        default=20, ge=1, le=10_000, description="Errors in a session before it is closed."
+    )
+    command_timeout_s: Duration = Field(
+        default=300.0, ge=1, le=3600, description="How long to wait for a command."
+    )
+    data_timeout_s: Duration = Field(
+        default=180.0,
+        ge=1,
+        le=3600,
+        description="How long to wait for the next bytes of a message.",
+    )
+    bytes_per_s_min: Size = Field(
+        default=100,
+        ge=0,
+        le=1 << 30,
+        description="A sender slower than this over a minute of content is cut off; 0 is never.",
+    )
+    bare_newlines: Literal["refuse", "accept"] = Field(
+        default="refuse",
+        description="A CR or LF alone in a message: refused (SMTP smuggling), or made CRLF.",
+    )
+
+
+class HttpSettings(Table):
+    """The HTTP listener: metrics and health."""
+
+    listen: Annotated[Listen, NO_ADDRESS] = Field(description="Address and port to listen on.")
+    concurrency_max: int = Field(
+        default=100, ge=1, le=10_000, description="Requests and connections at once; more get 503."
+    )

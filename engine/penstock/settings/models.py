@@ -1,0 +1,134 @@
+"""``config.toml`` as a whole. Every key has a default, so that an empty file is a valid one."""
+
+from __future__ import annotations
+
+import os.path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from penstock.policy.fields import Duration, Size, Table
+from penstock.settings.fields import HostName, PathText, RequiredPath, Workers
+from penstock.settings.intake import HttpSettings, SmtpSettings
+from penstock.settings.outbound import DkimSettings, DnsSettings, RelaySettings, RouteSettings
+
+_MIB = 1 << 20
+_SPOOL = "var/spool"
+_SOCKET = "control.sock"
+_DERIVED_MAX = 4000  # a longer spool is reported as such, and not its socket too
+
+
+class QueueSettings(Table):
+    """The durable queue, in each worker."""
+
+    segment_bytes: Size = Field(
+        default=128 * _MIB, ge=_MIB, le=1 << 31, description="Size of a segment file."
+    )
+    cache_bytes: Size = Field(
+        default=64 * _MIB, ge=0, le=1 << 36, description="Memory for messages that just came in."
+    )
+    uncommitted_bytes_max: Size = Field(
+        default=64 * _MIB,
+        ge=_MIB,
+        le=1 << 31,
+        description="What may wait for the disk; beyond three quarters, clients get 421 4.3.2.",
+    )
+    disk_free_min_bytes: Size = Field(
+        default=256 * _MIB,
+        ge=0,
+        description="With less space left in the spool, clients get 452 4.3.1.",
+    )
+    inodes_free_min: int = Field(
+        default=1000,
+        ge=0,
+        description="With fewer inodes left in the spool, clients get 452 4.3.1.",
+    )
+    compact_dead_share: float = Field(
+        default=0.5, gt=0, le=1, description="A segment with this share finished is rewritten."
+    )
+    compact_bytes_per_s: Size = Field(
+        default=16 * _MIB, ge=65536, le=1 << 36, description="Reading speed of that rewriting."
+    )
+    settle_delay_s: Duration = Field(
+        default=0.01, ge=0, le=1, description="How long a finished delivery waits to be written."
+    )
+    inflight_slots: int = Field(
+        default=8192,
+        ge=64,
+        le=1 << 20,
+        description="Deliveries under way at once, which a crash may double.",
+    )
+    keys_max: int = Field(
+        default=1 << 20,
+        ge=1000,
+        le=1 << 26,
+        description="Distinct domain, tenant and campaign combinations with mail in the queue.",
+    )
+
+
+class LogSettings(Table):
+    """What is logged, and how."""
+
+    format: Literal["console", "json"] = Field(
+        default="console", description="key=value for people, or JSON for machines."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least important kind of record that is written."
+    )
+    attempts: bool = Field(default=True, description="One line for each delivery attempt.")
+
+
+class Settings(Table):
+    """All settings. Paths are absolute if the file was loaded by its path."""
+
+    hostname: HostName = Field(
+        default="localhost", description="Our name in greetings, EHLO and Received."
+    )
+    spool: RequiredPath = Field(default=_SPOOL, description="Directory of the durable queue.")
+    policies: RequiredPath = Field(
+        default="policies", description="Directory of the traffic policies."
+    )
+    control: PathText = Field(
+        default="",
+        description=f"Unix socket for administration; {_SOCKET} in the spool if not given.",
+    )
+    workers: Workers = Field(
+        default="auto", description="Worker processes; one for each core with auto."
+    )
+    delivery: Literal["sandbox", "live"] = Field(
+        default="sandbox",
+        description="All mail to the built-in fake providers, or out: by routes, then by MX.",
+    )
+    stop_deadline_s: Duration = Field(
+        default=30.0, ge=0, le=3600, description="How long deliveries under way may take at a stop."
+    )
+    smtp: tuple[SmtpSettings, ...] = Field(
+        default=(), max_length=64, description="SMTP listeners; none means no mail comes in."
+    )
+    http: HttpSettings | None = Field(
+        default=None, description="The HTTP listener; off if not given."
+    )
+    route: tuple[RouteSettings, ...] = Field(
+        default=(), max_length=10_000, description="Fixed next hops; anything else goes by MX."
+    )
+    dkim: tuple[DkimSettings, ...] = Field(
+        default=(), max_length=100_000, description="Signatures."
+    )
+    queue: QueueSettings = Field(default=QueueSettings(), description="The durable queue.")
+    relay: RelaySettings = Field(default=RelaySettings(), description="Delivery.")
+    dns: DnsSettings = Field(default=DnsSettings(), description="Name look-ups.")
+    log: LogSettings = Field(default=LogSettings(), description="Logging.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _control_in_spool(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("control"):
+            spool = data.get("spool", _SPOOL)
+            if isinstance(spool, str) and "\0" not in spool and len(spool) <= _DERIVED_MAX:
+                return {**data, "control": os.path.join(spool, _SOCKET)}
+        return data
+
+    def worker_count(self, cores: int) -> int:
+        """The number of workers on a machine with ``cores`` cores to use."""
+        count = self.workers if isinstance(self.workers, int) else cores
+        return max(1, min(count, 64))
