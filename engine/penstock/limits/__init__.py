@@ -1,0 +1,1 @@
+"""Who may send now, over all workers: leases granted locally or by the governor."""

@@ -1,0 +1,227 @@
+"""The one place that knows how much of every shared limit is left: it grants, workers ask.
+
+Decisions are synchronous, and parameters and results are plain lists and numbers, so that any
+transport can carry them. Times in results are waits in seconds, not points in time: worker and
+governor need not share a clock. Whoever is refused is told when to come back, and what it will need
+then is promised to it (:mod:`penstock.schedule.promise`), so that workers get scarce tokens in
+turn; for seats, whose return nobody can foretell, they stand in a line.
+
+Methods, as ``handle(worker, method, params)``:
+
+=============  =======================================================  ==========================
+method         params                                                   result
+=============  =======================================================  ==========================
+messages       ``[[[key, count, period_s, burst, lease], ...], want]``  ``[granted, wait_s, each]``
+give_back      ``[[key, n], ...]``                                      ``None``
+connect        ``[[key, limit], ...]``                                  ``[granted, wait_s, each]``
+disconnect     ``[[key, n], ...]``                                      how many were freed
+restate        ``[[key, n], ...]``: all seats that the worker holds     ``None``
+batch          ``[[method, params], ...]``                              ``[epoch, [result, ...]]``
+=============  =======================================================  ==========================
+
+``lease`` is 0 for a claim that is charged with what is granted, else how many tokens to lease.
+``each`` has one item a claim or seat: refused, the seconds to wait for this one, 0.0 where it was
+not the one that refused; granted, ``[tokens, offset_s, step_s]`` for a lease, nothing for others.
+``epoch`` is another number whenever the governor has forgotten the worker's seats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from penstock.limits.lease import lease_tokens, shared_bucket
+from penstock.limits.lines import Lines
+from penstock.limits.promises import Promises
+from penstock.limits.seats import SeatBook
+from penstock.limits.table import BucketTable
+from penstock.policy.rate import Rate
+from penstock.schedule.promise import Promise, earliest, room
+from penstock.schedule.rate import Gcra, slack_s
+
+_RATES_MAX = 4096
+_ROUNDS_MAX = 4  # to find a time that suits all claims; then take what there is
+_ROUNDING_S = 1e-6  # now + (at - now) may be a little before at
+
+
+@dataclass(frozen=True, slots=True)
+class GovernorConfig:
+    """``grace_s``: how long a turn is kept for a worker that is late for it, at least."""
+
+    keys_max: int = 262_144
+    workers_max: int = 1024
+    full_retry_s: float = 0.25
+    seat_retry_s: float = 0.5
+    grace_s: float = 0.05
+
+
+_CONFIG = GovernorConfig()
+
+
+class _Need(NamedTuple):
+    """What one claim of a request asks of its bucket, and how much of that is free now."""
+
+    key: str
+    bucket: Gcra
+    turn: int
+    leased: bool
+    others: list[Promise]
+    room: int
+
+
+class Governor:
+    def __init__(self, clock: Callable[[], float], config: GovernorConfig = _CONFIG) -> None:
+        self._clock = clock
+        self._config = config
+        self._table = BucketTable(config.keys_max, lambda rate, now: shared_bucket(rate))
+        self._rates: dict[tuple[int, float, int], Rate] = {}
+        self._promises = Promises()
+        self._seat_lines = Lines()
+        self._seats = SeatBook()
+        self._epochs: dict[int, int] = {}
+        self._epoch = 0
+        self._counts = {"requests": 0, "granted": 0, "leased": 0, "denied": 0, "seats_denied": 0}
+        self._methods: dict[str, Callable[[int, Any], Any]] = {
+            "messages": self._messages,
+            "give_back": self._give_back,
+            "connect": self._connect,
+            "disconnect": self._disconnect,
+            "restate": self._restate,
+            "batch": self._batch,
+        }
+
+    def handle(self, worker: int, method: str, params: Any) -> Any:
+        """``ValueError`` for a method that there is not, or for more workers than there may be."""
+        answer = self._methods.get(method)
+        if answer is None:
+            raise ValueError(f"the governor has no method {method!r}")
+        if worker not in self._epochs:
+            if len(self._epochs) >= self._config.workers_max:
+                raise ValueError(f"more than {self._config.workers_max} workers")
+            self._epoch += 1
+            # Begins where the clock stands: a restarted governor's epochs differ from the last's.
+            self._epochs[worker] = self._epoch + (int(self._clock() * 1000) << 16)
+        self._counts["requests"] += 1
+        return answer(worker, params)
+
+    def worker_gone(self, worker: int) -> None:
+        """Its seats are free at once, its place in every line too; leased tokens lapse."""
+        self._epochs.pop(worker, None)
+        self._seats.gone(worker)
+        self._promises.gone(worker)
+        self._seat_lines.gone(worker)
+
+    def stats(self) -> dict[str, float]:
+        return {
+            "keys": len(self._table),
+            "keys_max": self._table.keys_max,
+            "keys_refused": self._table.refused,
+            "workers": len(self._epochs),
+            "seats": len(self._seats),
+            "waiting": len(self._promises) + len(self._seat_lines),
+            **self._counts,
+        }
+
+    def _batch(self, worker: int, params: Any) -> list[Any]:
+        results = [self.handle(worker, method, each) for method, each in params]
+        return [self._epochs[worker], results]
+
+    def _messages(self, worker: int, params: Any) -> list[Any]:
+        now = self._clock()
+        wire, want = params
+        buckets = self._table.get_all([(c[0], self._rate(c[1], c[2], c[3])) for c in wire], now)
+        if buckets is None:
+            self._counts["denied"] += 1
+            return [0, self._config.full_retry_s, [0.0] * len(wire)]
+        needs = [self._need(worker, *each, want, now) for each in zip(wire, buckets, strict=True)]
+        if any(need.room < 1 for need in needs):
+            self._counts["denied"] += 1
+            wait_s = self._promise(worker, needs, now) - now + _ROUNDING_S
+            return [0, wait_s, [0.0 if need.room else wait_s for need in needs]]
+        granted = min([want, *(need.room for need in needs if not need.leased)])
+        self._counts["granted"] += granted
+        return [granted, 0.0, [self._charge(worker, need, granted, now) for need in needs]]
+
+    def _need(self, worker: int, claim: list[Any], bucket: Gcra, want: int, now: float) -> _Need:
+        key, lease = claim[0], claim[4]
+        rate = bucket.rate
+        # What a turn takes, for a worker that has to wait: one token, or one worker's part of a
+        # lease. A lease is never larger, so that all workers can hold one at the same time.
+        turn = min(lease, max(1, lease_tokens(rate) // len(self._epochs))) if lease else 1
+        grace_s = max(self._config.grace_s, slack_s(rate))
+        others = self._promises.before(key, worker, now, grace_s)
+        free = room(bucket, others, turn if lease else want, now)
+        return _Need(key, bucket, turn, lease > 0, others, free)
+
+    def _promise(self, worker: int, needs: list[_Need], now: float) -> float:
+        """Promises all of ``needs`` for the first time at which all can be had; returns that."""
+        due, before = now, -1.0
+        for _ in range(_ROUNDS_MAX):
+            if due == before:
+                break
+            before = due
+            for need in needs:
+                due = earliest(need.bucket, need.others, need.turn, due, now)
+        for need in needs:
+            self._promises.put(need.key, Promise(due, need.turn, worker), now)
+        return due
+
+    def _charge(self, worker: int, need: _Need, granted: int, now: float) -> Any:
+        self._promises.forget(need.key, worker)
+        bucket = need.bucket
+        if not need.leased:
+            bucket.take(granted, now)
+            return None
+        offset_s = bucket.next_slot(now) - now
+        tokens, _ = bucket.take(need.room, now)
+        self._counts["leased"] += tokens
+        return [tokens, offset_s, bucket.step_s]
+
+    def _give_back(self, worker: int, params: Any) -> None:
+        for key, n in params:
+            bucket = self._table.find(key)
+            if bucket is not None:
+                bucket.give_back(n)
+
+    def _connect(self, worker: int, params: Any) -> list[Any]:
+        now = self._clock()
+        waits: list[float] = []
+        granted: list[str] = []
+        for key, limit in params:
+            ahead, behind = self._seat_lines.position(key, worker, now)
+            share = max(1, limit // len(self._epochs))
+            greedy = ahead + behind > 0 and self._seats.held(worker, key) >= share
+            if greedy or limit - self._seats.used(key) - ahead < 1:
+                # The place is kept over one more question, so that a busy worker does not lose it.
+                until = now + 2 * self._config.seat_retry_s
+                self._seat_lines.join(key, worker, until, now)
+                waits.append(self._config.seat_retry_s)
+            else:
+                self._seat_lines.leave(key, worker)
+                waits.append(0.0)
+                granted.append(key)
+        if len(granted) < len(params):
+            self._counts["seats_denied"] += 1
+            return [0, max(waits), waits]
+        for key in granted:
+            self._seats.take(worker, key)
+        return [1, 0.0, waits]
+
+    def _disconnect(self, worker: int, params: Any) -> int:
+        return sum(self._seats.leave(worker, key, n) for key, n in params)
+
+    def _restate(self, worker: int, params: Any) -> None:
+        self._seats.gone(worker)
+        for key, n in params:
+            self._seats.take(worker, key, n)
+
+    def _rate(self, count: int, period_s: float, burst: int) -> Rate:
+        """One object a rate: buckets compare theirs by identity first."""
+        known = (count, period_s, burst)
+        rate = self._rates.get(known)
+        if rate is None:
+            if len(self._rates) >= _RATES_MAX:
+                self._rates.clear()
+            rate = self._rates[known] = Rate(count, float(period_s), burst)
+        return rate

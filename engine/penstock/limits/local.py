@@ -1,0 +1,114 @@
+"""The limiter of a single process: buckets and seat counts in memory, every answer at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from penstock.limits.ports import Claim, Grant, Seat
+from penstock.limits.table import BucketTable, count_down
+from penstock.policy.rate import Rate
+from penstock.schedule.rate import Gcra
+
+
+@dataclass(frozen=True, slots=True)
+class LocalConfig:
+    keys_max: int = 131_072
+    full_retry_s: float = 0.25  # no room for a new key: ask again after
+    seat_retry_s: float = 0.5  # no seat free: ask again after
+
+
+_CONFIG = LocalConfig()
+
+
+def _full(rate: Rate, now: float) -> Gcra:
+    return Gcra(rate)
+
+
+class LocalLimiter:
+    """A :class:`~penstock.limits.ports.Limiter`. ``clock`` gives seconds; ``make`` the first bucket
+    of a key (full, unless given)."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        config: LocalConfig = _CONFIG,
+        make: Callable[[Rate, float], Gcra] = _full,
+    ) -> None:
+        self._clock = clock
+        self._config = config
+        self._table = BucketTable(config.keys_max, make)
+        self._get = self._table.get
+        self._seats: dict[str, int] = {}
+        self._granted = 0
+        self._denied = 0
+        self._seats_denied = 0
+
+    def try_messages(self, claims: Sequence[Claim], want: int) -> Grant:
+        now = self._clock()
+        if len(claims) == 1:
+            key, rate = claims[0]
+            bucket = self._get(key, rate, now)
+            if bucket is None:
+                return self._no_room(now)
+            n, retry_at = bucket.take(want, now)
+        else:
+            buckets = self._table.get_all(claims, now)
+            if buckets is None:
+                return self._no_room(now)
+            n, retry_at = want, 0.0
+            for bucket in buckets:
+                free, ready_at = bucket.peek(now)
+                if free < n:
+                    n = free
+                if ready_at > retry_at:
+                    retry_at = ready_at
+            if n:
+                for bucket in buckets:
+                    bucket.charge(n)
+        if n:
+            self._granted += n
+        else:
+            self._denied += 1
+        return Grant(n, retry_at)
+
+    async def messages(self, claims: Sequence[Claim], want: int) -> Grant:
+        return self.try_messages(claims, want)
+
+    def give_back(self, claims: Sequence[Claim], n: int) -> None:
+        for key, _ in claims:
+            bucket = self._table.find(key)
+            if bucket is not None:
+                bucket.give_back(n)
+
+    def try_connect(self, seats: Sequence[Seat]) -> Grant:
+        used = self._seats
+        for key, limit in seats:
+            if used.get(key, 0) >= limit:
+                self._seats_denied += 1
+                return Grant(0, self._clock() + self._config.seat_retry_s)
+        for key, _ in seats:
+            used[key] = used.get(key, 0) + 1
+        return Grant(1, 0.0)
+
+    async def connect(self, seats: Sequence[Seat]) -> Grant:
+        return self.try_connect(seats)
+
+    def disconnect(self, seats: Sequence[Seat]) -> None:
+        for key, _ in seats:
+            count_down(self._seats, key)
+
+    def stats(self) -> dict[str, float]:
+        return {
+            "keys": len(self._table),
+            "keys_max": self._table.keys_max,
+            "keys_refused": self._table.refused,
+            "granted": self._granted,
+            "denied": self._denied,
+            "seats": sum(self._seats.values()),
+            "seats_denied": self._seats_denied,
+        }
+
+    def _no_room(self, now: float) -> Grant:
+        self._denied += 1
+        return Grant(0, now + self._config.full_retry_s)

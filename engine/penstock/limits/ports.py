@@ -1,0 +1,58 @@
+"""Permission to send, as the relay asks for it.
+
+A *claim* is one rate that a message counts against (its source and site, its provider, a route); a
+*seat* is one connection limit. What is granted is granted on all claims or on none. Keys are the
+caller's; the newest rate or limit given for a key wins, so that a reloaded policy holds at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from penstock.policy.rate import Rate
+
+
+class Claim(NamedTuple):
+    key: str
+    rate: Rate
+
+
+class Seat(NamedTuple):
+    key: str
+    limit: int
+
+
+class Grant(NamedTuple):
+    """``granted`` 0: ask again at ``retry_at``, on the limiter's clock; else that is 0.0."""
+
+    granted: int
+    retry_at: float
+
+
+class Limiter(Protocol):
+    """Keys within one call are distinct; ``want`` and ``n`` are at least 1.
+
+    ``try_messages`` and ``try_connect`` answer at once where no other process need be asked, and
+    are ``None`` where the awaited form must be used.
+    """
+
+    def try_messages(self, claims: Sequence[Claim], want: int) -> Grant | None: ...
+
+    async def messages(self, claims: Sequence[Claim], want: int) -> Grant:
+        """``n <= want`` tokens of every claim, or 0 and the time to ask again."""
+        ...
+
+    def give_back(self, claims: Sequence[Claim], n: int) -> None:
+        """Tokens that were granted and not used."""
+        ...
+
+    def try_connect(self, seats: Sequence[Seat]) -> Grant | None: ...
+
+    async def connect(self, seats: Sequence[Seat]) -> Grant:
+        """1, and every seat is taken until :meth:`disconnect`; or 0."""
+        ...
+
+    def disconnect(self, seats: Sequence[Seat]) -> None: ...
+
+    def stats(self) -> dict[str, float]: ...

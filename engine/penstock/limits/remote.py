@@ -1,0 +1,263 @@
+"""The limiter of one worker among several: asks the governor, and spends what it leased.
+
+Low rates are asked for exactly. High rates are leased (:mod:`penstock.limits.lease`), so that most
+messages cost no question. A refusal is remembered until its time, so that a blocked key is not
+asked for again by everybody who waits for it. While the governor cannot be reached the worker keeps
+to its fair share (:mod:`penstock.limits.share`), says so in :meth:`GovernorLimiter.stats`, and
+returns by itself.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.limits.lease import Lease, lease_tokens
+from penstock.limits.link import Link, LinkConfig, Unreachable
+from penstock.limits.local import LocalConfig
+from penstock.limits.ports import Claim, Grant, Seat
+from penstock.limits.share import FairShare
+from penstock.limits.table import count_down
+from penstock.policy.rate import Rate
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteConfig:
+    """``workers``: how many share the limits; ``index``: which of them this is, from 0."""
+
+    workers: int = 1
+    index: int = 0
+    keys_max: int = 65_536
+    link: LinkConfig = field(default_factory=LinkConfig)
+    share: LocalConfig = field(default_factory=LocalConfig)
+
+
+class _Known:
+    """What this worker knows of one key: until when it is blocked, and the tokens that it holds."""
+
+    __slots__ = ("blocked_until", "lease", "rate")
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        self.blocked_until = 0.0
+        self.lease = Lease(rate) if lease_tokens(rate) else None
+
+
+class GovernorLimiter:
+    """A :class:`~penstock.limits.ports.Limiter`. ``call(method, params)`` carries one request to
+    :meth:`penstock.limits.governor.Governor.handle` and may raise ``ConnectionError``."""
+
+    def __init__(
+        self,
+        call: Callable[[str, Any], Awaitable[Any]],
+        clock: Callable[[], float],
+        config: RemoteConfig,
+    ) -> None:
+        self._clock = clock
+        self._config = config
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._held: dict[str, int] = {}
+        self._seat_waits: dict[str, float] = {}
+        self._share: FairShare | None = None  # in force: the governor is unreachable
+        self._alone: FairShare  # the last one; set before anything is Unreachable
+        self._counts = {"granted": 0, "denied": 0, "seats_denied": 0, "fallbacks": 0}
+        self._link = Link(call, clock, config.link, self._state, self._lost, self._found)
+
+    def try_messages(self, claims: Sequence[Claim], want: int) -> Grant | None:
+        share = self._share
+        if share is not None and not self._link.open():
+            return self._count(share.messages(claims, want))
+        now = self._clock()
+        n, until, ask = want, 0.0, False
+        leases: list[Lease] = []
+        for key, rate in claims:
+            known = self._known.get(key)
+            if known is None or (known.rate is not rate and known.rate != rate):
+                ask = True
+            elif known.blocked_until > now:
+                until = max(until, known.blocked_until)
+            elif known.lease is None:
+                ask = True
+            else:
+                ready = known.lease.ready(now)
+                if ready:
+                    n = min(n, ready)
+                    leases.append(known.lease)
+                elif (next_at := known.lease.next_at()) is None:
+                    ask = True
+                else:
+                    until = max(until, next_at)
+        if until:
+            return self._count(Grant(0, until))
+        if ask:
+            return None
+        for lease in leases:
+            lease.spend(n, now)
+        return self._count(Grant(n, 0.0))
+
+    async def messages(self, claims: Sequence[Claim], want: int) -> Grant:
+        grant = self.try_messages(claims, want)
+        if grant is not None:
+            return grant
+        now = self._clock()
+        asked: list[_Known] = []
+        wire: list[list[Any]] = []
+        for key, rate in claims:
+            known = self._know(key, rate)
+            lease = 0
+            if known.lease is not None:
+                if known.lease.ready(now):
+                    continue
+                lease = known.lease.ask(want)
+            asked.append(known)
+            wire.append([key, rate.count, rate.period_s, rate.burst, lease])
+        try:
+            return await self._link.ask(
+                "messages",
+                [wire, want],
+                lambda result: self._count(self._settle(claims, asked, result)),
+                lambda grant: self.give_back(claims, grant.granted),
+            )
+        except Unreachable:
+            return self._count(self._alone.messages(claims, want))
+
+    def give_back(self, claims: Sequence[Claim], n: int) -> None:
+        if n <= 0:
+            return
+        if self._share is not None:
+            self._share.give_back(claims, n)
+            return
+        now = self._clock()
+        for key, rate in claims:
+            known = self._known.get(key)
+            if lease_tokens(rate) and known is not None and known.lease is not None:
+                known.lease.restore(n, now)
+            elif not lease_tokens(rate):
+                self._link.note("give_back", key, n)
+
+    def try_connect(self, seats: Sequence[Seat]) -> Grant | None:
+        now = self._clock()
+        if self._share is not None and not self._link.open():
+            return self._connect_alone(seats, self._share, now)
+        until = max((self._seat_waits.get(key, 0.0) for key, _ in seats), default=0.0)
+        if until > now:
+            self._counts["seats_denied"] += 1
+            return Grant(0, until)
+        return None
+
+    async def connect(self, seats: Sequence[Seat]) -> Grant:
+        grant = self.try_connect(seats)
+        if grant is not None:
+            return grant
+        try:
+            return await self._link.ask(
+                "connect",
+                [[key, limit] for key, limit in seats],
+                lambda result: self._settle_seats(seats, result),
+                lambda grant: self.disconnect(seats if grant.granted else ()),
+            )
+        except Unreachable:
+            return self._connect_alone(seats, self._alone, self._clock())
+
+    def disconnect(self, seats: Sequence[Seat]) -> None:
+        for key, _ in seats:
+            self._seat_waits.pop(key, None)
+            if count_down(self._held, key):
+                self._link.note("disconnect", key, 1)
+
+    def reconnected(self) -> None:
+        """The transport has a new connection: do not wait for the next question to return."""
+        self._link.retry()
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    def stats(self) -> dict[str, float]:
+        return {
+            "keys": len(self._known),
+            "keys_max": self._config.keys_max,
+            "seats": sum(self._held.values()),
+            "fallback": int(self._share is not None),
+            "questions_waiting": self._link.waiting,
+            "questions": self._link.carried,
+            "batches": self._link.batches,
+            "failures": self._link.failures,
+            **self._counts,
+        }
+
+    def _know(self, key: str, rate: Rate) -> _Known:
+        known = self._known.get(key)
+        if known is None or known.rate != rate:
+            if known is None and len(self._known) >= self._config.keys_max:
+                self._known.popitem(last=False)  # a lease that is forgotten has lapsed
+            known = self._known[key] = _Known(rate)
+        return known
+
+    def _settle(self, claims: Sequence[Claim], asked: list[_Known], result: Any) -> Grant:
+        granted, wait_s, each = result
+        now = self._clock()
+        if not granted:
+            for known, wait in zip(asked, each, strict=True):
+                known.blocked_until = now + wait
+            return Grant(0, now + wait_s)
+        for known, leased in zip(asked, each, strict=True):
+            if known.lease is not None and leased is not None:
+                tokens, offset_s, step_s = leased
+                known.lease.fill(tokens, offset_s, step_s, now)
+        n, until = granted, now
+        leases = [lease for claim in claims if (lease := self._know(*claim).lease) is not None]
+        for lease in leases:
+            n = min(n, lease.ready(now))
+            until = max(until, lease.next_at() or 0.0)
+        if n < granted:
+            self.give_back([claim for claim in claims if not lease_tokens(claim.rate)], granted - n)
+        if not n:
+            return Grant(0, until)
+        for lease in leases:
+            lease.spend(n, now)
+        return Grant(n, 0.0)
+
+    def _count(self, grant: Grant) -> Grant:
+        if grant.granted:
+            self._counts["granted"] += grant.granted
+        else:
+            self._counts["denied"] += 1
+        return grant
+
+    def _settle_seats(self, seats: Sequence[Seat], result: Any) -> Grant:
+        granted, wait_s, each = result
+        if granted:
+            return self._sit(seats)
+        self._counts["seats_denied"] += 1
+        until = self._clock() + wait_s
+        if len(self._seat_waits) + len(seats) > self._config.keys_max:
+            self._seat_waits.clear()
+        for (key, _), wait in zip(seats, each, strict=True):
+            if wait:
+                self._seat_waits[key] = until
+        return Grant(0, until)
+
+    def _connect_alone(self, seats: Sequence[Seat], share: FairShare, now: float) -> Grant:
+        if share.may_connect(seats, lambda key: self._held.get(key, 0)):
+            return self._sit(seats)
+        self._counts["seats_denied"] += 1
+        return Grant(0, now + self._config.share.seat_retry_s)
+
+    def _sit(self, seats: Sequence[Seat]) -> Grant:
+        for key, _ in seats:
+            self._held[key] = self._held.get(key, 0) + 1
+        return Grant(1, 0.0)
+
+    def _state(self) -> list[list[Any]]:
+        return [[key, n] for key, n in self._held.items()]
+
+    def _lost(self) -> None:
+        config = self._config
+        self._alone = FairShare(self._clock, config.index, config.workers, config.share)
+        self._share = self._alone
+        self._counts["fallbacks"] += 1
+
+    def _found(self) -> None:
+        self._share = None

@@ -1,0 +1,42 @@
+"""Who holds which connections: one count a key and worker, so that a dead worker's come back."""
+
+from __future__ import annotations
+
+from penstock.limits.table import count_down
+
+
+class SeatBook:
+    """Seats taken, by key and by worker."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, int] = {}
+        self._held: dict[int, dict[str, int]] = {}
+
+    def __len__(self) -> int:
+        """Seats taken in all."""
+        return sum(self._used.values())
+
+    def used(self, key: str) -> int:
+        return self._used.get(key, 0)
+
+    def held(self, worker: int, key: str) -> int:
+        held = self._held.get(worker)
+        return held.get(key, 0) if held else 0
+
+    def take(self, worker: int, key: str, n: int = 1) -> None:
+        self._used[key] = self._used.get(key, 0) + n
+        held = self._held.setdefault(worker, {})
+        held[key] = held.get(key, 0) + n
+
+    def leave(self, worker: int, key: str, n: int) -> int:
+        """Frees ``n`` of ``worker``'s seats, or as many as it has; returns how many."""
+        held = self._held.get(worker)
+        freed = count_down(held, key, n) if held else 0
+        if freed:
+            count_down(self._used, key, freed)
+        return freed
+
+    def gone(self, worker: int) -> None:
+        """Frees every seat of ``worker``."""
+        for key, n in self._held.pop(worker, {}).items():
+            count_down(self._used, key, n)

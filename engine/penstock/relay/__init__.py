@@ -1,0 +1,1 @@
+"""The edges through which mail goes out: resolver, site, connections, dispatch."""

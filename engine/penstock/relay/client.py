@@ -1,0 +1,211 @@
+"""Making a connection: TCP, banner, EHLO or HELO, STARTTLS. All of it is aiosmtplib's; what is ours
+is the protocol, which hands the connection over to a driver once mail flows, and the outcome as a
+value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from aiosmtplib import SMTP, SMTPException, SMTPResponse
+from aiosmtplib.errors import (
+    SMTPConnectResponseError,
+    SMTPResponseException,
+    SMTPServerDisconnected,
+    SMTPTimeoutError,
+)
+from aiosmtplib.protocol import SMTPProtocol
+
+from penstock.mail.outcome import Phase
+from penstock.relay.options import ConnectOptions
+from penstock.relay.peer import Peer
+from penstock.relay.ports import Host
+from penstock.relay.tls import opportunistic_context
+from penstock.smtp.client_reply import reply_text
+from penstock.smtp.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no connection. ``tls_broken``: it may well work without TLS."""
+
+    phase: Phase
+    reply: Reply
+    tls_broken: bool = False
+
+
+class Driver(Protocol):
+    """Who gets a connection's events after the greeting."""
+
+    def data_received(self, data: bytes) -> None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def connection_lost(self) -> None: ...
+
+
+class ClientProtocol(SMTPProtocol):
+    """aiosmtplib's protocol until a driver takes over."""
+
+    driver: Driver | None = None
+
+    def data_received(self, data: bytes) -> None:
+        if self.driver is not None:
+            self.driver.data_received(data)
+        else:
+            super().data_received(data)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.driver is not None:
+            self.driver.pause_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.driver is not None:
+            self.driver.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        driver, self.driver = self.driver, None
+        if driver is not None:
+            driver.connection_lost()
+        super().connection_lost(exc)
+
+
+class Client(SMTP):
+    """``phase``: how far the greeting has come."""
+
+    protocol: ClientProtocol | None
+
+    def __init__(self, host: Host, address: str, options: ConnectOptions) -> None:
+        source = options.source_ipv6 if ":" in address else options.source_ipv4
+        super().__init__(
+            hostname=address,
+            port=host.port,
+            local_hostname=options.ehlo,
+            source_address=(source, 0) if source else None,
+            timeout=options.command_timeout_s,
+            start_tls=False,
+            validate_certs=False,
+            tls_context=opportunistic_context(),
+        )
+        self.phase = Phase.CONNECT
+        self.tls = ""
+        self._host = host
+        self._address = address
+        self._options = options
+
+    async def _create_connection(self, timeout: float | None) -> SMTPResponse:
+        """As aiosmtplib's own, with our protocol and a timeout of its own for TCP."""
+        loop = asyncio.get_running_loop()
+        protocol = ClientProtocol(loop, self._on_connection_lost)
+        async with asyncio.timeout(self._options.connect_timeout_s):
+            self.transport, _ = await loop.create_connection(
+                lambda: protocol, self._address, self._host.port, local_addr=self.source_address
+            )
+        self.protocol = protocol
+        self.phase = Phase.BANNER
+        banner = await protocol.read_response(timeout=timeout)
+        if banner.code != 220:
+            raise SMTPConnectResponseError(banner.code, banner.message)
+        return banner
+
+    async def introduce(self) -> None:
+        """EHLO, or HELO where that is refused."""
+        self.phase = Phase.EHLO
+        await self._ehlo_or_helo_if_needed()
+
+    async def secure(self) -> None:
+        """STARTTLS and the handshake, then EHLO again (RFC 3207)."""
+        self.phase = Phase.TLS
+        await self.starttls(
+            server_hostname=self._host.name or None, timeout=self._options.tls_timeout_s
+        )
+        session: ssl.SSLObject = self.get_transport_info("ssl_object")
+        cipher = session.cipher()
+        self.tls = f"{session.version()} {cipher[0] if cipher else ''}".strip()
+        await self._ehlo_or_helo_if_needed()
+
+    def peer(self) -> Peer:
+        return Peer.of(self.esmtp_extensions)
+
+    def abort(self) -> None:
+        """Close at once."""
+        transport = self.transport
+        self.close()
+        if transport is not None:
+            cast(asyncio.WriteTransport, transport).abort()
+
+
+async def greet(
+    host: Host, address: str, options: ConnectOptions, *, tls: bool
+) -> Client | Refusal:
+    """Connect and greet, with STARTTLS where ``tls`` says so and the host offers it."""
+    client = Client(host, address, options)
+    ok = False
+    try:
+        refusal = await _greet(client, options, tls)
+        ok = refusal is None
+    finally:
+        if not ok:
+            client.abort()
+    return refusal or client
+
+
+async def _greet(client: Client, options: ConnectOptions, tls: bool) -> Refusal | None:
+    required = options.tls == "required"
+    try:
+        await _unless_cancelled(client.connect())
+        await _unless_cancelled(client.introduce())
+        if tls and client.supports_extension("starttls"):
+            await _unless_cancelled(client.secure())
+        elif required:
+            return Refusal(Phase.TLS, Reply.of(451, "4.7.4 TLS is required, not offered by host"))
+    except SMTPResponseException as error:
+        if client.phase is Phase.TLS and not client.tls and client.is_connected and not required:
+            return None  # "454 TLS not available": go on in the clear
+        return Refusal(Phase.EHLO if client.tls else client.phase, _refused(error))
+    except (SMTPException, OSError) as error:
+        broken = client.phase is Phase.TLS
+        return Refusal(client.phase, _failed(client, error), tls_broken=broken)
+    return None
+
+
+async def _unless_cancelled(step: Coroutine[Any, Any, object]) -> None:
+    """Before Python 3.12, ``wait_for`` may swallow a cancellation; it must not be lost."""
+    task = asyncio.current_task()
+    assert task is not None
+    cancels = task.cancelling()
+    await step
+    if task.cancelling() > cancels:
+        raise asyncio.CancelledError
+
+
+def _refused(error: SMTPResponseException) -> Reply:
+    """The host's own words, where they are a refusal."""
+    text = error.message.encode("utf-8", "surrogateescape")
+    if 400 <= error.code <= 599:
+        return Reply(error.code, tuple(reply_text(line)[:512] for line in text.split(b"\n")))
+    return Reply.of(451, f"4.5.0 Protocol error: {error.code} {reply_text(text[:120])}".rstrip())
+
+
+def _failed(client: Client, error: Exception) -> Reply:
+    if client.phase is Phase.CONNECT:
+        timed_out = isinstance(error, TimeoutError)
+        why = "timed out" if timed_out else getattr(error, "strerror", None) or str(error)
+        return Reply.of(451, f"4.4.1 Connection failed: {why}")
+    where = client.phase.value
+    if client.phase is Phase.TLS:
+        return Reply.of(451, f"4.7.5 TLS handshake failed: {_words(error)}")
+    if isinstance(error, SMTPTimeoutError | TimeoutError):
+        return Reply.of(451, f"4.4.2 Timed out waiting for the reply: {where}")
+    if isinstance(error, SMTPServerDisconnected | ConnectionError):
+        return Reply.of(451, f"4.4.2 Connection lost: {where}")
+    return Reply.of(451, f"4.5.0 {_words(error)}")
+
+
+def _words(error: Exception) -> str:
+    return reply_text(str(error).encode("utf-8", "replace"))[:120] or type(error).__name__

@@ -1,0 +1,396 @@
+"""Brings what is due to the connection that may send it.
+
+The dispatcher holds a bounded window over an unbounded queue: eight bytes for each delivery that is
+due, and the content of only as many as connections can take. Everything here is synchronous
+bookkeeping; what takes time (resolving a domain, opening a connection, reading from disk) is a task
+that comes back to it. A site that may not send now is not looked at again until a timer, a finished
+connection or new mail says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+from penstock.limits.ports import Limiter
+from penstock.mail.outcome import Kind, Outcome, Phase
+from penstock.mail.record import unpack_key
+from penstock.policy.policies import Policies
+from penstock.relay.dispatch_ports import Build, Carrier, Connect, DispatchConfig, Settler
+from penstock.relay.feed import SiteFeed
+from penstock.relay.lane import Batch, Lane, Selector, Site, Ticket
+from penstock.relay.locate import Find, Locator
+from penstock.relay.permit import Permits
+from penstock.relay.ports import Destination, Transaction
+from penstock.relay.sites import RouteLimits, apply_limits, build_site, site_limits
+from penstock.relay.spool import Spool
+from penstock.relay.stage import Stager
+from penstock.schedule.window import connections_wanted
+from penstock.smtp.reply import Reply
+
+
+class Dispatcher:
+    """One worker's dispatcher. ``now`` is wall time in seconds; the loop's time is monotonic."""
+
+    def __init__(
+        self,
+        config: DispatchConfig,
+        *,
+        policies: Policies,
+        routes: Sequence[RouteLimits],
+        spool: Spool,
+        limiter: Limiter,
+        find: Find,
+        connect: Connect,
+        build: Build,
+        now: Callable[[], float],
+        rng: random.Random,
+        waited: Callable[[str, float], None],
+    ) -> None:
+        self.config, self.spool, self._limiter = config, spool, limiter
+        self._policies, self._routes = policies, routes
+        self._connect_to, self._build, self._now, self._rng = connect, build, now, rng
+        self._loop = asyncio.get_running_loop()
+        self.settler: Settler
+        self.lanes: dict[bytes, Lane] = {}
+        self.sites: dict[str, Site] = {}
+        self.in_flight: set[int] = set()
+        self.suspensions: dict[str, Selector] = {}
+        self.stopping = False
+        self.locator = Locator(find, self, config.resolves_max, now)
+        self.stager = Stager(config.stage, spool, self.pump)
+        self.permits = Permits(limiter, self.pump, waited)
+        self._numbers = itertools.count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections = 0
+        self._starved: deque[Site] = deque()
+
+    # in: refs that are due
+
+    def enqueue(self, refs: Iterable[int]) -> None:
+        """Take durable, due deliveries; called after a commit and by :meth:`tick`."""
+        touched: set[Site] = set()
+        wall = self._now()
+        for ref in refs:
+            lane = self.lane_of(ref)
+            site = lane.site
+            if site is None:
+                lane.waiting.push(ref)
+                self.locator.want(lane)
+                continue
+            site.ready.push(lane.number, ref)
+            touched.add(site)
+            if lane.fresh_until <= wall:
+                self.locator.want(lane)
+        for site in touched:
+            self.pump(site)
+
+    def lane_of(self, ref: int) -> Lane:
+        key = self.spool.key_bytes(ref)
+        lane = self.lanes.get(key)
+        if lane is None:
+            lane = self.lanes[key] = Lane(next(self._numbers), unpack_key(key))
+            lane.held = self._suspended(lane)
+        return lane
+
+    def _suspended(self, lane: Lane) -> bool:
+        return any(lane.matches(selector) for selector in self.suspensions.values())
+
+    def tick(self) -> float:
+        """Move what came due; returns seconds until it should be called again."""
+        now = self._now()
+        refs = self.spool.pop_due(now, self.config.due_batch)
+        due = []
+        for ref in refs:
+            if ref in self.in_flight or not self.spool.exists(ref):
+                continue
+            if 0 < self.spool.expires(ref) <= now:
+                self._expire(ref)
+            else:
+                due.append(ref)
+        self.enqueue(due)
+        if len(refs) >= self.config.due_batch:
+            return 0.0
+        deadline = self.spool.next_deadline()
+        return 1.0 if deadline is None else min(1.0, max(0.01, deadline - now))
+
+    def _expire(self, ref: int) -> None:
+        lane = self.lane_of(ref)
+        self.settler.expire([ref], lane, lane.site.last_failure if lane.site else None)
+
+    # where lanes go
+
+    def assign(self, lane: Lane, destination: Destination) -> None:
+        """The lane's mail goes to ``destination`` from now on, also what already waits."""
+        site = self.sites.get(destination.site)
+        if site is None:
+            site = build_site(destination, self._policies, self._routes)
+            site.idle_since = self._loop.time()
+            self.sites[destination.site] = site
+        else:
+            site.destination = destination
+        lane.fresh_until = destination.expires_at
+        lane.limits = site_limits(destination, self._policies, self._routes, lane.key.domain)
+        if lane.site is not site:
+            self.unassign(lane)
+            lane.site = site
+            self.hold(lane, self._suspended(lane))
+        while lane.waiting:
+            site.ready.push(lane.number, lane.waiting.pop())
+        self.pump(site)
+
+    def unassign(self, lane: Lane) -> None:
+        """Take what is ready back into the lane."""
+        if lane.site is not None:
+            lane.waiting.extend(lane.site.ready.drop(lane.number))
+            lane.site.ready.release(lane.number)
+            lane.site = None
+
+    def hold(self, lane: Lane, held: bool) -> None:
+        lane.held = held
+        if lane.site is not None:
+            if held:
+                lane.site.ready.hold(lane.number)
+            else:
+                lane.site.ready.release(lane.number)
+                self.pump(lane.site)
+
+    def fail(self, refs: Sequence[int], lane: Lane, outcome: Outcome) -> None:
+        self.settler.fail(refs, lane, outcome)
+
+    def live(self, ref: int) -> bool:
+        """Whether a ref from a queue may be sent: not settled meanwhile, nor on its way."""
+        return ref not in self.in_flight and self.spool.exists(ref)
+
+    def backoff(self, failures: int) -> float:
+        """Seconds to leave something alone after so many failures in a row."""
+        exponent = min(failures - 1, 16)
+        pause = min(self.config.block_initial_s * 2.0**exponent, self.config.block_max_s)
+        return pause * (0.75 + 0.5 * self._rng.random())
+
+    # out: connections
+
+    def pump(self, site: Site) -> None:
+        """Wake idle connections and open new ones, as many as what is ready deserves."""
+        waiting = site.waiting
+        if not waiting or self.stopping or site.wake is not None:
+            return
+        while site.idle and waiting > 0:
+            site.idle.pop().wake(True)
+            waiting -= 1
+        if waiting <= 0 or site.connect_wake is not None:
+            return
+        now = self._loop.time()
+        limit = site.limits.connections if not site.failures else 1  # one finds out for all
+        if site.cap_until > now:
+            limit = min(limit, max(1, site.cap))
+        wanted = connections_wanted(site.waiting, limit)
+        while len(site.feeds) + site.opening < wanted:
+            if self._connections >= self.config.connections_max:
+                if site not in self._starved:
+                    self._starved.append(site)
+                return
+            site.opening += 1
+            self._connections += 1
+            self._spawn(self._serve(site))
+
+    async def _serve(self, site: Site) -> None:
+        """One connection's life: permission, connect, transactions, farewell."""
+        feed: SiteFeed | None = None
+        seats = site.seats
+        seated = False
+        try:
+            seated = await self.permits.seat(site)
+            if not seated:
+                return
+            carrier = await self._open(site)
+            if isinstance(carrier, Outcome):
+                self._connect_failed(site, carrier)
+                return
+            site.failures, site.last_failure = 0, None
+            site.opening -= 1
+            feed = SiteFeed(self, site, carrier.passes_dsn)
+            site.feeds.add(feed)
+            await carrier.run(feed)
+        finally:
+            if feed is None:
+                site.opening -= 1
+            else:
+                site.feeds.discard(feed)
+            self._connections -= 1
+            if seated:
+                self._limiter.disconnect(seats)
+            site.idle_since = self._loop.time()
+            self._loop.call_soon(self.pump, site)
+            while self._starved and self._connections < self.config.connections_max:
+                self._loop.call_soon(self.pump, self._starved.popleft())
+
+    async def _open(self, site: Site) -> Carrier | Outcome:
+        """A bug on the way to one site must not become a storm of attempts: it counts as a
+        failure like any other, and says so."""
+        try:
+            return await self._connect_to(site)
+        except Exception as error:
+            self._loop.call_exception_handler({"message": "connecting failed", "exception": error})
+            reply = Reply.of(451, "4.3.0 Local error while connecting")
+            return Outcome(Kind.DEFERRED, Phase.CONNECT, reply)
+
+    def _connect_failed(self, site: Site, outcome: Outcome) -> None:
+        """With other connections open it is a hint to have fewer; with none the site is down: one
+        transaction is deferred so that the reason shows, the rest wait without being touched."""
+        now = self._loop.time()
+        site.last_failure = outcome
+        if site.connect_wake is not None:
+            return  # one of several tried at once; the first has done what follows
+        if site.feeds:
+            site.cap, site.cap_until = len(site.feeds), now + self.config.forget_s
+            return
+        site.failures += 1
+        refs = self._take_refs(site)
+        if refs:
+            self.fail(refs, self.lane_of(refs[0]), outcome)
+        self.permits.pause_connects(site, now + self.backoff(site.failures))
+
+    # out: transactions
+
+    def next(self, feed: SiteFeed) -> Transaction | None:
+        """The next transaction of this connection's site, or None where nothing may go now."""
+        site = feed.site
+        if self.stopping or not site.waiting:
+            self.permits.give_back(site)
+            return None
+        if site.claims and site.tokens <= 0 and not self.permits.refill(site):
+            return None
+        batch = self._take(site)
+        if batch is None:
+            return None
+        if site.claims:
+            site.tokens -= 1
+        for ref in batch.refs:
+            self.in_flight.add(ref)
+            self.spool.mark(ref)
+        return self._build(batch, Ticket(site, batch, self._loop.time()))
+
+    def _take(self, site: Site) -> Batch | None:
+        while site.staged:
+            batch = site.staged.popleft()
+            self.stager.taken(batch)
+            if all(self.live(ref) for ref in batch.refs):
+                return batch
+            for ref in filter(self.live, batch.refs):
+                site.ready.push_front(self.lane_of(ref).number, ref)
+        refs = self._take_refs(site)
+        if not refs:
+            return None
+        stored = [one for ref in refs if (one := self.spool.cached(ref)) is not None]
+        if len(stored) == len(refs):
+            return Batch(refs, stored)
+        number = self.lane_of(refs[0]).number
+        for ref in reversed(refs):
+            site.ready.push_front(number, ref)
+        self.stager.want(site)
+        return None
+
+    def _take_refs(self, site: Site) -> list[int]:
+        limit = site.limits.recipients_per_transaction
+        while refs := site.ready.take(self.spool.group, limit):
+            live = [ref for ref in refs if self.live(ref)]
+            if live:
+                return live
+        return []
+
+    def done(self, feed: SiteFeed, tx: Transaction, outcomes: Sequence[Outcome]) -> None:
+        """Take a transaction back. What was never offered goes to the head of its queue again."""
+        ticket: Ticket = tx.ticket  # type: ignore[assignment]
+        site, refs = ticket.site, ticket.batch.refs
+        self.in_flight.difference_update(refs)
+        offered = False
+        for ref, outcome in zip(reversed(refs), reversed(outcomes), strict=True):
+            if outcome.kind is not Kind.REQUEUED:
+                offered = True
+                continue
+            self.spool.unmark(ref)
+            if 0 < self.spool.expires(ref) <= self._now():
+                self._expire(ref)
+                continue
+            lane = self.lane_of(ref)
+            (lane.site or site).ready.push_front(lane.number, ref)
+        if offered:
+            self.settler.settle(feed, ticket, outcomes)
+        elif site.claims:
+            site.tokens += 1
+
+    # upkeep
+
+    def sweep(self) -> None:
+        """Close idle connections, refresh the destinations of dead sites, forget what is idle."""
+        now, wall = self._loop.time(), self._now()
+        for site in list(self.sites.values()):
+            oldest = now - site.limits.idle_timeout_s
+            while site.idle and site.idle[0].idle_since <= oldest:
+                site.idle.popleft().wake(False)
+            if site.empty and site.idle_since < now - self.config.forget_s:
+                del self.sites[site.name]
+                self.permits.forget(site)
+        for key, lane in list(self.lanes.items()):
+            gone = lane.site is None or self.sites.get(lane.site.name) is not lane.site
+            if gone and not lane.waiting and not lane.resolving:
+                del self.lanes[key]
+            elif lane.site is not None and lane.site.failures and lane.fresh_until <= wall:
+                self.locator.want(lane)
+
+    def reload(self, policies: Policies, routes: Sequence[RouteLimits]) -> None:
+        """Queued mail follows the new policy at once."""
+        self._policies, self._routes = policies, routes
+        for site in self.sites.values():
+            if site.destination.route is None or site.destination.route < len(routes):
+                apply_limits(site, policies, routes)
+        for lane in self.lanes.values():
+            lane.fresh_until = 0.0  # providers and routes may have changed: look again
+            if lane.site is not None:
+                self.locator.want(lane)
+        for site in self.sites.values():
+            self.permits.wake(site)
+
+    async def stop(self, deadline_s: float) -> None:
+        """Let transactions under way end, send nothing new; what remains stays queued."""
+        self.stopping = True
+        self.locator.cancel()
+        self.stager.cancel()
+        self.permits.cancel()
+        for site in self.sites.values():
+            while site.idle:
+                site.idle.popleft().wake(False)
+        if self._tasks:
+            _, late = await asyncio.wait(list(self._tasks), timeout=deadline_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.result()
+
+    def stats(self) -> dict[str, float]:
+        staged = sum(len(batch.refs) for site in self.sites.values() for batch in site.staged)
+        waiting = sum(len(lane.waiting) for lane in self.lanes.values())
+        return {
+            "lanes": len(self.lanes),
+            "sites": len(self.sites),
+            "connections": self._connections,
+            "in_flight": len(self.in_flight),
+            "ready": sum(len(site.ready) for site in self.sites.values()) + staged + waiting,
+            "suspended": sum(len(s.ready) - s.ready.ready for s in self.sites.values()),
+            "staged_bytes": self.stager.staged_bytes,
+            "resolving": self.locator.pending,
+        }

@@ -1,0 +1,119 @@
+"""Where queued mail stands on this worker: a lane for each queue key, a site for each next hop.
+
+A *lane* is what shares a fate by its envelope: recipient domain, tenant and campaign. A *site* is
+what shares a fate by its destination: the set of MX hosts (or the route) that many domains roll up
+to. Refs of a lane wait in the lane until its domain is resolved and in the site's ready queue from
+then on. Both are forgotten when idle, so memory follows the queue and not the history.
+"""
+
+from __future__ import annotations
+
+from asyncio import TimerHandle
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from penstock.limits.ports import Claim, Seat
+from penstock.mail.outcome import Outcome
+from penstock.mail.record import Key
+from penstock.policy.limits import Limits
+from penstock.relay.ports import Destination
+from penstock.schedule.intqueue import IntQueue
+from penstock.schedule.ready import ReadyQueue
+
+if TYPE_CHECKING:
+    from penstock.relay.feed import SiteFeed
+    from penstock.relay.spool import Stored
+
+Selector = dict[str, str]
+
+
+@dataclass(slots=True, eq=False)
+class Site:
+    """One next hop: what is ready for it, the connections to it, and what holds it back.
+
+    ``tokens`` are messages already granted by the limiter. ``wake`` runs while no message may go,
+    ``connect_wake`` while no connection may be opened: nobody looks at the site until they fire.
+    ``cap`` holds until ``cap_until`` on the monotonic axis of the event loop.
+    """
+
+    name: str
+    destination: Destination
+    limits: Limits
+    seats: tuple[Seat, ...]
+    claims: tuple[Claim, ...]
+    connection_claims: tuple[Claim, ...]
+    ready: ReadyQueue = field(default_factory=ReadyQueue)
+    feeds: set[SiteFeed] = field(default_factory=set)
+    idle: deque[SiteFeed] = field(default_factory=deque)
+    staged: deque[Batch] = field(default_factory=deque)
+    opening: int = 0
+    tokens: int = 0
+    asking: bool = False
+    reading: bool = False
+    failures: int = 0
+    cap: int = 0
+    cap_until: float = 0.0
+    wake: TimerHandle | None = None
+    connect_wake: TimerHandle | None = None
+    last_failure: Outcome | None = None
+    idle_since: float = 0.0
+
+    @property
+    def provider(self) -> str:
+        return self.destination.provider
+
+    @property
+    def waiting(self) -> int:
+        """Deliveries that could go now if nothing but capacity stood against it."""
+        return self.ready.ready + len(self.staged)
+
+    @property
+    def empty(self) -> bool:
+        return not (len(self.ready) or self.staged or self.feeds or self.opening or self.reading)
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """``number`` is the lane's key in the site's ready queue. ``waiting`` holds refs while the
+    domain is not resolved."""
+
+    number: int
+    key: Key
+    site: Site | None = None
+    limits: Limits | None = None
+    waiting: IntQueue = field(default_factory=IntQueue)
+    fresh_until: float = 0.0
+    resolving: bool = False
+    held: bool = False
+    failures: int = 0
+    blocked_until: float = 0.0
+
+    def matches(self, selector: Selector) -> bool:
+        """Whether every field of the selector fits; an empty selector fits nothing."""
+        return bool(selector) and all(self._is(name, value) for name, value in selector.items())
+
+    def _is(self, name: str, value: str) -> bool:
+        if name == "provider":
+            return self.site is not None and self.site.provider == value
+        return bool(getattr(self.key, name) == value)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Refs of one message that go in one transaction, with what was read for each.
+
+    ``staged_bytes`` is its share of the staging bound; 0 for what never left memory."""
+
+    refs: list[int]
+    stored: list[Stored]
+    staged_bytes: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """What the dispatcher must know again when a transaction comes back."""
+
+    site: Site
+    batch: Batch
+    started: float

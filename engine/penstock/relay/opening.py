@@ -1,0 +1,89 @@
+"""Which host of a destination answers: tries them in their order until one greets us.
+
+By preference; equal ones in random order, and the addresses of each by family and then in random
+order. Whatever goes wrong with one, the next gets its chance: a host that refuses everybody says
+nothing about its neighbour. Only where all of those tried say 5xx is that the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+
+from penstock.mail.outcome import Kind, Outcome, Phase
+from penstock.relay.client import Refusal, greet
+from penstock.relay.connection import Connection
+from penstock.relay.options import ConnectOptions
+from penstock.relay.ports import Destination, Host
+from penstock.relay.tls import TlsMemory
+from penstock.smtp.reply import Reply
+
+
+async def open_connection(
+    destination: Destination,
+    options: ConnectOptions,
+    tls_memory: TlsMemory,
+    rng: random.Random,
+    clock: Callable[[], float] | None = None,
+) -> Connection | Outcome:
+    """A connection that is ready for transactions, or why there is none.
+
+    ``clock``: monotonic seconds, the loop's own by default.
+    """
+    clock = clock or asyncio.get_running_loop().time
+    failures: list[Outcome] = []
+    for host, address in targets(destination, options, rng):
+        if len(failures) >= options.addresses_max:
+            break
+        opened = await _open(host, address, options, tls_memory, clock)
+        if isinstance(opened, Connection):
+            return opened
+        failures.append(opened)
+    if not failures:
+        text = f"4.4.4 No host of {destination.domain} has an address of a usable family"
+        return Outcome(Kind.DEFERRED, Phase.CONNECT, Reply.of(451, text))
+    return next((one for one in failures if one.kind is Kind.DEFERRED), failures[0])
+
+
+def targets(
+    destination: Destination, options: ConnectOptions, rng: random.Random
+) -> Iterator[tuple[Host, str]]:
+    """Hosts and addresses in the order to try them."""
+    shuffled = sorted(destination.hosts, key=lambda host: (host.preference, rng.random()))
+    families = _families(options)
+    for host in shuffled:
+        for family in families:
+            addresses = [one for one in host.addresses if (":" in one) == (family == 6)]
+            rng.shuffle(addresses)
+            for address in addresses:
+                yield host, address
+
+
+def _families(options: ConnectOptions) -> tuple[int, ...]:
+    wanted = {"ipv4": (4,), "ipv6": (6,), "prefer-ipv6": (6, 4)}.get(options.family, (4, 6))
+    if bool(options.source_ipv4) == bool(options.source_ipv6):
+        return wanted
+    bound = 4 if options.source_ipv4 else 6
+    return tuple(family for family in wanted if family == bound)
+
+
+async def _open(
+    host: Host,
+    address: str,
+    options: ConnectOptions,
+    tls_memory: TlsMemory,
+    clock: Callable[[], float],
+) -> Connection | Outcome:
+    key = f"{host.name or address}:{host.port}"
+    opportunistic = options.tls == "opportunistic"
+    tls = options.tls == "required" or (opportunistic and tls_memory.usable(key, clock()))
+    greeted = await greet(host, address, options, tls=tls)
+    if isinstance(greeted, Refusal) and greeted.tls_broken and opportunistic:
+        tls_memory.broke(key, clock())
+        greeted = await greet(host, address, options, tls=False)
+    name = host.name or address
+    if isinstance(greeted, Refusal):
+        kind = Kind.BOUNCED if greeted.reply.permanent else Kind.DEFERRED
+        return Outcome(kind, greeted.phase, greeted.reply, name, address)
+    return Connection(greeted, name, address, options, clock)

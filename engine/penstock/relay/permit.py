@@ -1,0 +1,120 @@
+"""Asking the limiter before sending, and leaving a site alone until it may send again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from penstock.limits.ports import Limiter
+from penstock.relay.lane import Site
+
+
+class Permits:
+    """``pump(site)`` is called when a site may go on; ``waited(provider, seconds)`` counts."""
+
+    def __init__(
+        self,
+        limiter: Limiter,
+        pump: Callable[[Site], None],
+        waited: Callable[[str, float], None],
+    ) -> None:
+        self._limiter, self._pump, self._waited = limiter, pump, waited
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def seat(self, site: Site) -> bool:
+        """Take a connection's seats, then its place in the connection rate."""
+        seats = site.seats
+        grant = self._limiter.try_connect(seats)
+        if grant is None:
+            grant = await self._limiter.connect(seats)
+        if not grant.granted:
+            self.pause_connects(site, grant.retry_at)
+            return False
+        if site.connection_claims:
+            try:
+                grant = await self._limiter.messages(site.connection_claims, 1)
+            except BaseException:
+                self._limiter.disconnect(seats)
+                raise
+            if not grant.granted:
+                self._limiter.disconnect(seats)
+                self.pause_connects(site, grant.retry_at)
+                return False
+        return True
+
+    def refill(self, site: Site) -> bool:
+        """Get messages granted; False: not now, and what changes that will pump the site."""
+        if site.asking or site.wake is not None:
+            return False
+        # no more than the open connections can use at once: a token kept would bend the window
+        want = max(1, min(site.waiting, len(site.feeds)))
+        grant = self._limiter.try_messages(site.claims, want)
+        if grant is None:
+            site.asking = True
+            task = asyncio.ensure_future(self._ask(site, want))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return False
+        if grant.granted:
+            site.tokens += grant.granted
+            return True
+        self.sleep(site, grant.retry_at)
+        return False
+
+    async def _ask(self, site: Site, want: int) -> None:
+        claims = site.claims
+        try:
+            grant = await self._limiter.messages(claims, want)
+        finally:
+            site.asking = False
+        if grant.granted:
+            site.tokens += grant.granted
+            self._pump(site)
+        else:
+            self.sleep(site, grant.retry_at)
+
+    def give_back(self, site: Site) -> None:
+        """The site has nothing to send: what it was granted is for others."""
+        if site.tokens and site.claims:
+            self._limiter.give_back(site.claims, site.tokens)
+            site.tokens = 0
+
+    def sleep(self, site: Site, until: float) -> None:
+        """No messages to the site until then (the loop's time); one timer a site."""
+        if site.wake is not None:
+            site.wake.cancel()
+        pause = max(0.001, until - self._loop.time())
+        self._waited(site.provider, pause)
+        site.wake = self._loop.call_later(pause, self._awake, site)
+
+    def _awake(self, site: Site) -> None:
+        site.wake = None
+        self._pump(site)
+
+    def pause_connects(self, site: Site, until: float) -> None:
+        """No new connections to the site until then; those that are open go on."""
+        if site.connect_wake is not None:
+            site.connect_wake.cancel()
+        pause = max(0.001, until - self._loop.time())
+        self._waited(site.provider, pause)
+        site.connect_wake = self._loop.call_later(pause, self._may_connect, site)
+
+    def _may_connect(self, site: Site) -> None:
+        site.connect_wake = None
+        self._pump(site)
+
+    def wake(self, site: Site) -> None:
+        """End the site's pauses now."""
+        self.forget(site)
+        self._pump(site)
+
+    def forget(self, site: Site) -> None:
+        for timer in (site.wake, site.connect_wake):
+            if timer is not None:
+                timer.cancel()
+        site.wake = site.connect_wake = None
+
+    def cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()

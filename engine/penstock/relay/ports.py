@@ -1,0 +1,132 @@
+"""What the outward edge takes and gives: small values and Protocols.
+
+``Feed`` is how a connection gets its work and says what became of it; ``Resolver`` is all it knows
+of DNS; ``Host`` and ``Destination`` are where a domain's mail goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from penstock.mail.outcome import Outcome
+from penstock.smtp.reply import Reply
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One message for recipients of one destination: MAIL, RCPT, DATA.
+
+    ``body``: the content in chunks, CRLF lines, not dot-stuffed; ``size``: its bytes.
+    ``rcpt_options``: one text a recipient (``"NOTIFY=NEVER ORCPT=rfc822;a@b"``), or ``()``; these
+    and ``ret`` and ``envid`` (RFC 3461, xtext already) are used only where the peer offers DSN.
+    ``ticket`` is the feed's own.
+    """
+
+    sender: str
+    recipients: tuple[str, ...]
+    body: Sequence[bytes]
+    size: int
+    rcpt_options: tuple[str, ...] = ()
+    ret: str = ""
+    envid: str = ""
+    eightbit: bool = False
+    smtputf8: bool = False
+    ticket: object = None
+
+
+class Feed(Protocol):
+    """The source of one connection's transactions. ``next`` and ``done`` are called from the event
+    loop's callbacks: they must not block and must not raise."""
+
+    def next(self) -> Transaction | None:
+        """The next transaction, or ``None`` where there is nothing now."""
+        ...
+
+    async def wait(self) -> bool:
+        """True: ask :meth:`next` again. False: close the connection. May be cancelled and asked
+        again: it must not hold a transaction of its own."""
+        ...
+
+    def done(self, tx: Transaction, outcomes: Sequence[Outcome]) -> None:
+        """Exactly once for every transaction taken; one outcome a recipient, in their order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A mail exchanger: its name (``""`` for a bare address), its addresses, its MX preference."""
+
+    name: str
+    addresses: tuple[str, ...]
+    preference: int = 0
+    port: int = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the mail of ``domain`` (lower case, A-labels) goes.
+
+    ``hosts`` are in the order of preference, equal ones not shuffled. ``site`` is the key that
+    connections and rates are kept by, ``provider`` the policy's name or ``""``. ``route``: the
+    number of the route that matched. ``expires_at``: on the clock given to ``Destinations``.
+    """
+
+    domain: str
+    hosts: tuple[Host, ...]
+    site: str
+    provider: str
+    via: Literal["route", "mx", "sandbox"]
+    route: int | None
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LookupFailure:
+    """A name that gave no answer. ``nxdomain``: it does not exist; ``nodata``: it exists without
+    such a record; ``failed``: nobody could say (SERVFAIL, timeout), ask again later."""
+
+    kind: Literal["nxdomain", "nodata", "failed"]
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class MxRecords:
+    """``records``: (preference, name) as published, names lower case without the last dot (``""``
+    is the root: a null MX); ``ttl_s``: how long it may be kept."""
+
+    records: tuple[tuple[int, str], ...]
+    ttl_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRecords:
+    """``addresses``: IPv4 and IPv6 in text form."""
+
+    addresses: tuple[str, ...]
+    ttl_s: float = 300.0
+
+
+class Resolver(Protocol):
+    """DNS as the relay needs it; never raises for what DNS may answer."""
+
+    async def mx(self, domain: str) -> MxRecords | LookupFailure: ...
+
+    async def addresses(self, name: str) -> AddressRecords | LookupFailure: ...
+
+
+class Sandbox(Protocol):
+    """Stands in for DNS and the world: every domain's mail goes to these hosts, on any port."""
+
+    def hosts(self, domain: str) -> tuple[Host, ...]:
+        """In the order of preference; empty for a domain that does not exist."""
+        ...
+
+
+class Classifier(Protocol):
+    """The two questions that the relay asks of the policies."""
+
+    def site_of(self, mx: Sequence[tuple[int, str]]) -> str: ...
+
+    def provider_of(self, domain: str, mx: Sequence[str]) -> str: ...

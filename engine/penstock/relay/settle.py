@@ -1,0 +1,213 @@
+"""From outcomes to records: what an attempt means for the queue, the sender and the log.
+
+A report to the sender is appended before the delivery it speaks of is settled, so both are in one
+commit group: a crash leaves either the delivery still queued or the report queued, never neither.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from penstock.events.types import Attempt
+from penstock.mail.dsn_status import Action
+from penstock.mail.outcome import Kind, Outcome, Phase
+from penstock.policy.limits import Limits
+from penstock.relay.feed import SiteFeed
+from penstock.relay.lane import Lane, Ticket
+from penstock.relay.note import Note
+from penstock.relay.report import Case, Reporter
+from penstock.relay.spool import Spool, Stored
+from penstock.relay.telemetry import Telemetry
+from penstock.schedule.retry import delay, next_attempt
+from penstock.smtp.reply import Reply
+
+_EXPIRED = Reply.of(451, "4.4.7 Delivery time expired")
+_BUILT_IN = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class SettleConfig:
+    """``delay_warning_s``: when a sender who asked for DELAY hears of it (RFC 3461 4.1);
+    ``report_retry_s``: how soon to come back to what could not be reported for want of room."""
+
+    delay_warning_s: float = 4 * 3600.0
+    report_retry_s: float = 60.0
+
+
+class OutcomeSettler:
+    """The dispatcher's ``Settler``. ``now`` is wall time, ``loop_time`` the loop's."""
+
+    def __init__(
+        self,
+        config: SettleConfig,
+        *,
+        spool: Spool,
+        reporter: Reporter,
+        telemetry: Telemetry,
+        lane_of: Callable[[int], Lane],
+        now: Callable[[], float],
+        loop_time: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self._config, self._spool, self._reporter = config, spool, reporter
+        self._telemetry, self._lane_of = telemetry, lane_of
+        self._now, self._loop_time, self._rng = now, loop_time, rng
+
+    def settle(self, feed: SiteFeed, ticket: Ticket, outcomes: Sequence[Outcome]) -> None:
+        """One finished transaction; outcomes in the order of its refs."""
+        now = self._now()
+        took = self._loop_time() - ticket.started
+        cases: list[Case] = []
+        site, batch = ticket.site, ticket.batch
+        provider = site.destination.provider
+        spread = -1.0
+        for ref, stored, outcome in zip(batch.refs, batch.stored, outcomes, strict=True):
+            kind = outcome.kind
+            attempts = self._spool.attempts(ref) + (kind is not Kind.REQUEUED)
+            envelope, recipient = stored.envelope, stored.recipient
+            attempt = Attempt(
+                now,
+                envelope.id,
+                recipient.address,
+                envelope.sender,
+                envelope.tenant,
+                envelope.campaign,
+                provider,
+                site.name,
+                outcome,
+                attempts,
+                now - envelope.received_at,
+                took,
+            )
+            self._telemetry.attempt(attempt)
+            if kind is Kind.DELIVERED:
+                if recipient.notify and not feed.passes_dsn:
+                    cases.append(Case(ref, stored, outcome, Action.RELAYED))
+                else:
+                    self._spool.settle(ref)
+            elif kind is Kind.BOUNCED:
+                cases.append(Case(ref, stored, outcome, Action.FAILED))
+            elif kind is Kind.DEFERRED:
+                if spread < 0:  # one for all recipients: they are retried together
+                    spread = self._rng.random()
+                limits = self._lane_of(ref).limits or site.limits
+                cases += self._defer(ref, stored, attempt, limits, spread)
+        if cases:
+            self._finish(cases, now)
+
+    def fail(self, refs: Sequence[int], lane: Lane, outcome: Outcome) -> None:
+        """What never came to a conversation: no destination, or no connection."""
+        now, spread = self._now(), self._rng.random()
+        cases: list[Case] = []
+        limits = lane.limits or (lane.site.limits if lane.site else _BUILT_IN)
+        for ref, stored in self._load(refs):
+            attempt = self._attempt(stored, lane, outcome, self._spool.attempts(ref) + 1, now)
+            self._telemetry.attempt(attempt)
+            if outcome.kind is Kind.BOUNCED:
+                cases.append(Case(ref, stored, outcome, Action.FAILED))
+            else:
+                cases += self._defer(ref, stored, attempt, limits, spread)
+        if cases:
+            self._finish(cases, now)
+
+    def expire(self, refs: Sequence[int], lane: Lane, last: Outcome | None) -> None:
+        """Given up at its maximum age, wherever it waited."""
+        now = self._now()
+        cases: list[Case] = []
+        for ref, stored in self._load(refs):
+            outcome = last
+            if outcome is None:
+                note = Note.unpack(stored.note)
+                outcome = Outcome(Kind.DEFERRED, Phase.CONNECT, _reply(note.reply), note.host)
+            attempt = self._attempt(stored, lane, outcome, self._spool.attempts(ref), now)
+            cases.append(self._give_up(ref, stored, attempt))
+        if cases:
+            self._finish(cases, now)
+
+    def bounce(self, refs: Sequence[int], lane: Lane, reason: str) -> int:
+        """An operator gave it up; returns how many there were."""
+        text = f"5.7.1 {reason or 'Removed from the queue by the operator'}"
+        outcome = Outcome(Kind.BOUNCED, Phase.RESOLVE, Reply.of(550, text))
+        live = [ref for ref in refs if self._spool.exists(ref)]
+        self.fail(live, lane, outcome)
+        return len(live)
+
+    def _defer(
+        self, ref: int, stored: Stored, attempt: Attempt, limits: Limits, spread: float
+    ) -> list[Case]:
+        """Due again later, or given up. Returns what must be told to the sender and settled."""
+        now, outcome = attempt.at, attempt.outcome
+        expires = self._spool.expires(ref) or float("inf")
+        expires = min(expires, stored.envelope.received_at + limits.max_age_s)
+        pause = delay(
+            attempt.attempt,
+            limits.retry_initial_s,
+            limits.retry_factor,
+            limits.retry_max_s,
+            limits.retry_jitter,
+            spread,
+        )
+        due, expired = next_attempt(now, expires, pause)
+        if expired:
+            return [self._give_up(ref, stored, attempt)]
+        told = Note.unpack(stored.note).delay_told
+        if not told and attempt.age_s >= self._config.delay_warning_s:
+            told = True
+            case = Case(ref, stored, outcome, Action.DELAYED, retry_until=expires)
+            self._reporter.report([case], now)
+        note = Note(str(outcome.reply), outcome.host or outcome.address, told)
+        self._spool.defer(ref, due, attempt.attempt, note.pack())
+        return []
+
+    def _give_up(self, ref: int, stored: Stored, attempt: Attempt) -> Case:
+        self._telemetry.expired(attempt)
+        return Case(ref, stored, attempt.outcome, Action.FAILED, expired=True)
+
+    def _attempt(
+        self, stored: Stored, lane: Lane, outcome: Outcome, attempts: int, now: float
+    ) -> Attempt:
+        site, envelope = lane.site, stored.envelope
+        return Attempt(
+            now,
+            envelope.id,
+            stored.recipient.address,
+            envelope.sender,
+            envelope.tenant,
+            envelope.campaign,
+            site.provider if site else "",
+            site.name if site else "",
+            outcome,
+            attempts,
+            now - envelope.received_at,
+            0.0,
+        )
+
+    def _finish(self, cases: list[Case], now: float) -> None:
+        """Tell the senders, then settle; without room for the reports, come back soon."""
+        if self._reporter.report(cases, now):
+            for case in cases:
+                self._spool.settle(case.ref)
+            return
+        for case in cases:
+            note = Note(str(case.outcome.reply), case.outcome.host).pack()
+            due = now + self._config.report_retry_s
+            self._spool.defer(case.ref, due, self._spool.attempts(case.ref), note)
+
+    def _load(self, refs: Sequence[int]) -> list[tuple[int, Stored]]:
+        """With content; few at a time, so read where it stands."""
+        stored = [self._spool.cached(ref) for ref in refs]
+        missing = [ref for ref, one in zip(refs, stored, strict=True) if one is None]
+        read = dict(zip(missing, self._spool.read(missing), strict=True)) if missing else {}
+        return [
+            (ref, found)
+            for ref, one in zip(refs, stored, strict=True)
+            if (found := one or read.get(ref)) is not None
+        ]
+
+
+def _reply(text: str) -> Reply:
+    """A note's one line as a reply again."""
+    code, _, rest = text.partition(" ")
+    return Reply.of(int(code), rest) if code.isdigit() and len(code) == 3 else _EXPIRED

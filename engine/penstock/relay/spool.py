@@ -1,0 +1,274 @@
+"""The queue as the engine sees it: several shards behind one number space.
+
+A *ref* is ``shard << 48 | sequence`` (see :mod:`penstock.mail.envelope`). New mail goes to the
+primary shard; shards adopted from an earlier run with more workers are only drained. A ref is
+handed to the dispatcher in the moment its commit returned, never before: what is not on disk is
+not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from penstock.mail.envelope import SEQUENCE_BITS, SEQUENCE_MASK, Envelope, Recipient
+from penstock.mail.record import (
+    pack_envelope,
+    pack_key,
+    pack_recipient,
+    unpack_envelope,
+    unpack_recipient,
+)
+from penstock_queue import Committer, Loaded, NewEntry, Queue
+
+
+def shard_path(spool: str, number: int) -> str:
+    """The directory of a shard."""
+    return os.path.join(spool, f"shard-{number:02d}")
+
+
+@dataclass(slots=True)
+class Shard:
+    """One queue directory and the thread that commits it."""
+
+    number: int
+    queue: Queue
+    committer: Committer
+
+    @property
+    def base(self) -> int:
+        return self.number << SEQUENCE_BITS
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """The messages of one commit, and what their submitters wait for."""
+
+    future: asyncio.Future[None]
+    refs: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message read back: its envelope (recipients not filled in), this recipient, the content."""
+
+    envelope: Envelope
+    recipient: Recipient
+    body: bytes
+    note: bytes
+
+
+class Spool:
+    """All shards of one worker; ``shards[0]`` is the primary.
+
+    ``fresh(refs)`` is called after each commit with what it made durable and due,
+    ``refused(error)`` turns a failed commit into what the submitter is told.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        fresh: Callable[[list[int]], None],
+        refused: Callable[[BaseException], BaseException],
+    ) -> None:
+        self._primary = shards[0]
+        self._shards = {shard.number: shard for shard in shards}
+        self._fresh, self._refused = fresh, refused
+        self._loop = asyncio.get_running_loop()
+        self._commit: asyncio.Future[None] | None = None
+        self._group = _Group(self._loop.create_future())
+
+    @property
+    def shards(self) -> list[Shard]:
+        return list(self._shards.values())
+
+    @property
+    def full(self) -> bool:
+        """The disk refused the last commit; intake stays shut until one succeeds."""
+        return self._primary.queue.full
+
+    @property
+    def uncommitted_bytes(self) -> int:
+        """What waits in memory for the disk."""
+        return self._primary.queue.uncommitted_bytes
+
+    # in
+
+    def reserve(self, recipients: int, now: float) -> int:
+        return self._primary.base | self._primary.queue.reserve(recipients, now)
+
+    def append(self, envelope: Envelope, body: Sequence[bytes], due: float) -> asyncio.Future[None]:
+        """Take the message in; the future resolves when it is on disk.
+
+        ``envelope.ref`` must come from :meth:`reserve`. Raises ``QueueFull``.
+        """
+        primary = self._primary
+        expires, tenant, campaign = envelope.expires_at, envelope.tenant, envelope.campaign
+        primary.queue.append(
+            envelope.ref & SEQUENCE_MASK,
+            pack_envelope(envelope),
+            body,
+            [
+                NewEntry(pack_key(r.domain, tenant, campaign), due, expires, pack_recipient(r))
+                for r in envelope.recipients
+            ],
+        )
+        commit = primary.committer.commit()
+        if commit is not self._commit:
+            self._commit = commit
+            self._group = group = _Group(self._loop.create_future())
+            commit.add_done_callback(lambda done: self._committed(done, group))
+        count = len(envelope.recipients)
+        if count == 1:
+            self._group.refs.append(envelope.ref)
+        else:
+            self._group.refs.extend(range(envelope.ref, envelope.ref + count))
+        return self._group.future
+
+    def _committed(self, done: asyncio.Future[None], group: _Group) -> None:
+        error = done.exception()
+        if error is None:
+            self._fresh(group.refs)
+            group.future.set_result(None)
+        else:
+            group.future.set_exception(self._refused(error))
+            group.future.exception()  # the group may be reports of our own, for which nobody waits
+
+    # out
+
+    def pop_due(self, now: float, limit: int) -> list[int]:
+        refs: list[int] = []
+        for shard in self._shards.values():
+            base = shard.base
+            refs += [base | seq for seq in shard.queue.pop_due(now, limit - len(refs))]
+            if len(refs) >= limit:
+                break
+        return refs
+
+    def next_deadline(self) -> float | None:
+        deadlines = [
+            deadline
+            for shard in self._shards.values()
+            if (deadline := shard.queue.next_deadline()) is not None
+        ]
+        return min(deadlines, default=None)
+
+    def settle(self, ref: int) -> None:
+        shard = self._shards[ref >> SEQUENCE_BITS]
+        shard.queue.settle(ref & SEQUENCE_MASK)
+        shard.committer.nudge()
+
+    def defer(self, ref: int, due: float, attempts: int, note: bytes) -> None:
+        shard = self._shards[ref >> SEQUENCE_BITS]
+        shard.queue.defer(ref & SEQUENCE_MASK, due, attempts, note)
+        shard.committer.nudge()
+
+    def wake_at(self, ref: int, due: float) -> None:
+        self._shards[ref >> SEQUENCE_BITS].queue.wake_at(ref & SEQUENCE_MASK, due)
+
+    def mark(self, ref: int) -> None:
+        self._shards[ref >> SEQUENCE_BITS].queue.mark(ref & SEQUENCE_MASK)
+
+    def unmark(self, ref: int) -> None:
+        self._shards[ref >> SEQUENCE_BITS].queue.unmark(ref & SEQUENCE_MASK)
+
+    # what is known without reading the disk
+
+    def exists(self, ref: int) -> bool:
+        shard = self._shards.get(ref >> SEQUENCE_BITS)
+        return shard is not None and shard.queue.exists(ref & SEQUENCE_MASK)
+
+    def message(self, ref: int) -> int:
+        """The ref of the message's first recipient: equal for all recipients of one message."""
+        shard = self._shards[ref >> SEQUENCE_BITS]
+        return shard.base | shard.queue.body(ref & SEQUENCE_MASK)
+
+    def siblings(self, ref: int) -> list[int]:
+        """The recipients of this ref's message that are still queued; ``ref`` may be settled
+        itself if it is the message's first."""
+        shard = self._shards.get(ref >> SEQUENCE_BITS)
+        if shard is None:
+            return []
+        first = self.message(ref) if self.exists(ref) else ref
+        found = []
+        for seq in shard.queue.seqs(max(0, (first & SEQUENCE_MASK) - 1)):
+            if shard.queue.body(seq) != first & SEQUENCE_MASK:
+                break
+            found.append(shard.base | seq)
+        return found
+
+    def size(self, ref: int) -> int:
+        """Bytes of the message's content."""
+        return self._shards[ref >> SEQUENCE_BITS].queue.size(ref & SEQUENCE_MASK)
+
+    def attempts(self, ref: int) -> int:
+        return self._shards[ref >> SEQUENCE_BITS].queue.attempts(ref & SEQUENCE_MASK)
+
+    def due(self, ref: int) -> float:
+        return self._shards[ref >> SEQUENCE_BITS].queue.due(ref & SEQUENCE_MASK)
+
+    def expires(self, ref: int) -> float:
+        return self._shards[ref >> SEQUENCE_BITS].queue.expires(ref & SEQUENCE_MASK)
+
+    def key_bytes(self, ref: int) -> bytes:
+        """The queue key, packed: what the deliveries of one lane have in common."""
+        queue = self._shards[ref >> SEQUENCE_BITS].queue
+        return queue.key(queue.key_id(ref & SEQUENCE_MASK))
+
+    def group(self, ref: int) -> int:
+        """Equal for refs that may share a transaction; a settled ref is a group of its own."""
+        queue = self._shards[ref >> SEQUENCE_BITS].queue
+        seq = ref & SEQUENCE_MASK
+        return queue.body(seq) if queue.exists(seq) else -ref
+
+    def refs(self) -> Iterator[int]:
+        for shard in self._shards.values():
+            for seq in shard.queue.seqs():
+                yield shard.base | seq
+
+    # content
+
+    def cached(self, ref: int) -> Stored | None:
+        loaded = self._shards[ref >> SEQUENCE_BITS].queue.cached(ref & SEQUENCE_MASK)
+        return None if loaded is None else _stored(loaded)
+
+    def read(self, refs: Sequence[int]) -> list[Stored | None]:
+        """From disk, blocking, safe in a thread; ``None`` where the entry is gone."""
+        found: dict[int, Stored | None] = {}
+        for number, shard in self._shards.items():
+            mine = [ref for ref in refs if ref >> SEQUENCE_BITS == number]
+            if mine:
+                loaded = shard.queue.read([ref & SEQUENCE_MASK for ref in mine])
+                found.update(
+                    (ref, None if one is None else _stored(one))
+                    for ref, one in zip(mine, loaded, strict=True)
+                )
+        return [found.get(ref) for ref in refs]
+
+    def stats(self) -> dict[str, float]:
+        """Sums over the shards, but for ``oldest_created``, which is the least."""
+        total: dict[str, float] = {}
+        for shard in self._shards.values():
+            for name, value in shard.queue.stats().items():
+                if name == "oldest_created":
+                    if value:
+                        total[name] = min(value, total.get(name) or value)
+                else:
+                    total[name] = total.get(name, 0) + value
+        return total
+
+    async def stop(self) -> None:
+        for shard in self._shards.values():
+            await shard.committer.stop()
+            shard.queue.close()
+
+
+def _stored(loaded: Loaded) -> Stored:
+    return Stored(
+        unpack_envelope(loaded.meta),
+        unpack_recipient(loaded.entry_meta),
+        loaded.body,
+        loaded.note,
+    )

@@ -1,0 +1,58 @@
+"""What the relay tells the outside about its attempts: one log line each, and counters."""
+
+from __future__ import annotations
+
+from penstock.events.attempts import AttemptLog
+from penstock.events.definitions import reply_labels
+from penstock.events.metrics import Registry
+from penstock.events.types import Attempt
+from penstock.mail.outcome import Kind
+
+
+class Telemetry:
+    """``attempts`` is ``None`` where the settings turn the attempt log off."""
+
+    def __init__(self, registry: Registry, attempts: AttemptLog | None) -> None:
+        self._log = attempts
+        self._by_kind = {
+            Kind.DELIVERED: registry.counter("penstock_delivered_total"),
+            Kind.DEFERRED: registry.counter("penstock_deferred_total"),
+            Kind.BOUNCED: registry.counter("penstock_bounced_total"),
+        }
+        self._requeued = registry.counter("penstock_requeued_total")
+        self._expired = registry.counter("penstock_expired_total")
+        self._waits = registry.counter("penstock_limiter_waits_total")
+        self._wait_seconds = registry.counter("penstock_limiter_wait_seconds_total")
+        self._reports = registry.counter("penstock_reports_total")
+        self._delivery = registry.histogram("penstock_delivery_seconds")
+        self._attempt = registry.histogram("penstock_attempt_seconds")
+
+    def attempt(self, attempt: Attempt) -> None:
+        """One recipient, one attempt."""
+        kind, provider = attempt.outcome.kind, attempt.provider
+        if kind is Kind.REQUEUED:
+            self._requeued.inc((provider,))
+            return
+        reply = attempt.outcome.reply
+        self._by_kind[kind].inc(reply_labels(provider, reply.code, reply.enhanced))
+        self._attempt.observe(attempt.duration_s, (provider,))
+        if kind is Kind.DELIVERED:
+            self._delivery.observe(attempt.age_s, (provider,))
+        if self._log is not None:
+            self._log.add(attempt)
+
+    def expired(self, attempt: Attempt) -> None:
+        """Given up; ``attempt.outcome`` is what stood against it last."""
+        reply = attempt.outcome.reply
+        self._expired.inc(reply_labels(attempt.provider, reply.code, reply.enhanced))
+        if self._log is not None:
+            self._log.add(attempt)
+
+    def reported(self, action: str) -> None:
+        """A delivery status notification was queued."""
+        self._reports.inc((action,))
+
+    def waited(self, provider: str, seconds: float) -> None:
+        """A site was put to sleep by a limit or a failure."""
+        self._waits.inc((provider,))
+        self._wait_seconds.inc((provider,), seconds)

@@ -1,0 +1,58 @@
+"""Opportunistic TLS: encrypt where the peer can, verify nothing, and remember who cannot.
+
+A peer that offers STARTTLS and then breaks the handshake is worse than one that does not offer it:
+each connection would cost a failed attempt. So a broken handshake is remembered for a while, per
+host, and mail goes in the clear meanwhile.
+"""
+
+from __future__ import annotations
+
+import functools
+import ssl
+from collections import OrderedDict
+
+
+@functools.cache
+def opportunistic_context() -> ssl.SSLContext:
+    """TLS 1.2 or better, no verification (RFC 7435): against whoever only listens."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # a weak key is still better than the plain text that refusing it would lead to
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return context
+
+
+class TlsMemory:
+    """Hosts whose handshake broke lately. ``now`` is seconds on any one monotonic axis."""
+
+    def __init__(self, *, keep_s: float = 3600.0, entries_max: int = 10_000) -> None:
+        self._keep_s = keep_s
+        self._entries_max = entries_max
+        self._until: OrderedDict[str, float] = OrderedDict()
+        self._broken = 0
+
+    def broke(self, host: str, now: float) -> None:
+        self._broken += 1
+        self._until[host] = now + self._keep_s
+        self._until.move_to_end(host)
+        if len(self._until) > self._entries_max:
+            self._until.popitem(last=False)
+
+    def usable(self, host: str, now: float) -> bool:
+        """Whether STARTTLS is worth trying with this host."""
+        until = self._until.get(host)
+        if until is None:
+            return True
+        if until > now:
+            return False
+        del self._until[host]
+        return True
+
+    def stats(self) -> dict[str, float]:
+        return {
+            "entries": len(self._until),
+            "entries_max": self._entries_max,
+            "broken": self._broken,
+        }

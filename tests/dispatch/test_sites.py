@@ -1,0 +1,303 @@
+"""Sites that are slow, limited, dead or moved: who waits, and who does not."""
+
+from __future__ import annotations
+
+from penstock.mail.outcome import Kind, Outcome, Phase
+from penstock.relay.dispatch_ports import DispatchConfig
+from penstock.sim.relay import LATER, OK, REFUSED, RelayWorld, destination, loaded
+from penstock.smtp.reply import Reply
+
+NXDOMAIN = Outcome(Kind.BOUNCED, Phase.RESOLVE, Reply.of(550, "5.1.2 Domain not found"))
+SERVFAIL = Outcome(Kind.DEFERRED, Phase.RESOLVE, Reply.of(451, "4.4.3 DNS failed"))
+
+
+def test_a_connection_limit_is_kept(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(loaded("[limits]\nconnections = 3\n"))
+        for n in range(200):
+            await world.send(f"p{n}@a.example")
+        await world.pass_time(60)
+        assert world.entries == 0
+        assert world.open_max == 3
+        await world.close()
+
+    play(scenario)
+
+
+def test_few_messages_open_few_connections(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(loaded("[limits]\nconnections = 20\n"))
+        await world.send("ann@a.example")
+        await world.pass_time(5)
+        assert world.open_max == 1
+        await world.close()
+
+    play(scenario)
+
+
+def test_a_message_rate_is_kept_over_every_minute_and_used(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(loaded('[limits]\nmessage_rate = "60/min"\nidle_timeout_s = "10m"\n'))
+        for n in range(400):
+            await world.send(f"p{n}@a.example")
+        await world.pass_time(300)
+        times = [at for at, _, _ in world.seen]
+        worst = max(sum(1 for at in times if start <= at < start + 60) for start in times)
+        assert worst <= 61
+        assert len(times) >= 285
+        await world.close()
+
+    play(scenario)
+
+
+def test_an_idle_connection_is_closed_in_time(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(loaded('[limits]\nidle_timeout_s = "5s"\n'))
+        await world.send("ann@a.example")
+        await world.pass_time(3)
+        assert world.open == 1
+        await world.pass_time(5)
+        assert world.open == 0
+        await world.close()
+
+    play(scenario)
+
+
+def test_a_dead_site_defers_one_delivery_and_leaves_the_rest_alone(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld()
+        world.refuse_connect = REFUSED
+        for n in range(50):
+            await world.send(f"p{n}@a.example")
+        await world.pass_time(1)
+        assert world.kinds() == ["deferred"]
+        await world.pass_time(600)
+        assert len(world.connects) < 15, "a dead site is tried with growing pauses"
+        world.refuse_connect = None
+        await world.pass_time(2 * 3600)
+        assert world.entries == 0
+        assert len(set(world.recipients())) == 50
+        await world.close()
+
+    play(scenario)
+
+
+def test_a_dead_site_delays_nobody_else(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld()
+        world.destinations["b.example"] = destination("b.example")
+        real = world.connect
+
+        async def connect(site):  # type: ignore[no-untyped-def]
+            return REFUSED if site.name == "a.example" else await real(site)
+
+        world.dispatcher._connect_to = connect
+        for n in range(100):
+            await world.send(f"p{n}@a.example")
+        await world.send("ann@b.example")
+        await world.pass_time(1)
+        assert world.recipients() == ["ann@b.example"]
+        await world.close()
+
+    play(scenario)
+
+
+def test_messages_behind_a_dead_site_expire_on_time(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld()
+        real = world.connect
+
+        async def connect(site):  # type: ignore[no-untyped-def]
+            return REFUSED if site.name == "a.example" else await real(site)
+
+        world.dispatcher._connect_to = connect
+        for n in range(5):
+            await world.send(f"p{n}@a.example", expires_s=1800.0)
+        await world.pass_time(1790)
+        assert world.entries == 5
+        await world.pass_time(30)
+        assert world.entries == 0
+        assert sorted(world.recipients()) == ["app@example.org"] * 5
+        assert b"Connection refused" in b"".join(world.seen[0][2].body)
+        await world.close()
+
+    play(scenario)
+
+
+def test_a_domain_that_does_not_exist_bounces_all_its_mail(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld()
+        world.destinations["nowhere.example"] = NXDOMAIN
+        for n in range(3):
+            await world.send(f"p{n}@nowhere.example")
+        await world.pass_time(5)
+        assert world.entries == 0
+        assert world.kinds().count("bounced") == 3
+        assert world.recipients() == ["app@example.org"] * 3
+        await world.close()
+
+    play(scenario)
+
+
+def test_a_domain_that_dns_cannot_tell_waits_without_being_asked_for_each_message(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld()
+        world.destinations["slow.example"] = SERVFAIL
+        for n in range(100):
+            await world.send(f"p{n}@slow.example")
+        await world.pass_time(120)
+        assert world.kinds().count("deferred") <= 6
+        assert world.found.count("slow.example") <= 6
+        world.destinations["slow.example"] = destination("slow.example")
+        await world.pass_time(2 * 3600)
+        assert world.entries == 0
+        await world.close()
+
+    play(scenario)
+
+
+def test_mail_follows_a_domain_that_moves_to_other_hosts(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld()
+        old = destination("a.example", site="old", expires_at=world.now() + 60)
+        world.destinations["a.example"] = old
+        real = world.connect
+
+        async def connect(site):  # type: ignore[no-untyped-def]
+            return REFUSED if site.name == "old" else await real(site)
+
+        world.dispatcher._connect_to = connect
+        for n in range(10):
+            await world.send(f"p{n}@a.example")
+        await world.pass_time(50)
+        assert world.entries == 10
+        world.destinations["a.example"] = destination("a.example", site="new")
+        await world.pass_time(120)
+        assert world.entries <= 3, "only what was deferred at the old site still waits"
+        assert {site for _, site, _ in world.seen} == {"new"}
+        await world.close()
+
+    play(scenario)
+
+
+def test_domains_of_one_site_share_its_connections(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(loaded("[limits]\nconnections = 2\n"))
+        for n in range(40):
+            world.destinations[f"d{n}.example"] = destination(f"d{n}.example", site="shared")
+            await world.send(f"ann@d{n}.example")
+        await world.pass_time(30)
+        assert world.entries == 0
+        assert world.open_max <= 2
+        await world.close()
+
+    play(scenario)
+
+
+def test_what_is_idle_is_forgotten(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(config=DispatchConfig(forget_s=60.0))
+        for n in range(30):
+            await world.send(f"ann@d{n}.example")
+        await world.pass_time(300)
+        stats = world.dispatcher.stats()
+        assert (stats["lanes"], stats["sites"], stats["connections"]) == (0, 0, 0)
+        await world.close()
+
+    play(scenario)
+
+
+def test_the_worker_wide_bound_on_connections_holds_and_starves_nobody(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(
+            loaded('[limits]\nidle_timeout_s = "1s"\n'), config=DispatchConfig(connections_max=5)
+        )
+        for n in range(40):
+            await world.send(f"ann@d{n}.example")
+        await world.pass_time(120)
+        assert world.entries == 0
+        assert world.open_max <= 5
+        await world.close()
+
+    play(scenario)
+
+
+def test_a_failed_connection_beside_open_ones_is_only_a_hint(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(loaded("[limits]\nconnections = 10\n"))
+        real, opened = world.connect, [0]
+
+        async def connect(site):  # type: ignore[no-untyped-def]
+            opened[0] += 1
+            return REFUSED if world.open >= 2 else await real(site)
+
+        world.dispatcher._connect_to = connect
+        world.latency_s = 0.5
+        for n in range(60):
+            await world.send(f"p{n}@a.example")
+        await world.pass_time(60)
+        assert world.entries == 0
+        assert "deferred" not in world.kinds()
+        await world.close()
+
+    play(scenario)
+
+
+def test_stopping_sends_nothing_new_and_keeps_the_rest(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(loaded("[limits]\nconnections = 1\n"))
+        world.latency_s = 1.0
+        for n in range(10):
+            await world.send(f"p{n}@a.example")
+        await world.pass_time(2.5)
+        await world.close()
+        delivered = len(world.seen)
+        assert 1 <= delivered < 10
+        again = RelayWorld(disk=world.disk)
+        assert again.entries == 10 - delivered
+        await again.close()
+
+    play(scenario)
+
+
+def test_reloaded_limits_hold_at_once(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(loaded('[limits]\nmessage_rate = "1/h"\n'))
+        for n in range(20):
+            await world.send(f"p{n}@a.example")
+        await world.pass_time(60)
+        assert len(world.seen) == 1
+        world.dispatcher.reload(loaded(""), ())
+        await world.pass_time(30)
+        assert world.entries == 0
+        await world.close()
+
+    play(scenario)
+
+
+def test_a_bug_on_the_way_to_one_site_is_no_storm(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld()
+        reported: list[object] = []
+        world.loop.set_exception_handler(lambda loop, context: reported.append(context))
+        calls = [0]
+
+        async def connect(site):  # type: ignore[no-untyped-def]
+            calls[0] += 1
+            raise ValueError("bug")
+
+        world.dispatcher._connect_to = connect
+        world.answer = lambda tx, one: LATER
+        await world.send("ann@a.example")
+        await world.send("bob@a.example")
+        await world.pass_time(60)
+        assert calls[0] < 6
+        assert len(reported) == calls[0]
+        assert world.entries == 2
+        world.dispatcher._connect_to = world.connect
+        world.answer = lambda tx, one: OK
+        await world.pass_time(3600)
+        assert world.entries == 0
+        await world.close()
+
+    play(scenario)

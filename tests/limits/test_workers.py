@@ -1,0 +1,165 @@
+"""Several workers on one governor: the limit stays the limit, and each gets its part."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from penstock.limits.ports import Claim, Seat
+from penstock.policy.rate import Rate
+
+SCARCE = Claim("site", Rate(20, 60.0, 1))
+PLENTY = Claim("plenty", Rate(6000, 60.0, 1))
+PER_SECOND = Claim("second", Rate(500, 1.0, 1))
+
+
+def workers(office, n: int):
+    return [office.worker(index, n) for index in range(n)]
+
+
+@pytest.mark.parametrize("n", [2, 8])
+@pytest.mark.parametrize("want", [1, 50])
+async def test_twenty_a_minute_stay_twenty_a_minute(office, clock, spend, window, n, want) -> None:
+    start, rng = clock.now, random.Random(7)
+    sent = await spend(
+        clock, workers(office, n), lambda worker: [SCARCE], start + 600.0, want,
+        lambda: rng.uniform(0, 0.02),
+    )  # fmt: skip
+    assert window(sent, 60.0) <= 20
+    assert sum(tokens for _, _, tokens in sent) >= 0.95 * 200
+
+
+async def test_a_scarce_rate_goes_round(office, clock, spend) -> None:
+    """Any eight tokens in a row go to eight workers."""
+    rng = random.Random(3)
+    sent = await spend(
+        clock, workers(office, 8), lambda worker: [SCARCE], clock.now + 600.0, 1,
+        lambda: rng.uniform(0, 0.01),
+    )  # fmt: skip
+    order = [worker for _, worker, _ in sent]
+    for at in range(8, len(order) - 8, 8):
+        assert len(set(order[at : at + 8])) >= 7
+    shares = Counter(order)
+    assert max(shares.values()) - min(shares.values()) <= 2
+
+
+async def test_a_greedy_worker_does_not_starve_a_modest_one(office, clock, spend) -> None:
+    """One wants 50 at a time and always, the other two at a time and now and then."""
+    greedy, modest = workers(office, 2)
+    sent = await spend(
+        clock, [greedy, modest], lambda worker: [SCARCE], clock.now + 600.0, 50, lambda: 0.0
+    )
+    shares = Counter(worker for _, worker, _ in sent)
+    assert min(shares.values()) >= 0.9 * max(shares.values())
+    refused = await modest.messages([SCARCE], 1)
+    assert refused.granted == 0
+    clock.now = refused.retry_at
+    await greedy.messages([SCARCE], 50)
+    assert (await modest.messages([SCARCE], 1)).granted == 1
+
+
+@pytest.mark.parametrize("claim", [PLENTY, PER_SECOND], ids=lambda claim: claim.key)
+@pytest.mark.parametrize("n", [2, 8])
+async def test_leases_keep_high_rates_in_any_window_and_use_them(
+    office, clock, spend, window, claim, n
+) -> None:
+    rng = random.Random(5)
+    span = min(3 * claim.rate.period_s, 60.0)
+    sent = await spend(
+        clock, workers(office, n), lambda worker: [claim], clock.now + span, 5,
+        lambda: rng.uniform(0, 0.002),
+    )  # fmt: skip
+    used = sum(tokens for _, _, tokens in sent)
+    assert window(sent, claim.rate.period_s) <= claim.rate.count + claim.rate.burst
+    assert used >= 0.95 * span * claim.rate.per_s
+    shares = Counter(worker for _, worker, _ in sent)
+    assert len(shares) == n
+    assert min(shares.values()) >= 0.7 * max(shares.values())
+
+
+async def test_leases_spare_questions(office, clock, spend) -> None:
+    (limiter,) = workers(office, 1)
+    fast = Claim("fast", Rate(2000, 1.0, 1))
+    sent = await spend(clock, [limiter], lambda worker: [fast], clock.now + 10.0)
+    assert sum(tokens for _, _, tokens in sent) >= 19_000
+    assert office.asked().count("messages") <= 10 * 10
+
+
+async def test_a_worker_that_needs_little_leaves_the_rest(office, clock, spend) -> None:
+    """A lease that is not used is not renewed at its size."""
+    busy, idle = workers(office, 2)
+    start = clock.now
+    state = {"next": start}
+
+    def now_and_then() -> None:
+        if clock.now >= state["next"]:
+            state["next"] = clock.now + 0.5
+            idle.try_messages([PLENTY], 1)
+
+    sent = await spend(clock, [busy], lambda worker: [PLENTY], start + 60.0, 5, each=now_and_then)
+    assert sum(tokens for _, _, tokens in sent) >= 0.95 * 6000
+
+
+async def test_a_worker_gone_leaves_its_turn_to_whoever_asks_first(office, clock) -> None:
+    first, second, third = workers(office, 3)
+    assert (await first.messages([SCARCE], 1)).granted == 1
+    before = await second.messages([SCARCE], 1)
+    after = await third.messages([SCARCE], 1)
+    assert after.retry_at > before.retry_at + 2.5
+    office.governor.worker_gone(1)
+    clock.now = before.retry_at
+    assert (await first.messages([SCARCE], 1)).granted == 1
+    clock.now = after.retry_at
+    assert (await third.messages([SCARCE], 1)).granted == 1
+
+
+async def test_a_worker_that_does_not_come_back_is_passed_over(office, clock) -> None:
+    first, second, third = workers(office, 3)
+    await first.messages([SCARCE], 1)
+    lost = await second.messages([SCARCE], 1)
+    await third.messages([SCARCE], 1)
+    clock.now = lost.retry_at + 2.0
+    assert (await first.messages([SCARCE], 1)).granted == 0
+    clock.now = lost.retry_at + 3.1
+    assert (await third.messages([SCARCE], 1)).granted == 1
+    assert office.governor.stats()["waiting"] == 1
+
+
+async def test_two_limits_that_cross_do_not_lock(office, clock, spend, window) -> None:
+    """Some need one key, some another, some both, in different orders."""
+    other = Claim("other", Rate(30, 60.0, 1))
+    sets = [[SCARCE, other], [other, SCARCE], [SCARCE], [other]]
+    sent = await spend(clock, workers(office, 4), lambda worker: sets[worker], clock.now + 600.0)
+    assert set(Counter(worker for _, worker, _ in sent)) == {0, 1, 2, 3}
+    for claim, users in ((SCARCE, {0, 1, 2}), (other, {0, 1, 3})):
+        mine = [each for each in sent if each[1] in users]
+        assert window(mine, 60.0) <= claim.rate.count
+    assert sum(n for _, worker, n in sent if worker != 3) >= 0.9 * 200
+
+
+async def test_connections_hold_over_all_workers_and_come_back_after_a_death(office, clock) -> None:
+    limiters = workers(office, 4)
+    seats = [Seat("site", 10), Seat("provider", 12)]
+    grants = [(await limiters[turn % 4].connect(seats)).granted for turn in range(20)]
+    assert sum(grants) == 10
+    office.governor.worker_gone(2)
+    clock.now += 1.5
+    held = 10 - sum(grants[2::4])
+    clock.now += 2.0
+    again = [(await limiters[0].connect([Seat("site", 10)])).granted for _ in range(5)]
+    assert sum(again) == 10 - held
+    assert office.governor.stats()["seats"] >= 10
+
+
+async def test_a_freed_seat_goes_to_the_one_who_waits(office, clock) -> None:
+    holder, waiter = workers(office, 2)
+    seat = [Seat("site", 2)]
+    assert [(await holder.connect(seat)).granted for _ in range(2)] == [1, 1]
+    refused = await waiter.connect(seat)
+    assert refused.granted == 0
+    holder.disconnect(seat)
+    assert (await holder.connect(seat)).granted == 0
+    clock.now = refused.retry_at
+    assert (await waiter.connect(seat)).granted == 1
