@@ -80,4 +80,4 @@ class Reporter:
         )
         envelope.ref = ref
         envelope.expires_at = now + self.config.max_age_s
-        self._spool.append(envelope, [content], now)
+        self._spool.append(envelope, [content])

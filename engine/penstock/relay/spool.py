@@ -99,8 +99,10 @@ class Spool:
     def reserve(self, recipients: int, now: float) -> int:
         return self._primary.base | self._primary.queue.reserve(recipients, now)
 
-    def append(self, envelope: Envelope, body: Sequence[bytes], due: float) -> asyncio.Future[None]:
-        """Take the message in; the future resolves when it is on disk.
+    def append(
+        self, envelope: Envelope, body: Sequence[bytes], due: float = 0.0
+    ) -> asyncio.Future[None]:
+        """Take the message in; the future resolves when it is on disk. ``due`` 0 is at once.
 
         ``envelope.ref`` must come from :meth:`reserve`. Raises ``QueueFull``.
         """
@@ -121,17 +123,15 @@ class Spool:
             self._group = group = _Group(self._loop.create_future())
             commit.add_done_callback(lambda done: self._committed(done, group))
         count = len(envelope.recipients)
-        if count == 1:
-            self._group.refs.append(envelope.ref)
-        else:
+        if not due:  # else the timers have it
             self._group.refs.extend(range(envelope.ref, envelope.ref + count))
         return self._group.future
 
     def _committed(self, done: asyncio.Future[None], group: _Group) -> None:
         error = done.exception()
         if error is None:
-            self._fresh(group.refs)
             group.future.set_result(None)
+            self._fresh(group.refs)
         else:
             group.future.set_exception(self._refused(error))
             group.future.exception()  # the group may be reports of our own, for which nobody waits

@@ -74,6 +74,12 @@ class SmtpSettings(Table):
         le=100_000,
         description="Connections of one client address at once, in each worker.",
     )
+    receiving_bytes_max: Size = Field(
+        default=256 * _MIB,
+        ge=_MIB,
+        le=1 << 36,
+        description="Memory for unfinished messages of all connections, in each worker.",
+    )
     errors_max: int = Field(
         default=20, ge=1, le=10_000, description="Errors in a session before it is closed."
     )

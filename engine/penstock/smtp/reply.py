@@ -1,7 +1,7 @@
 """One SMTP reply, as a value shared by both roles.
 
-A reply is a three-digit code and one or more lines of text (RFC 5321 section 4.2); the text may open
-with an enhanced status code (RFC 3463, RFC 2034). Providers repeat that code on every line, so
+A reply is a three-digit code and one or more lines of text (RFC 5321 section 4.2); the text may
+open with an enhanced status code (RFC 3463, RFC 2034). Providers repeat that code on every line, so
 ``text`` is normalised: lines joined by one space, enhanced codes stripped.
 """
 

@@ -1,0 +1,208 @@
+"""The main job side by side with Postfix: 10 KiB messages in, on disk, and out again.
+
+``smtp-source -s 20`` -> server -> a counting sink, all on loopback, the spool on a real disk. The
+servers take turns, each round with a fresh spool, and the medians of all rounds are compared; every
+message must arrive, or there is no result. Messages/s count from the start of the injection until
+the sink has the last. CPU is that of all processes of the server, with helpers that ended and, for
+Postfix, its milter.
+
+    python -m bench.relay [--rounds N] [--count N] [--dkim|--no-dkim] [--workers N] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from bench import keys, report
+from bench.harness import Failed, NotThere, free_port, program, scratch, wait_until
+from bench.load import SENDER, Load
+from bench.servers import Penstock, PostfixServer, Server, absent
+from bench.sink import Sink
+from bench.usage import PeakMemory, cpu_s, machine_busy_s, tree
+
+SESSIONS = 20
+SIZE = 10240
+WARM_UP = 200
+SINK_HOST = "127.0.0.2"
+# what else may run on the machine, as a share of one CPU, before the result is doubted
+FOREIGN_MAX = 0.25
+TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One round. ``foreign``: CPUs kept busy by what is neither server nor harness; the kernel's
+    own threads, which write the disk for all, are in it."""
+
+    messages_per_s: float
+    cpu_ms: float
+    peak_mib: float
+    foreign: float
+
+
+def inject(address: str, count: int, directory: pathlib.Path) -> None:
+    """Send ``count`` messages by ``smtp-source`` where it is installed; else by our own injector,
+    which pipelines: such results compare only among themselves."""
+    host, _, port = address.rpartition(":")
+    try:
+        source = program("smtp-source")
+    except NotThere:
+        with Load(directory, host, int(port), sessions=SESSIONS, size=SIZE, count=count) as load:
+            load.program.wait(TIMEOUT_S)
+        return
+    command = [source, "-d", "-s", str(SESSIONS), "-l", str(SIZE), "-m", str(count)]
+    command += ["-M", "client.example", "-f", SENDER, "-t", "user@rcpt.example", address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    if done.returncode:
+        raise Failed(f"smtp-source failed: {done.stderr.strip()}")
+
+
+def measure(server: Server, sink: Sink, count: int, signed: bool) -> Measured:
+    """One round in a directory of its own. Raises :class:`Failed` if a message is missing."""
+    with scratch() as directory:
+        roots: list[int] = []
+        try:
+            roots = server.start(directory)
+            _through(server, sink, WARM_UP, directory)
+            before = sink.read()
+            cpu, busy, harness = cpu_s(tree(roots)), machine_busy_s(), _harness_s(sink)
+            start = time.monotonic()
+            with PeakMemory(roots) as memory:
+                _through(server, sink, count, directory)
+            elapsed = sink.read().last_ns / 1e9 - start
+            wall = time.monotonic() - start
+            used = cpu_s(tree(roots)) - cpu
+            foreign = (machine_busy_s() - busy - used - (_harness_s(sink) - harness)) / wall
+        finally:
+            server.stop()
+    after = sink.read()
+    if after.messages - before.messages != count:
+        raise Failed(f"{server.name}: {after.messages - before.messages} of {count} arrived")
+    if signed and after.signed - before.signed != count:
+        raise Failed(f"{server.name}: {after.signed - before.signed} of {count} were signed")
+    return Measured(
+        count / elapsed, used / count * 1e3, memory.peak_bytes / (1 << 20), max(0.0, foreign)
+    )
+
+
+def _harness_s(sink: Sink) -> float:
+    """CPU of the sink, of this process and of the injectors it has waited for."""
+    return cpu_s([sink.pid]) + sum(os.times()[:4])
+
+
+def _through(server: Server, sink: Sink, count: int, directory: pathlib.Path) -> None:
+    goal = sink.read().messages + count
+    inject(server.address, count, directory)
+    wait_until(
+        lambda: sink.read().messages >= goal,
+        TIMEOUT_S,
+        f"{server.name}: all {count} messages arrive ({sink.read().messages - goal + count} have)",
+        0.005,
+    )
+
+
+def compare(
+    servers: Sequence[tuple[Server, int]], sink: Sink, rounds: int, signed: bool
+) -> dict[str, list[Measured]]:
+    """All rounds of all servers, taking turns. Each server comes with its count of messages."""
+    found: dict[str, list[Measured]] = {server.name: [] for server, _ in servers}
+    for _ in range(rounds):
+        for server, count in servers:
+            found[server.name].append(measure(server, sink, count, signed))
+    return found
+
+
+def median(rounds: Sequence[Measured]) -> Measured:
+    """Each figure by itself."""
+    columns = zip(*(asdict(one).values() for one in rounds), strict=True)
+    return Measured(*(statistics.median(column) for column in columns))
+
+
+def print_table(title: str, found: dict[str, list[Measured]]) -> None:
+    middle = {name: median(rounds) for name, rounds in found.items()}
+    rows = []
+    for name, one in middle.items():
+        rates = [measured.messages_per_s for measured in found[name]]
+        spread = f"{min(rates):,.0f}-{max(rates):,.0f}"
+        rate = f"{one.messages_per_s:,.0f}"
+        rows.append((name, rate, f"{one.cpu_ms:.3f}", f"{one.peak_mib:.0f}", spread))
+    ours, *others = middle.values()
+    for other in others:
+        rows.append(
+            (
+                "ratio",
+                f"{ours.messages_per_s / other.messages_per_s:.2f}x",
+                f"{ours.cpu_ms / other.cpu_ms:.3f}x",
+                f"{ours.peak_mib / other.peak_mib:.2f}x",
+                "",
+            )
+        )
+    report.show(title, ("", "messages/s", "CPU ms/message", "peak MiB", "range"), rows)
+    busiest = max(r.foreign for rounds in found.values() for r in rounds)
+    if busiest > FOREIGN_MAX:
+        report.console().print(
+            f"Doubtful: other work kept up to {busiest:.1f} CPUs busy meanwhile.", style="yellow"
+        )
+
+
+def run(options: argparse.Namespace) -> dict[str, object]:
+    """Every scenario asked for; returns what goes into the JSON."""
+    out: dict[str, object] = {}
+    with scratch() as directory:
+        key = directory / "rsa2048.pem"
+        keys.make_rsa(key)
+        address = (SINK_HOST, free_port(SINK_HOST))
+        with Sink(directory, *address) as sink:
+            hop = f"{SINK_HOST}:{address[1]}"
+            for signed in (False, True) if options.dkim else (False,):
+                used = key if signed else None
+                servers: list[tuple[Server, int]] = [
+                    (Penstock(hop, options.workers, used), options.count)
+                ]
+                if missing := absent(signed):
+                    report.console().print(f"Without Postfix: {missing}.", style="yellow")
+                else:
+                    servers.append((PostfixServer(hop, used), options.postfix_count))
+                found = compare(servers, sink, options.rounds, signed)
+                what = "DKIM RSA-2048" if signed else "plain"
+                print_table(
+                    f"Relay, {what}: {SIZE} bytes, {SESSIONS} sessions, durable, "
+                    f"median of {options.rounds}",
+                    found,
+                )
+                out[what] = {name: [asdict(r) for r in rounds] for name, rounds in found.items()}
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.relay")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=10_000, help="messages a round")
+    parser.add_argument(
+        "--postfix-count", type=int, default=3000, help="messages a round, for Postfix"
+    )
+    parser.add_argument("--dkim", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--json", type=pathlib.Path, help="default: bench/out/relay.json")
+    options = parser.parse_args(arguments)
+    try:
+        result = run(options)
+    except (Failed, NotThere) as error:
+        print(f"bench.relay: {error}", file=sys.stderr)
+        return 1
+    about = {"rounds": options.rounds, "workers": options.workers, "size": SIZE}
+    path = report.save("relay", {**about, "results": result}, options.json)
+    report.console().print(f"Figures of all rounds: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

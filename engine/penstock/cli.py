@@ -1,0 +1,139 @@
+"""``penstock``: the command line. Each group of commands has a module; all are loaded late.
+
+``penstock run`` is the process that lives for months, so nothing that it does not need is imported
+before it: settings, rich and the other commands come when they are called.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Annotated
+
+import typer
+
+from penstock import __version__
+from penstock.cli_common import (
+    CONFIG,
+    FAILED,
+    WRONG,
+    AsJson,
+    CommandError,
+    Config,
+    ask,
+    command,
+    print_json,
+)
+
+_GROUPS = {
+    "queue": "See and steer the mail that waits.",
+    "spool": "Look into a spool that no daemon has open.",
+    "dkim": "Make signing keys and their DNS records.",
+}
+
+app = typer.Typer(
+    name="penstock",
+    help="A high-throughput email sending engine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+@command
+def run(config: Config = CONFIG) -> None:
+    """Run the daemon in the foreground until it is told to stop."""
+    try:
+        module = importlib.import_module("penstock.daemon")
+    except ModuleNotFoundError as error:
+        raise CommandError(f"this installation is not complete: {error}") from None
+    raise typer.Exit(module.run(config))
+
+
+@app.command()
+@command
+def check(config: Config = CONFIG) -> None:
+    """Check the settings and the policies, and show every mistake with its line."""
+    from penstock.settings.check import check as find_problems
+
+    with open(config, "rb"):
+        pass  # a file that cannot be read is no mistake in it
+    problems = find_problems(config)
+    for problem in problems:
+        typer.echo(str(problem))
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise CommandError(f"{config}: {count}", WRONG)
+    typer.echo(f"{config}: no problems")
+
+
+@app.command()
+@command
+def status(config: Config = CONFIG, as_json: AsJson = False) -> None:
+    """Show how the running daemon is."""
+    answer = ask(config, "status")
+    if as_json:
+        print_json(answer)
+    else:
+        from penstock.cli_show import show_status
+
+        show_status(answer)
+    if not answer["ready"]:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+@command
+def reload(config: Config = CONFIG) -> None:
+    """Have the running daemon read its settings and policies again, all or nothing."""
+    changes = ask(config, "reload").get("changes", [])
+    for change in changes:
+        typer.echo(change)
+    typer.echo("reloaded" if changes else "reloaded; no policy has changed")
+
+
+@app.command()
+@command
+def demo(
+    messages: Annotated[int, typer.Option(min=5, max=1_000_000, help="How many.")] = 10_000,
+    config: Annotated[
+        str, typer.Option("--config", "-c", help="Named in what to try next.", metavar="FILE")
+    ] = CONFIG,
+    time_s: Annotated[
+        float, typer.Option("--time", min=5, max=3600, help="Seconds until it sums up.")
+    ] = 40.0,
+) -> None:
+    """Send mail through the real daemon to fake providers, and watch it go."""
+    from penstock.cli_demo import run_demo
+
+    raise typer.Exit(run_demo(messages, config, time_s))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"penstock {__version__}")
+
+
+def _add_groups(wanted: str) -> None:
+    """Load the group that is called; the others are there by name, for the help."""
+    app.registered_groups.clear()
+    for name, text in _GROUPS.items():
+        if name == wanted:
+            group: typer.Typer = importlib.import_module(f"penstock.cli_{name}").app
+        else:
+            group = typer.Typer()
+            group.callback()(_nothing)
+        app.add_typer(group, name=name, help=text, no_args_is_help=True)
+
+
+def _nothing() -> None:
+    """Stands for a group whose commands are not loaded."""
+
+
+def main() -> None:
+    """The console script."""
+    _add_groups(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))
+    app()

@@ -1,0 +1,73 @@
+"""The daemon: what ``penstock run`` runs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from penstock.events.log import configure
+from penstock.policy.problem import Problem
+from penstock.settings.loader import load_policy_directory, load_settings
+from penstock_queue import QueueLocked, RealDisk
+
+
+def run(config_path: str) -> int:
+    """Serve until told to stop.
+
+    Exit codes: 0 stopped, 1 cannot run here, 2 the settings are wrong.
+    """
+    path = os.path.abspath(config_path)
+    settings = load_settings(path)
+    if isinstance(settings, list):
+        return _wrong(settings)
+    policies = load_policy_directory(settings.policies)
+    if isinstance(policies, list):
+        return _wrong(policies)
+    configure(settings.log.format, settings.log.level, sys.stdout)
+    try:
+        os.makedirs(settings.spool, mode=0o700, exist_ok=True)
+        lock = RealDisk().lock(os.path.join(settings.spool, "lock"))
+    except QueueLocked:
+        return _cannot(f"{settings.spool} is in use by another daemon; stop it first")
+    except OSError as error:
+        return _cannot(f"cannot use the spool {settings.spool}: {error.strerror}")
+    # these import more, and only a daemon that will run needs them
+    import uvloop
+
+    from penstock.daemon.sockets import BindError, inherited, listen
+    from penstock.daemon.supervisor import Supervisor
+
+    try:
+        passed = inherited(dict(os.environ), os.getpid())
+        listeners = [listen(smtp.listen, passed) for smtp in settings.smtp]
+        http = [listen(settings.http.listen, passed)] if settings.http else []
+    except BindError as error:
+        return _cannot(str(error))
+    workers = settings.worker_count(len(os.sched_getaffinity(0)))
+
+    async def serve() -> int:
+        supervisor = Supervisor(path, settings, policies, listeners, http, workers)
+        return await supervisor.run()
+
+    try:
+        return uvloop.run(serve())
+    finally:
+        _close([*listeners, *http])
+        lock.close()
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for one in sockets:
+        one.close()
+
+
+def _wrong(problems: list[Problem]) -> int:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 2
+
+
+def _cannot(reason: str) -> int:
+    print(f"penstock: {reason}", file=sys.stderr)
+    return 1

@@ -1,0 +1,116 @@
+"""Worker processes: started, greeted, watched, started again when they die.
+
+A worker is a fresh interpreter that inherits the listening sockets and one end of a socket pair. It
+says hello on it and is told what it owns; until it says ready it counts as starting. One that dies
+is started again at once, and after repeated deaths with growing pauses, so that a worker that
+cannot start does not eat the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+
+from penstock.control import Channel, Handler
+
+log = structlog.get_logger("penstock.supervisor")
+RESTART_PAUSE_MAX_S = 10.0
+STEADY_S = 30.0
+
+
+class Child:
+    """One worker slot: its number stays, its process changes."""
+
+    def __init__(
+        self,
+        number: int,
+        fds: Sequence[int],
+        handler: Callable[[Child], Handler],
+        gone: Callable[[Child], None],
+    ) -> None:
+        self.number = number
+        self.ready = False
+        self.beat = 0.0
+        self.channel: Channel | None = None
+        self.process: asyncio.subprocess.Process | None = None
+        self._fds = tuple(fds)
+        self._handler, self._gone = handler, gone
+        self._deaths = 0
+        self._stopping = False
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid if self.process is not None else 0
+
+    async def keep(self) -> None:
+        """Run the worker until told to stop, again and again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            code = await self._run_once()
+            self.ready = False
+            self._gone(self)
+            if self._stopping:
+                break
+            self._deaths = 0 if loop.time() - started > STEADY_S else self._deaths + 1
+            pause = min(0.1 * 2.0 ** min(self._deaths, 10), RESTART_PAUSE_MAX_S)
+            log.error("worker died", worker=self.number, exit=code, restart_in_s=pause)
+            await asyncio.sleep(pause)
+
+    async def _run_once(self) -> int:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "penstock.worker",
+                str(theirs.fileno()),
+                pass_fds=(theirs.fileno(), *self._fds),
+                stdin=asyncio.subprocess.DEVNULL,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        handler = self._handler(self)
+        _, channel = await loop.create_connection(lambda: Channel(handler), sock=ours)
+        self.channel = channel
+        code = await self.process.wait()
+        channel.close()
+        self.channel = None
+        return code
+
+    async def call(self, method: str, params: Any = None, timeout_s: float = 30.0) -> Any:
+        """Ask the worker; ``ConnectionError`` when it is not there or does not answer in time."""
+        if self.channel is None or not self.ready:
+            raise ConnectionError(f"worker {self.number} is not running")
+        try:
+            return await asyncio.wait_for(self.channel.call(method, params), timeout_s)
+        except TimeoutError:
+            text = f"worker {self.number} did not answer in {timeout_s:g} s"
+            raise ConnectionError(text) from None
+
+    async def stop(self, deadline_s: float) -> None:
+        """Orderly: ask, wait, and kill what is not gone ``deadline_s`` later."""
+        self._stopping = True
+        process = self.process
+        if process is None or process.returncode is not None:
+            return
+        if self.channel is not None:
+            self.channel.call("stop", {"deadline_s": deadline_s}).add_done_callback(_heard)
+        try:
+            await asyncio.wait_for(process.wait(), deadline_s + 3.0)
+        except TimeoutError:
+            log.error("worker did not stop in time", worker=self.number)
+            process.kill()
+            await process.wait()
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()  # the worker may be gone before it answers: that is what we want

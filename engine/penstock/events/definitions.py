@@ -1,0 +1,169 @@
+"""The one table of metrics: names, kinds, labels, bounds, and how workers are combined.
+
+Everything that is measured is declared here and nowhere else; the registry, the exposition and the
+reference page are derived from it. Names follow Prometheus: prefix ``penstock_``, base units at
+the end, ``_total`` for counters. A label is bounded either by the values named here or, when
+``values`` is empty, by the first ``LABEL_VALUES_MAX`` that turn up; later ones become ``"other"``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+Merge = Literal["sum", "max", "worker"]
+
+LABEL_VALUES_MAX = 64
+LABEL_CHARS_MAX = 64
+OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """``values`` empty: open, the first ``LABEL_VALUES_MAX`` values seen are kept."""
+
+    name: str
+    help: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One metric. ``buckets`` are upper bounds in the metric's unit, without +Inf; ``merge`` says
+    how gauges of several workers become one (counters and histograms are always summed)."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[Label, ...] = ()
+    buckets: tuple[float, ...] = ()
+    merge: Merge = "sum"
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return tuple(label.name for label in self.labels)
+
+
+PROVIDER = Label("provider", "provider named by the policies; empty where none matches")
+CODE_CLASS = Label("code", "class of the SMTP reply code", ("2xx", "3xx", "4xx", "5xx"))
+SUBJECT = Label(
+    "subject",
+    "class and subject of the enhanced status code (RFC 3463), such as 4.7; empty without one",
+    ("", *(f"{kind}.{subject}" for kind in (2, 4, 5) for subject in range(8))),
+)
+INTAKE_PHASE = Label(
+    "phase",
+    "the verb refused, or where the session was",
+    (
+        *("connect", "ehlo", "helo", "starttls", "auth", "mail", "rcpt", "data", "bdat", "command"),
+        *("message", "timeout", "shutdown", "quit"),
+    ),
+)
+DIRECTION = Label("direction", "in: clients to us; out: us to next hops", ("in", "out"))
+
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_ATTEMPT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_DELIVERY = (0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 432000.0)
+_GROUP = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+
+
+def _counter(name: str, text: str, *labels: Label) -> Definition:
+    return Definition(name, "counter", text, labels)
+
+
+def _gauge(name: str, text: str, *labels: Label, merge: Merge = "sum") -> Definition:
+    return Definition(name, "gauge", text, labels, merge=merge)
+
+
+def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: Label) -> Definition:
+    return Definition(name, "histogram", text, labels, buckets)
+
+
+_INTAKE = (
+    _counter("penstock_messages_accepted_total", "Messages acknowledged after their commit."),
+    _counter("penstock_recipients_accepted_total", "Recipients of acknowledged messages."),
+    _counter("penstock_bytes_accepted_total", "Content bytes of acknowledged messages."),
+    _counter("penstock_rejected_total", "Refusals given to clients.", INTAKE_PHASE, CODE_CLASS),
+    _counter("penstock_auth_failures_total", "Failed SMTP authentications."),
+    _histogram("penstock_accept_seconds", "From the end of the content to its 250.", _FAST),
+)
+_DELIVERY_METRICS = (
+    _counter("penstock_delivered_total", "Recipients delivered.", PROVIDER, CODE_CLASS, SUBJECT),
+    _counter(
+        "penstock_deferred_total", "Attempts put off for a retry.", PROVIDER, CODE_CLASS, SUBJECT
+    ),
+    _counter("penstock_bounced_total", "Recipients refused.", PROVIDER, CODE_CLASS, SUBJECT),
+    _counter(
+        "penstock_expired_total",
+        "Recipients given up at their maximum age, by the class of the last reply.",
+        PROVIDER,
+        CODE_CLASS,
+        SUBJECT,
+    ),
+    _counter(
+        "penstock_reports_total",
+        "Delivery status notifications queued.",
+        Label("action", "what they tell (RFC 3464)", ("failed", "delayed", "relayed", "delivered")),
+    ),
+    _counter("penstock_requeued_total", "Recipients never offered, queued again.", PROVIDER),
+    _histogram("penstock_delivery_seconds", "From acceptance to delivery.", _DELIVERY, PROVIDER),
+    _histogram("penstock_attempt_seconds", "Duration of one attempt.", _ATTEMPT, PROVIDER),
+    _counter(
+        "penstock_dns_lookups_total",
+        "Names looked up.",
+        Label("kind", "what was asked", ("mx", "address")),
+        Label("result", "how it ended", ("ok", "cached", "missing", "failed")),
+    ),
+    _counter(
+        "penstock_tls_handshakes_total",
+        "TLS handshakes.",
+        DIRECTION,
+        Label("result", "how it ended", ("ok", "failed", "refused")),
+    ),
+    _counter("penstock_limiter_waits_total", "Times that sending waited for a limit.", PROVIDER),
+    _counter(
+        "penstock_limiter_wait_seconds_total", "Time that sending waited for a limit.", PROVIDER
+    ),
+)
+_STATE = (
+    _gauge("penstock_queue_entries", "Recipients in the queue, whatever their state."),
+    _gauge("penstock_queue_ready_entries", "Recipients ready to be sent now."),
+    _gauge("penstock_queue_in_flight_entries", "Recipients being sent."),
+    _gauge("penstock_queue_suspended_entries", "Recipients held back by an operator or a rule."),
+    _gauge("penstock_queue_uncommitted_bytes", "Bytes that wait for their commit."),
+    _gauge("penstock_queue_cache_bytes", "Bytes of fresh message content kept in memory."),
+    _gauge("penstock_queue_disk_bytes", "Bytes of all segments on disk."),
+    _gauge("penstock_queue_segments", "Segment files."),
+    _gauge("penstock_recovered_entries", "Recipients found in the queue at the last start."),
+    _gauge(
+        "penstock_recovered_in_flight_entries",
+        "Of these, deliveries under way at the end before; they may be doubled.",
+    ),
+    _gauge("penstock_queue_oldest_age_seconds", "Age of the oldest message queued.", merge="max"),
+    _histogram("penstock_commit_seconds", "Write and sync of one group of records.", _FAST),
+    _histogram("penstock_commit_messages", "Messages in one commit.", _GROUP),
+    _gauge("penstock_connections_open", "Connections open now.", DIRECTION),
+    _counter("penstock_connections_opened_total", "Connections made.", DIRECTION),
+    _histogram("penstock_loop_lag_seconds", "How late the event loop runs its timers.", _FAST),
+    _counter(
+        "penstock_log_dropped_total",
+        "Attempt lines dropped since the log's reader was too slow.",
+    ),
+    _counter(
+        "penstock_metric_labels_capped_total",
+        "Observations counted under other, since the metric has too many label values.",
+        Label("metric", "name of the metric"),
+    ),
+)
+
+DEFINITIONS: tuple[Definition, ...] = _INTAKE + _DELIVERY_METRICS + _STATE
+BY_NAME = {definition.name: definition for definition in DEFINITIONS}
+
+
+def reply_labels(provider: str, code: int, enhanced: str) -> tuple[str, str, str]:
+    """The labels of a delivery result: ``("gmail", "4xx", "4.7")`` from 421 and ``"4.7.28"``."""
+    return provider, _CLASSES.get(code // 100, OTHER), enhanced[: enhanced.rfind(".")]
+
+
+_CLASSES = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}

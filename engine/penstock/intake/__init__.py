@@ -1,0 +1,1 @@
+"""The edges through which mail comes in, and the HTTP endpoint beside them."""

@@ -1,0 +1,170 @@
+"""The HTTP endpoint: what a monitor and a load balancer ask of a mail engine.
+
+``/metrics`` for Prometheus, ``/healthz`` (this process answers), ``/readyz`` (all workers serve and
+intake is open). The app knows nothing of workers: it is given two callables. Errors are problem
+documents (RFC 9457). The server is uvicorn on a socket that is bound already, inside a loop that
+belongs to somebody else: it installs no signal handlers and stops when it is told to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from penstock.events.exposition import Merger, page
+
+Collect = Callable[[], Awaitable[Mapping[str, Mapping[str, Any]]]]
+Ready = Callable[[], Awaitable[tuple[bool, list[str]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """``concurrency_max``: requests and connections at once, more get 503; ``collect_timeout_s``:
+    for the snapshots of all workers; ``stop_timeout_s``: for requests under way at the end."""
+
+    concurrency_max: int = 100
+    keep_alive_s: int = 15
+    header_bytes_max: int = 16 << 10
+    collect_timeout_s: float = 5.0
+    stop_timeout_s: int = 5
+
+
+def make_app(collect: Collect, ready: Ready, config: HttpConfig | None = None) -> Starlette:
+    """``collect`` gathers :meth:`Registry.snapshot` of all processes by name; ``ready`` says if
+    mail is taken now, with the reasons where it is not."""
+    timeout_s = (config or HttpConfig()).collect_timeout_s
+    merger = Merger()
+
+    async def metrics(request: Request) -> Response:
+        try:
+            async with asyncio.timeout(timeout_s):
+                snapshots = await collect()
+        except TimeoutError:
+            return problem(503, "The workers did not answer in time.")
+        body, media_type = page(merger.merge(snapshots), request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": media_type})
+
+    async def healthz(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_request: Request) -> Response:
+        try:
+            async with asyncio.timeout(timeout_s):
+                is_ready, reasons = await ready()
+        except TimeoutError:
+            is_ready, reasons = False, ["the workers did not answer in time"]
+        if is_ready:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready", "reasons": reasons}, 503)
+
+    return Starlette(
+        routes=[
+            Route("/metrics", metrics),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+        ],
+        exception_handlers={HTTPException: _refused, Exception: _broken},
+    )
+
+
+def problem(status: int, detail: str = "", headers: Mapping[str, str] | None = None) -> Response:
+    """A problem document: RFC 9457 section 3, of the type ``about:blank`` (section 4.2.1)."""
+    content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    if detail:
+        content["detail"] = detail
+    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return problem(404, f"There is nothing at {request.url.path}.")
+    if error.status_code == 405:
+        return problem(405, f"{request.method} is not allowed here.", error.headers)
+    return problem(error.status_code, error.detail, error.headers)
+
+
+async def _broken(_request: Request, _error: Exception) -> Response:
+    return problem(500, "The request failed here; the log says why.")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the daemon has its own. ``serving``: startup is over."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serving = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.serving.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class HttpServer:
+    """Serves one app on one bound socket from ``start`` to ``stop``."""
+
+    def __init__(
+        self, app: Starlette, bound: socket.socket, config: HttpConfig | None = None
+    ) -> None:
+        settings = config or HttpConfig()
+        self._bound = bound
+        self._stop_timeout_s = settings.stop_timeout_s
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                loop="none",
+                http="h11",
+                ws="none",
+                interface="asgi3",
+                proxy_headers=False,
+                server_header=False,
+                limit_concurrency=settings.concurrency_max,
+                timeout_keep_alive=settings.keep_alive_s,
+                timeout_graceful_shutdown=settings.stop_timeout_s,
+                h11_max_incomplete_event_size=settings.header_bytes_max,
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns once requests are taken; raises what kept the server from it."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._bound]))
+        serving = asyncio.create_task(self._server.serving.wait())
+        await asyncio.wait({self._task, serving}, return_when=asyncio.FIRST_COMPLETED)
+        serving.cancel()
+        if self._task.done():
+            self._task.result()
+
+    async def stop(self) -> None:
+        """No new requests; those under way are given ``stop_timeout_s``."""
+        self._server.should_exit = True
+        if self._task is None:
+            return
+        try:
+            async with asyncio.timeout(self._stop_timeout_s + 2):
+                await self._task
+        except TimeoutError:
+            self._server.force_exit = True
+
+    def stats(self) -> dict[str, float]:
+        state = self._server.server_state
+        return {"connections": len(state.connections), "requests": state.total_requests}

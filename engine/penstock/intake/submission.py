@@ -1,0 +1,70 @@
+"""Handing a complete message to the sink, and reading its fate off the future."""
+
+from __future__ import annotations
+
+import asyncio
+
+from penstock.intake import replies
+from penstock.intake.accept import Origin, prepare
+from penstock.intake.ports import Refused
+from penstock.intake.shared import Shared
+from penstock.mail.envelope import Envelope
+from penstock.smtp.reply import Reply
+
+
+class Submission:
+    """One message between its last byte and its reply."""
+
+    __slots__ = ("_envelope", "_shared", "_size", "future", "id")
+
+    def __init__(self, shared: Shared, envelope: Envelope, size: int) -> None:
+        self._shared = shared
+        self._envelope = envelope
+        self._size = size
+        self.id = ""
+        self.future: asyncio.Future[None]
+
+    def verdict(self) -> bytes | Reply:
+        """The reply to a message whose future is done."""
+        shared, envelope = self._shared, self._envelope
+        try:
+            self.future.result()
+        except Refused as refused:
+            return refused.reply
+        except (Exception, asyncio.CancelledError) as error:
+            shared.observer.on_error(error, "message")
+            return replies.TROUBLE
+        shared.messages += 1
+        shared.observer.on_accept(envelope, self._size)
+        return b"250 2.6.0 Message queued as %b\r\n" % self.id.encode("ascii")
+
+
+def submit(
+    shared: Shared, origin: Origin, envelope: Envelope, content: bytes
+) -> Submission | Reply:
+    """Prepare and hand over; a ``Reply`` where that was refused at once."""
+    config, sink = shared.config, shared.sink
+    envelope.received_at = now = shared.clock()
+    envelope.eightbit = not content.isascii()
+    submission = Submission(shared, envelope, len(content))
+    try:
+        envelope.ref = sink.reserve(len(envelope.recipients))
+        submission.id = envelope.id
+        body = prepare(
+            envelope,
+            content,
+            origin,
+            hostname=config.hostname,
+            now=now,
+            received_max=config.received_max,
+            id=submission.id,
+        )
+        if isinstance(body, Reply):
+            return body
+        submission.future = sink.submit(envelope, body)
+    except Refused as refused:
+        return refused.reply
+    except Exception as error:
+        shared.observer.on_error(error, "message")
+        return replies.TROUBLE
+    return submission

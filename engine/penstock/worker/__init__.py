@@ -1,0 +1,1 @@
+"""One worker process: a shard (or several), its schedule and its connections."""

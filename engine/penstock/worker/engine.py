@@ -1,0 +1,303 @@
+"""One shard put together: queue, intake, schedule, relay. The composition root of a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import random
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from penstock.control import Channel, ControlError
+from penstock.events.attempts import AttemptLog, AttemptLogConfig
+from penstock.events.metrics import Registry
+from penstock.events.writer import Writer
+from penstock.intake.auth import Authenticator
+from penstock.intake.listener import Listener, serve
+from penstock.limits.ports import Limiter
+from penstock.limits.remote import GovernorLimiter, RemoteConfig
+from penstock.mail.outcome import Outcome
+from penstock.policy.policies import Policies
+from penstock.relay.addresses import interface_addresses
+from penstock.relay.build import Builder
+from penstock.relay.connection import Connection
+from penstock.relay.destination import DestinationConfig, Destinations
+from penstock.relay.dispatch import Dispatcher
+from penstock.relay.lane import Site
+from penstock.relay.opening import open_connection
+from penstock.relay.report import ReportConfig, Reporter
+from penstock.relay.resolver import DnsResolver
+from penstock.relay.settle import OutcomeSettler, SettleConfig
+from penstock.relay.spool import Shard, Spool, shard_path
+from penstock.relay.steer import Steering
+from penstock.relay.telemetry import Telemetry
+from penstock.relay.tls import TlsMemory
+from penstock.settings.files import read_file
+from penstock.settings.loader import load_policy_directory, load_settings
+from penstock.settings.models import Settings
+from penstock.worker import parts
+from penstock.worker.gauges import CommitFigures, Gauges
+from penstock.worker.observe import IntakeObserver
+from penstock.worker.sink import IntakeSink, refused
+from penstock_queue import Committer, Queue, RealDisk
+
+log = structlog.get_logger("penstock.worker")
+_LOG_FLUSH_S = 0.1
+_LOOK_S = 1.0
+_IN_FLIGHT_NAMED_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What the supervisor tells a worker: who it is and what it owns."""
+
+    config: str
+    number: int
+    workers: int
+    shards: list[int]
+    listeners: list[int]
+    world: dict[str, Any] | None = None
+    suspensions: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+class Engine:
+    """Everything of one worker but its process. :meth:`open` recovers, :meth:`start` serves."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        policies: Policies,
+        greeting: Greeting,
+        channel: Channel,
+        shards: list[Shard],
+        registry: Registry,
+    ) -> None:
+        self._settings, self._greeting, self._shards = settings, greeting, shards
+        self._loop = asyncio.get_running_loop()
+        self._rng = random.Random()  # noqa: S311 (jitter and the order of hosts, no secrets)
+        self._registry = registry
+        self._attempts = AttemptLog(
+            Writer(sys.stdout.fileno()).write,
+            AttemptLogConfig(settings.log.format),
+            functools.partial(registry.counter("penstock_log_dropped_total").inc, ()),
+        )
+        self._spool = Spool(shards, self._fresh, refused)
+        self._tls_memory = TlsMemory()
+        self._resolver = DnsResolver(parts.resolver_config(settings))
+        self._destinations = Destinations(
+            self._resolver,
+            policies,
+            parts.routes(settings),
+            clock=time.time,
+            config=DestinationConfig(
+                settings.hostname,
+                interface_addresses(),
+                settings.dns.destinations_max,
+            ),
+            sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
+        )
+        self._builder = Builder(parts.key_ring(settings, read_file), time.time)
+        self._limiter: Limiter = GovernorLimiter(
+            lambda method, params: channel.call(f"limits.{method}", params),
+            self._loop.time,
+            RemoteConfig(workers=greeting.workers, index=greeting.number),
+        )
+        telemetry = Telemetry(registry, self._attempts if settings.log.attempts else None)
+        self._dispatcher = Dispatcher(
+            parts.dispatch_config(settings),
+            policies=policies,
+            routes=parts.route_limits(settings),
+            spool=self._spool,
+            limiter=self._limiter,
+            find=self._destinations.find,
+            connect=self._connect,
+            build=self._builder.build,
+            now=time.time,
+            rng=self._rng,
+            waited=telemetry.waited,
+        )
+        self._dispatcher.suspensions = dict(greeting.suspensions)
+        self._reporter = Reporter(
+            ReportConfig(settings.hostname, settings.relay.dsn == "send"),
+            self._spool,
+            telemetry.reported,
+        )
+        self._settler = OutcomeSettler(
+            SettleConfig(settings.relay.delay_warning_s),
+            spool=self._spool,
+            reporter=self._reporter,
+            telemetry=telemetry,
+            lane_of=self._dispatcher.lane_of,
+            now=time.time,
+            loop_time=self._loop.time,
+            rng=self._rng,
+        )
+        self._dispatcher.settler = self._settler
+        self._steering = Steering(self._dispatcher, self._settler, self._spool, time.time)
+        primary = shards[0].queue
+        max_age_s = policies.limits("", "", "").max_age_s
+        self._sink = IntakeSink(
+            parts.gate_config(settings, max_age_s), self._spool, primary.free, time.time
+        )
+        self._gauges = Gauges(registry, self._spool, self._dispatcher, time.time)
+        self._observer = IntakeObserver(registry)
+        self._listeners: list[Listener] = []
+        self._authenticators: list[Authenticator | None] = []
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._looked = 0.0
+
+    @classmethod
+    async def open(cls, settings: Settings, greeting: Greeting, channel: Channel) -> Engine:
+        """Recover the shards, then put the rest together around them."""
+        policies = load_policy_directory(settings.policies)
+        if isinstance(policies, list):
+            raise RuntimeError("the policies have problems; see penstock check")
+        loop = asyncio.get_running_loop()
+        disk, config, registry = RealDisk(), parts.queue_config(settings), Registry()
+        observer = CommitFigures(registry)
+        shards = []
+        for number in greeting.shards:
+            directory = shard_path(settings.spool, number)
+            recover = functools.partial(Queue.open, directory, config, disk=disk, now=time.time())
+            queue = await loop.run_in_executor(None, recover)
+            shards.append(Shard(number, queue, Committer(queue, loop, observer)))
+        return cls(settings, policies, greeting, channel, shards, registry)
+
+    def recovered(self) -> dict[str, Any]:
+        """For the log: what was found, and which deliveries may be doubled."""
+        entries = sum(shard.queue.recovery.entries for shard in self._shards)
+        in_flight = [
+            shard.base | seq for shard in self._shards for seq in shard.queue.recovery.in_flight
+        ]
+        self._gauges.recovered(entries, len(in_flight))
+        for shard in self._shards:
+            recovery = shard.queue.recovery
+            for what in (*recovery.torn, *recovery.quarantined):
+                log.warning("recovery", shard=shard.number, found=str(what))
+        return {
+            "entries": entries,
+            "in_flight": len(in_flight),
+            "maybe_doubled": [f"{ref:x}" for ref in in_flight[:_IN_FLIGHT_NAMED_MAX]],
+        }
+
+    async def start(self) -> None:
+        for shard in self._shards:
+            shard.committer.start()
+        self._sink.look()
+        for fd, smtp in zip(self._greeting.listeners, self._settings.smtp, strict=True):
+            bound = socket.socket(fileno=socket.dup(fd))
+            bound.setblocking(False)
+            authenticator = parts.authenticator(smtp)
+            self._authenticators.append(authenticator)
+            self._listeners.append(
+                await serve(
+                    bound,
+                    parts.listener_config(self._settings, smtp),
+                    self._sink,
+                    self._observer,
+                    authenticator=authenticator,
+                )
+            )
+        self._tick()
+        self._keep_up(self._loop.time())
+
+    async def stop(self, deadline_s: float) -> None:
+        """No new mail, let what is under way end, write everything down."""
+        self._sink.stopping = True
+        for timer in self._timers.values():
+            timer.cancel()
+        await asyncio.gather(
+            *(listener.close(deadline_s) for listener in self._listeners),
+            self._dispatcher.stop(deadline_s),
+        )
+        await self._destinations.close()
+        await self._resolver.close()
+        await self._spool.stop()
+        self._attempts.flush()
+
+    # what runs by itself
+
+    def _tick(self) -> None:
+        """Move what came due. A bug in it is reported by the loop and does not end the ticking."""
+        pause = 1.0
+        try:
+            pause = self._dispatcher.tick()
+        finally:
+            self._timers["tick"] = self._loop.call_later(pause, self._tick)
+
+    def _keep_up(self, planned: float) -> None:
+        """Small things, ten times a second: the log, idle connections, room on the disk."""
+        now = self._loop.time()
+        try:
+            self._gauges.lag(now - planned)
+            self._attempts.flush()
+            if now - self._looked >= _LOOK_S:
+                self._looked = now
+                self._dispatcher.sweep()
+                if self._sink.look():
+                    log.warning("intake", shut=self._sink.short, reason="disk space or inodes")
+        finally:
+            again = now + _LOG_FLUSH_S
+            self._timers["keep_up"] = self._loop.call_at(again, self._keep_up, again)
+
+    def _fresh(self, refs: list[int]) -> None:
+        self._dispatcher.enqueue(refs)
+
+    async def _connect(self, site: Site) -> Connection | Outcome:
+        options = parts.connect_options(self._settings.hostname, site.limits)
+        return await open_connection(site.destination, options, self._tls_memory, self._rng)
+
+    # what the supervisor asks
+
+    def answer(self, method: str, params: Any) -> Any:
+        """One admin method; raises :class:`ControlError` for what does not exist."""
+        steering = self._steering
+        match method:
+            case "metrics":
+                return self._registry.snapshot()
+            case "stats":
+                return {**self._spool.stats(), **self._dispatcher.stats()}
+            case "refusal":
+                refusal = self._sink.refusal()
+                return "" if refusal is None else str(refusal)
+            case "reload":
+                return self._reload()
+            case "queue.list":
+                return steering.listing(params["selector"], params["limit"])
+            case "queue.show":
+                return steering.show(params["ref"])
+            case "queue.suspensions":
+                return steering.suspensions(params["active"], params["selector"])
+            case "queue.retry":
+                return steering.retry(params["selector"])
+            case "queue.bounce":
+                return steering.bounce(params["selector"], params["reason"])
+        raise ControlError("unknown-method", f"no method {method!r}")
+
+    def _reload(self) -> None:
+        """Read everything again; nothing changes unless all of it is right."""
+        settings = load_settings(self._greeting.config)
+        if isinstance(settings, list):
+            raise ControlError("invalid", "\n".join(map(str, settings)))
+        policies = load_policy_directory(settings.policies)
+        if isinstance(policies, list):
+            raise ControlError("invalid", "\n".join(map(str, policies)))
+        try:
+            ring = parts.key_ring(settings, read_file)
+            contexts = [parts.tls_context(smtp) for smtp in settings.smtp]
+        except (OSError, ValueError) as error:
+            raise ControlError("invalid", str(error)) from None
+        self._settings, self._builder.ring = settings, ring
+        self._destinations.reload(policies, parts.routes(settings))
+        self._dispatcher.reload(policies, parts.route_limits(settings))
+        for listener, context in zip(self._listeners, contexts, strict=False):
+            if context is not None:
+                listener.reload_tls(context)
+        for authenticator, smtp in zip(self._authenticators, settings.smtp, strict=False):
+            if authenticator is not None:
+                authenticator.replace(parts.accounts(smtp))

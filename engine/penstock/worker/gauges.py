@@ -1,0 +1,74 @@
+"""Figures of a worker's state, read when somebody asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from penstock.events.metrics import Registry
+from penstock.relay.dispatch import Dispatcher
+from penstock.relay.spool import Spool
+
+_FROM_SPOOL = {
+    "entries": "penstock_queue_entries",
+    "uncommitted_bytes": "penstock_queue_uncommitted_bytes",
+    "cache_bytes": "penstock_queue_cache_bytes",
+    "disk_bytes": "penstock_queue_disk_bytes",
+    "segments": "penstock_queue_segments",
+}
+_FROM_DISPATCHER = {
+    "ready": "penstock_queue_ready_entries",
+    "in_flight": "penstock_queue_in_flight_entries",
+    "suspended": "penstock_queue_suspended_entries",
+}
+
+
+class CommitFigures:
+    """The observer of a committer: one call for each group that reached the disk."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._seconds = registry.histogram("penstock_commit_seconds")
+        self._messages = registry.histogram("penstock_commit_messages")
+
+    def __call__(self, messages: int, size: int, seconds: float) -> None:
+        self._seconds.observe(seconds)
+        if messages:
+            self._messages.observe(messages)
+
+
+class Gauges:
+    """Bound to one registry; ``now`` is wall time."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        spool: Spool,
+        dispatcher: Dispatcher,
+        now: Callable[[], float],
+    ) -> None:
+        self._spool, self._dispatcher, self._now = spool, dispatcher, now
+        names = (*_FROM_SPOOL.values(), *_FROM_DISPATCHER.values())
+        self._gauges = {name: registry.gauge(name) for name in names}
+        self._oldest = registry.gauge("penstock_queue_oldest_age_seconds")
+        self._connections = registry.gauge("penstock_connections_open")
+        self._lag = registry.histogram("penstock_loop_lag_seconds")
+        self._recovered = registry.gauge("penstock_recovered_entries")
+        self._doubled = registry.gauge("penstock_recovered_in_flight_entries")
+        registry.on_snapshot(self._collect)
+
+    def _collect(self) -> None:
+        spool, dispatcher = self._spool.stats(), self._dispatcher.stats()
+        for key, name in _FROM_SPOOL.items():
+            self._gauges[name].set(spool[key])
+        for key, name in _FROM_DISPATCHER.items():
+            self._gauges[name].set(dispatcher[key])
+        oldest = spool.get("oldest_created", 0)
+        self._oldest.set(max(0.0, self._now() - oldest) if oldest else 0.0)
+        self._connections.set(dispatcher["connections"], ("out",))
+
+    def lag(self, seconds: float) -> None:
+        self._lag.observe(max(0.0, seconds))
+
+    def recovered(self, entries: int, in_flight: int) -> None:
+        """What the last start found; ``in_flight`` deliveries may be doubled."""
+        self._recovered.set(entries)
+        self._doubled.set(in_flight)

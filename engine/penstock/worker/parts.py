@@ -1,0 +1,152 @@
+"""From settings to the small configs of each part; the only place of a worker that sees both."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from penstock.intake.auth import Account, Authenticator
+from penstock.intake.config import ListenerConfig
+from penstock.mail.dkim import Signer
+from penstock.mail.dkim_keys import load_key
+from penstock.mail.dkim_ring import KeyRing
+from penstock.policy.limits import Limits
+from penstock.relay.dispatch_ports import DispatchConfig
+from penstock.relay.options import ConnectOptions
+from penstock.relay.resolver import ResolverConfig
+from penstock.relay.route import Route
+from penstock.relay.sites import RouteLimits
+from penstock.relay.stage import StageConfig
+from penstock.settings.intake import SmtpSettings
+from penstock.settings.models import Settings
+from penstock.worker.sink import GateConfig
+from penstock_queue import QueueConfig
+
+
+def queue_config(settings: Settings) -> QueueConfig:
+    queue = settings.queue
+    return QueueConfig(
+        segment_bytes=queue.segment_bytes,
+        cache_bytes=queue.cache_bytes,
+        uncommitted_bytes_max=queue.uncommitted_bytes_max,
+        compact_dead_share=queue.compact_dead_share,
+        compact_bytes_per_s=queue.compact_bytes_per_s,
+        settle_delay_s=queue.settle_delay_s,
+        inflight_slots=queue.inflight_slots,
+        keys_max=queue.keys_max,
+    )
+
+
+def gate_config(settings: Settings, max_age_s: float) -> GateConfig:
+    queue = settings.queue
+    return GateConfig(
+        queue.disk_free_min_bytes,
+        queue.inodes_free_min,
+        queue.uncommitted_bytes_max,
+        max_age_s,
+    )
+
+
+def dispatch_config(settings: Settings) -> DispatchConfig:
+    relay = settings.relay
+    return DispatchConfig(
+        connections_max=relay.connections_max,
+        resolves_max=settings.dns.queries_max,
+        stage=StageConfig(messages=relay.stage_messages, bytes_max=relay.stage_bytes_max),
+    )
+
+
+def resolver_config(settings: Settings) -> ResolverConfig:
+    dns = settings.dns
+    return ResolverConfig(
+        nameservers=dns.nameservers,
+        timeout_s=dns.timeout_s,
+        ttl_min_s=dns.ttl_min_s,
+        ttl_max_s=dns.ttl_max_s,
+        ttl_negative_s=dns.ttl_negative_s,
+        entries_max=dns.entries_max,
+        queries_max=dns.queries_max,
+        ipv6=dns.ipv6,
+    )
+
+
+def routes(settings: Settings) -> list[Route]:
+    return [Route.parse(one.domains, str(one.next_hop)) for one in settings.route]
+
+
+def route_limits(settings: Settings) -> list[RouteLimits]:
+    return [
+        RouteLimits(
+            one.connections,
+            one.message_rate,
+            one.messages_per_connection,
+            one.recipients_per_transaction,
+        )
+        for one in settings.route
+    ]
+
+
+def connect_options(hostname: str, limits: Limits) -> ConnectOptions:
+    return ConnectOptions(
+        hostname,
+        tls=limits.tls,
+        messages_per_connection=limits.messages_per_connection,
+        connect_timeout_s=limits.connect_timeout_s,
+        command_timeout_s=limits.command_timeout_s,
+        data_timeout_s=limits.data_timeout_s,
+    )
+
+
+def key_ring(settings: Settings, read: Callable[[str], bytes]) -> KeyRing:
+    """The keys of all ``[[dkim]]`` entries; raises ``ValueError`` or ``OSError``, as ``check``
+    would have said."""
+    return KeyRing(
+        Signer(one.domain, one.selector, load_key(read(one.key))) for one in settings.dkim
+    )
+
+
+def tls_context(smtp: SmtpSettings) -> ssl.SSLContext | None:
+    """Our side of TLS for a listener: 1.2 or better."""
+    if smtp.tls == "none":
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(smtp.certificate, smtp.key)
+    return context
+
+
+def listener_config(settings: Settings, smtp: SmtpSettings) -> ListenerConfig:
+    return ListenerConfig(
+        hostname=settings.hostname,
+        tls=smtp.tls,
+        tls_context=tls_context(smtp),
+        relay_from=tuple(str(one) for one in smtp.relay_from),
+        proxy_from=tuple(str(one) for one in smtp.proxy_from),
+        message_bytes_max=smtp.size_max_bytes,
+        bare_newlines=smtp.bare_newlines,
+        recipients_max=smtp.recipients_max,
+        receiving_bytes_max=smtp.receiving_bytes_max,
+        errors_max=smtp.errors_max,
+        connections_max=smtp.connections_max,
+        connections_per_client_max=smtp.connections_per_client_max,
+        command_timeout_s=smtp.command_timeout_s,
+        data_timeout_s=smtp.data_timeout_s,
+        slow_bytes_per_s=smtp.bytes_per_s_min,
+    )
+
+
+def accounts(smtp: SmtpSettings) -> list[Account]:
+    return [Account(one.user, one.password_hash, one.tenant) for one in smtp.auth]
+
+
+def authenticator(smtp: SmtpSettings) -> Authenticator | None:
+    return Authenticator(accounts(smtp)) if smtp.auth else None
+
+
+def world_sandbox(world: dict[str, Any]) -> Any:
+    """The sandbox's stand-in for DNS; imported only where it is wanted."""
+    from penstock.sim.names import Names
+    from penstock.sim.resolver import SandboxResolver
+
+    return SandboxResolver(Names.from_json(world))

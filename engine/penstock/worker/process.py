@@ -1,0 +1,101 @@
+"""A worker's life: greeting, recovery, serving, the orderly end.
+
+It knows its supervisor through one channel and nothing else of the world. When that channel closes
+the supervisor is gone, and the worker ends as it would when told to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import sys
+from typing import Any
+
+import structlog
+import uvloop
+
+from penstock.control import Channel, ControlError
+from penstock.events.log import configure
+from penstock.settings.loader import load_settings
+from penstock.worker.engine import Engine, Greeting
+
+log = structlog.get_logger("penstock.worker")
+_BEAT_S = 1.0
+_GC_THRESHOLD = 50_000
+# The committing thread needs the interpreter for microseconds after each sync, and a busy loop lets
+# go of it only so often: with the default of 5 ms every acknowledgement would be late by that.
+_SWITCH_S = 0.0002
+
+
+def main(fd: int) -> int:
+    """Serve behind the channel ``fd`` until told to stop; returns the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides, not the terminal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # what is made per message has no cycles: collections are for what goes wrong, and rare
+    sys.setswitchinterval(_SWITCH_S)
+    gc.set_threshold(_GC_THRESHOLD, 20, 100)
+    return uvloop.run(Worker(fd).run())
+
+
+class Worker:
+    """The process around one :class:`Engine`."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._engine: Engine | None = None
+        self._stop = asyncio.Event()
+        self._deadline_s = 10.0
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_report)
+        end = socket.socket(fileno=self._fd)
+        end.setblocking(False)
+        _, channel = await loop.create_connection(
+            lambda: Channel(self._handle, lambda _: self._stop.set()), sock=end
+        )
+        greeting = Greeting(**await channel.call("hello"))
+        settings = load_settings(greeting.config)
+        if isinstance(settings, list):
+            return 2  # the supervisor has checked it: someone edits the file at this moment
+        configure(settings.log.format, settings.log.level, sys.stdout)
+        structlog.contextvars.bind_contextvars(worker=greeting.number)
+        engine = self._engine = await Engine.open(settings, greeting, channel)
+        gc.collect()
+        gc.freeze()
+        await engine.start()
+        await channel.call("ready", engine.recovered())
+        beat = asyncio.create_task(_beat(channel))
+        try:
+            await self._stop.wait()
+        finally:
+            beat.cancel()
+            await engine.stop(self._deadline_s)
+        channel.close()
+        return 0
+
+    def _handle(self, method: str, params: Any) -> Any:
+        if method == "stop":
+            self._deadline_s = float(params["deadline_s"])
+            self._stop.set()
+            return None
+        if self._engine is None:
+            raise ControlError("starting", "the worker is still starting")
+        return self._engine.answer(method, params)
+
+
+async def _beat(channel: Channel) -> None:
+    """Tell the supervisor every second that this loop still turns."""
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await channel.call("beat")
+            await asyncio.sleep(_BEAT_S)
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    log.error(str(context.get("message", "error in the event loop")), exc_info=error)

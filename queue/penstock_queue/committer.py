@@ -1,0 +1,223 @@
+"""Group commit for asyncio.
+
+While one group is written by the queue's own thread, what arrives is gathered for the next, so
+the cost of a sync is shared by more as the load rises. Everybody who waits for a group holds the
+same future. A second thread deletes and compacts within its budget; the event loop alone
+decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from time import perf_counter
+from typing import Final
+
+from penstock_queue.batch import Batch
+from penstock_queue.compact import Chore
+from penstock_queue.errors import CommitFailed
+from penstock_queue.queue import Queue
+
+BACKOFF_S: Final = 0.1
+BACKOFF_S_MAX: Final = 5.0
+IDLE_S: Final = 0.5
+STOP_TRIES: Final = 3
+
+Observer = Callable[[int, int, float], None]
+
+
+class GroupFuture(asyncio.Future[None]):
+    """Shared by all waiters of a group: one that is cancelled must not cancel the others, so it
+    hears of its cancellation when the group is done."""
+
+    def cancel(self, msg: object = None) -> bool:
+        return False
+
+
+class _Thread:
+    """A thread that runs what it is given, one after the other."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def put(self, job: Callable[[], None]) -> None:
+        self._jobs.put(job)
+
+    def join(self) -> None:
+        self._jobs.put(None)
+        self._thread.join()
+
+
+class Committer:
+    """``observer(messages, bytes, seconds)`` is called after each group that succeeded."""
+
+    def __init__(
+        self, queue: Queue, loop: asyncio.AbstractEventLoop, observer: Observer | None = None
+    ) -> None:
+        self._queue = queue
+        self._loop = loop
+        self._observer = observer
+        self._current: GroupFuture | None = None
+        self._next: GroupFuture | None = None
+        self._timer: asyncio.Handle | None = None
+        self._pause: asyncio.TimerHandle | None = None
+        self._backoff_s = 0.0
+        self._chore_done: asyncio.Future[None] | None = None
+        self._stopping = False
+        self._writer: _Thread | None = None
+        self._keeper: _Thread | None = None
+
+    def start(self) -> None:
+        self._writer = _Thread("queue-commit")
+        self._keeper = _Thread("queue-chores")
+        self._pause = self._loop.call_later(IDLE_S, self._keep)
+        if self._queue.pending:
+            self.nudge()
+
+    def commit(self) -> asyncio.Future[None]:
+        """Resolves when all appended and settled so far is on disk; raises ``CommitFailed``."""
+        if self._queue.pending:
+            if self._next is None:
+                self._next = GroupFuture(loop=self._loop)
+                if self._current is None:
+                    self._schedule(0.0)
+            return self._next
+        if self._current is not None:
+            return self._current
+        done = GroupFuture(loop=self._loop)
+        done.set_result(None)
+        return done
+
+    def nudge(self) -> None:
+        """Settlements wait: they are written within ``settle_delay_s``."""
+        if self._current is None and self._timer is None:
+            self._schedule(self._queue.config.settle_delay_s)
+
+    async def stop(self) -> None:
+        """Flush all, then end the threads. Compaction stops where it is."""
+        self._stopping = True
+        if self._pause is not None:
+            self._pause.cancel()
+        if self._chore_done is not None:
+            await self._chore_done
+        tries = 0
+        while (self._current or self._queue.pending) and tries < STOP_TRIES:
+            try:
+                await self.commit()
+            except CommitFailed:
+                tries += 1
+        if self._timer is not None:
+            self._timer.cancel()
+        for thread in (self._writer, self._keeper):
+            if thread is not None:
+                thread.join()
+        self._writer = self._keeper = None
+
+    # Groups
+
+    def _schedule(self, delay_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if delay_s:
+            self._timer = self._loop.call_later(delay_s, self._begin)
+        else:
+            # Not at once: whoever is about to append in this turn of the loop comes along.
+            self._timer = self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        if self._current is not None or self._writer is None:
+            return
+        batch = self._queue.begin_commit()
+        if batch is None:
+            return
+        self._current = self._next or GroupFuture(loop=self._loop)
+        self._next = None
+        self._writer.put(lambda: self._write(batch))
+
+    def _write(self, batch: Batch) -> None:
+        started = perf_counter()
+        try:
+            batch.run()
+        except Exception as error:
+            batch.error = self._unexpected(error)
+        seconds = perf_counter() - started
+        self._post(lambda: self._ended(batch, seconds))
+
+    def _post(self, call: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            # The loop is gone, and with it everybody who could hear of this.
+            return
+
+    def _unexpected(self, error: Exception) -> OSError:
+        """A bug must not leave anybody waiting: it fails the group, and is reported."""
+        report = {"message": "unexpected failure in a queue thread", "exception": error}
+        self._post(lambda: self._loop.call_exception_handler(report))
+        return OSError(errno.EIO, f"{type(error).__name__}: {error}")
+
+    def _ended(self, batch: Batch, seconds: float) -> None:
+        future, self._current = self._current, None
+        failed = self._queue.end_commit(batch)
+        if future is not None:
+            if failed is None:
+                future.set_result(None)
+            else:
+                future.set_exception(failed)
+                future.exception()  # a group of settlements only has nobody to tell
+        if failed is None:
+            self._backoff_s = 0.0
+            if self._observer is not None:
+                self._observer(batch.messages, batch.size, seconds)
+            if self._next is not None:
+                self._begin()
+            elif self._queue.pending and self._timer is None:
+                self._schedule(self._queue.config.settle_delay_s)
+            return
+        self._backoff_s = min(max(self._backoff_s * 2, BACKOFF_S), BACKOFF_S_MAX)
+        if self._next is not None:
+            self._begin()
+        elif self._queue.pending or self._queue.full:
+            self._schedule(self._backoff_s)
+
+    # Chores
+
+    def _keep(self) -> None:
+        if self._stopping or self._keeper is None:
+            return
+        chore = self._queue.begin_chore()
+        if chore is None:
+            self._pause = self._loop.call_later(IDLE_S, self._keep)
+            return
+        self._chore_done = self._loop.create_future()
+        self._keeper.put(lambda: self._work(chore))
+
+    def _work(self, chore: Chore) -> None:
+        try:
+            chore.run()
+        except Exception as error:
+            chore.error = self._unexpected(error)
+        self._post(lambda: self._kept(chore))
+
+    def _kept(self, chore: Chore) -> None:
+        read = self._queue.end_chore(chore)
+        if self._chore_done is not None:
+            self._chore_done.set_result(None)
+            self._chore_done = None
+        if self._queue.pending:
+            self.nudge()
+        pause_s = read / self._queue.config.compact_bytes_per_s
+        if chore.error is not None:
+            pause_s = IDLE_S
+        if not self._stopping:
+            self._pause = self._loop.call_later(pause_s, self._keep)

@@ -1,0 +1,93 @@
+"""Reading a segment from front to back, past damage.
+
+Groups are the landmarks: a group is written only after the one before it is durable. So a bad
+record with a good group after it is damage, and the reading resumes at that group; a bad record
+with no group after it is the torn tail of a write that nobody was told of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple, TypeAlias
+
+from penstock_queue.disk import File
+from penstock_queue.record import (
+    GROUP,
+    GROUP_BYTES,
+    GROUP_MAGIC,
+    HEAD,
+    HEAD_BYTES,
+    SEED,
+    SETTLE,
+    crc_extend,
+    split,
+)
+
+WINDOW_BYTES: Final = 4 << 20
+
+# A good record: type, offset, end (of its last byte, excluded), payload. A plain tuple, because a
+# start makes two of them for each message.
+Found: TypeAlias = tuple[int, int, int, bytes]
+
+
+class Damage(NamedTuple):
+    """Bytes from ``offset`` up to ``end`` that are no records. ``tail``: nothing good follows."""
+
+    offset: int
+    end: int
+    tail: bool
+
+
+def scan(
+    file: File, salt: int, start: int, size: int, window: int = WINDOW_BYTES
+) -> Iterator[Found | Damage]:
+    """Everything from ``start`` up to ``size``, in order. Memory: one window and one record."""
+    base, data, at = start, b"", 0
+    unpack, head_bytes = HEAD.unpack_from, HEAD_BYTES
+    while base + at < size:
+        available = len(data)
+        if at + head_bytes <= available:
+            length, kind, crc = unpack(data, at)
+            end = at + head_bytes + length
+            if end <= available:
+                payload = data[at + head_bytes : end]
+                if GROUP <= kind <= SETTLE and crc_extend(SEED[kind], payload) ^ salt == crc:
+                    yield (kind, base + at, base + end, payload)
+                    at = end
+                    continue
+                wanted = 0
+            else:
+                wanted = end - at
+        else:
+            wanted = head_bytes
+        left = size - base - at
+        if 0 < wanted <= left:
+            base, at = base + at, 0
+            data = file.read(base, min(left, max(wanted, window)))
+            if len(data) >= wanted:
+                continue
+        bad = base + at
+        resume = next_group(file, salt, bad + 1, size)
+        yield Damage(bad, size if resume is None else resume, resume is None)
+        if resume is None:
+            return
+        base, data, at = resume, b"", 0
+
+
+def next_group(file: File, salt: int, start: int, size: int) -> int | None:
+    """The offset of the first good group record from ``start`` on, or ``None``."""
+    base = start
+    while base < size:
+        data = file.read(base, min(size - base, WINDOW_BYTES))
+        hit = data.find(GROUP_MAGIC)
+        while hit >= 0:
+            offset = base + hit - HEAD_BYTES
+            if offset >= start:
+                found = split(file.read(offset, GROUP_BYTES), 0, salt)
+                if found is not None and found[0] == GROUP:
+                    return offset
+            hit = data.find(GROUP_MAGIC, hit + 1)
+        if base + len(data) >= size or len(data) < GROUP_BYTES:
+            return None
+        base += len(data) - GROUP_BYTES
+    return None

@@ -1,0 +1,195 @@
+"""Groups on a real disk, with real threads."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock_queue import CommitFailed, Committer, Queue, QueueConfig, RealDisk, SimDisk
+
+Put = Callable[..., int]
+
+
+class Bench:
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self.groups: list[tuple[int, int, float]] = []
+        loop = asyncio.get_running_loop()
+        self.committer = Committer(queue, loop, lambda *seen: self.groups.append(seen))
+        self.committer.start()
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    queue = Queue.open(str(tmp_path / "q"), QueueConfig(), disk=RealDisk(), now=1_700_000_000.0)
+    bench = Bench(queue)
+    yield bench
+    await bench.committer.stop()
+    queue.close()
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[Bench]:
+    bench = Bench(Queue.open("q", QueueConfig(), disk=SimDisk(), now=1_700_000_000.0))
+    yield bench
+    await bench.committer.stop()
+    bench.queue.close()
+
+
+async def test_everybody_of_a_group_holds_one_future(bench: Bench, put: Put) -> None:
+    commit = bench.committer.commit
+    assert commit().done(), "nothing waits"
+    put(bench.queue)
+    first = commit()
+    put(bench.queue)
+    assert commit() is first
+    await first
+    assert bench.groups[0][0] == 2
+    assert bench.groups[0][1] > 0
+    assert bench.groups[0][2] >= 0
+
+
+async def test_what_arrives_during_a_sync_is_the_next_group(bench: Bench, put: Put) -> None:
+    first_seq = put(bench.queue)
+    first = bench.committer.commit()
+    await asyncio.sleep(0)
+    assert bench.committer.commit() is first, "under way, and nothing new waits"
+    seqs = [put(bench.queue) for _ in range(3)]
+    second = bench.committer.commit()
+    assert second is not first
+    await second
+    assert first.done()
+    assert [group[0] for group in bench.groups] == [1, 3]
+    assert all(bench.queue.read([first_seq, *seqs]))
+
+
+async def test_one_that_gives_up_does_not_take_the_others_along(bench: Bench, put: Put) -> None:
+    put(bench.queue)
+    future = bench.committer.commit()
+
+    async def wait() -> None:
+        await future
+
+    waiters = [asyncio.create_task(wait()) for _ in range(2)]
+    await asyncio.sleep(0)
+    waiters[0].cancel()
+    results = await asyncio.gather(*waiters, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert results[1] is None
+
+
+async def test_settlements_are_written_without_a_message(bench: Bench, put: Put) -> None:
+    seq = put(bench.queue)
+    await bench.committer.commit()
+    bench.queue.settle(seq)
+    bench.committer.nudge()
+    bench.committer.nudge()
+    assert bench.queue.pending
+    for _ in range(500):
+        if len(bench.groups) == 2:
+            break
+        await asyncio.sleep(0.01)
+    assert bench.groups[1][0] == 0
+    assert not bench.queue.pending
+
+
+async def test_stop_flushes(tmp_path: Path, put: Put) -> None:
+    path = str(tmp_path / "q")
+    queue = Queue.open(path, QueueConfig(), disk=RealDisk(), now=1_700_000_000.0)
+    committer = Committer(queue, asyncio.get_running_loop())
+    committer.start()
+    seq = put(queue)
+    await committer.stop()
+    queue.settle(seq)
+    queue.close()
+    again = Queue.open(path, QueueConfig(), disk=RealDisk(), now=1_700_000_000.0)
+    assert list(again.seqs()) == [seq]
+    again.close()
+
+
+async def test_a_failed_group_is_told_and_settlements_are_tried_again(sim: Bench, put: Put) -> None:
+    disk = sim.queue._state.disk
+    assert isinstance(disk, SimDisk)
+    seq = put(sim.queue)
+    await sim.committer.commit()
+    disk.failing["sync"] = errno.ENOSPC
+    put(sim.queue)
+    sim.queue.settle(seq)
+    first = sim.committer.commit()
+    await asyncio.sleep(0)
+    second_seq = put(sim.queue)
+    second = sim.committer.commit()
+    with pytest.raises(CommitFailed, match="No space"):
+        await first
+    with pytest.raises(CommitFailed):
+        await second
+    assert not sim.queue.exists(second_seq)
+    assert sim.queue.full
+    disk.failing.clear()
+    for _ in range(500):
+        if not sim.queue.full:
+            break
+        await asyncio.sleep(0.01)
+    assert not sim.queue.full
+    assert not sim.queue.pending
+
+
+async def test_stop_gives_up_on_a_dead_disk(sim: Bench, put: Put) -> None:
+    disk = sim.queue._state.disk
+    assert isinstance(disk, SimDisk)
+    seq = put(sim.queue)
+    await sim.committer.commit()
+    disk.failing["write"] = errno.EIO
+    sim.queue.settle(seq)
+    await sim.committer.stop()
+    assert sim.queue.pending
+
+
+async def test_a_bug_fails_the_group_and_is_reported(
+    sim: Bench, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))
+
+    def broken(self: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("penstock_queue.batch.Batch.run", broken)
+    put(sim.queue)
+    with pytest.raises(CommitFailed):
+        await sim.committer.commit()
+    monkeypatch.undo()
+    assert [type(report["exception"]) for report in reports] == [ZeroDivisionError]
+    put(sim.queue)
+    await sim.committer.commit()
+
+
+async def test_space_comes_back_in_the_background(
+    tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock_queue.committer.IDLE_S", 0.01)
+    config = QueueConfig(segment_bytes=50_000)
+    queue = Queue.open(str(tmp_path / "q"), config, disk=RealDisk(), now=1_700_000_000.0)
+    committer = Committer(queue, asyncio.get_running_loop())
+    committer.start()
+    seqs = []
+    for _ in range(10):
+        seqs += [put(queue, bytes(10_000)) for _ in range(6)]
+        await committer.commit()
+    for i, seq in enumerate(seqs):
+        if i % 10:
+            queue.settle(seq)
+    committer.nudge()
+    for _ in range(500):
+        if queue.stats()["disk_bytes"] < 200_000:
+            break
+        await asyncio.sleep(0.01)
+    assert queue.stats()["disk_bytes"] < 200_000
+    assert all(queue.read(seqs[::10]))
+    await committer.stop()
+    queue.close()
