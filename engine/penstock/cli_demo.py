@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
+import itertools
 import os
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,12 +39,14 @@ from penstock.sim.inject import Injection, InjectionFailed, Mail, inject
 SESSIONS = 20
 POLL_S = 0.25
 QUIET_S = 5.0
+LAST_S = 3.0
 _PROVIDERS = {domain: provider for provider, domain in DOMAINS.items()}
 _INTERRUPTED = 130
 
 
 def run_demo(messages: int, config: str, time_s: float) -> int:
-    """The exit code: 0, or 1 if anything is lost. ``time_s``: until it sums up, whatever waits."""
+    """The exit code: 0, or 1 if anything is lost. ``time_s``: from the start until it sums up,
+    whatever still waits."""
     screen = Screen(list(DOMAINS), messages)
     with tempfile.TemporaryDirectory(prefix="penstock-demo-") as root:
         stage = build_stage(Path(root), messages)
@@ -67,25 +71,25 @@ async def _play(stage: Stage, screen: Screen, messages: int, time_s: float) -> I
         f"{messages} messages of 4 KiB by {SESSIONS} SMTP sessions, through the real daemon, "
         "to fake providers on this machine"
     )
+    until = asyncio.get_running_loop().time() + time_s
+    over = asyncio.Event()
+    mails = itertools.takewhile(lambda _: not over.is_set(), demo_mails(messages))
     async with Daemon(stage, environment) as daemon:
         await daemon.ready()
         with screen.moving():
-            injecting = asyncio.create_task(
-                inject(
-                    "127.0.0.1",
-                    stage.smtp_port,
-                    demo_mails(messages),
-                    sessions=SESSIONS,
-                    injection=injection,
-                )
+            handing_over = inject(
+                "127.0.0.1", stage.smtp_port, mails, sessions=SESSIONS, injection=injection
             )
+            injecting = asyncio.create_task(handing_over)
             try:
-                await _watch(daemon, screen, injection, injecting, time_s)
+                await _watch(daemon, screen, injection, injecting, until)
             except* (InjectionFailed, OSError) as errors:
                 raise CommandError(
                     f"mail could not be handed over: {errors.exceptions[0]}"
                 ) from None
             finally:
+                over.set()  # what is under way is acknowledged yet, nothing new is begun
+                await asyncio.wait({injecting}, timeout=LAST_S)
                 injecting.cancel()
                 await asyncio.gather(injecting, return_exceptions=True)
     if daemon.exit_code:
@@ -98,14 +102,14 @@ async def _watch(
     screen: Screen,
     injection: Injection,
     injecting: asyncio.Task[Injection],
-    time_s: float,
+    until: float,
 ) -> None:
     """Show the progress until all is settled, nothing has moved for a while, or time is over."""
     loop = asyncio.get_running_loop()
     begin = moved_at = loop.time()
     settled, queued = -1.0, 1.0
     merger = Merger()
-    while (now := loop.time()) - begin < time_s:
+    while (now := loop.time()) < until:
         with contextlib.suppress(OSError, ControlError):
             merged = merger.merge(await daemon.ask("metrics"))
             progress = Progress(
@@ -129,8 +133,8 @@ async def _watch(
 def demo_mails(messages: int) -> Iterator[Mail]:
     """``messages`` of about 4 KiB, one recipient each, the providers in turn."""
     date = email.utils.formatdate(usegmt=True)
-    filling = ("We wrote you a newsletter, and it is quite a long one. " * 80)[:3500]
-    lines = "\r\n".join(filling[at : at + 72] for at in range(0, len(filling), 72))
+    filling = "We wrote you a newsletter, and it is quite a long one. " * 66
+    lines = "\r\n".join(textwrap.wrap(filling, 72))
     domains = list(DOMAINS.values())
     for number in range(messages):
         recipient = f"reader{number}@{domains[number % len(domains)]}"

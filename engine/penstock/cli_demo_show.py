@@ -147,4 +147,5 @@ def _own_name() -> str:
     given = sys.argv[0]
     if given.endswith("__main__.py"):
         return f"{shlex.quote(sys.executable)} -m penstock"
-    return "penstock" if shutil.which("penstock") == shutil.which(given) else shlex.quote(given)
+    found = shutil.which("penstock")
+    return "penstock" if found and found == shutil.which(given) else shlex.quote(given)

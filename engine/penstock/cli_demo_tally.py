@@ -56,12 +56,13 @@ class Tally:
 
     @property
     def lost(self) -> int:
-        """Acknowledged, and nowhere to be found; never less than what no provider took."""
+        """Acknowledged and nowhere to be found, or called delivered and taken by nobody."""
         return max(self.total.waiting - self.in_spool, 0) + self.not_taken
 
     @property
-    def adds_up(self) -> bool:
-        return self.total.waiting == self.in_spool and not self.not_taken
+    def unacknowledged(self) -> int:
+        """In the spool, though the client did not live to hear its 250: kept, as it should be."""
+        return max(self.in_spool - self.total.waiting, 0)
 
 
 def tally(

@@ -344,7 +344,7 @@ async def test_the_daemon_is_waited_for_and_stopped(fake_daemon):
 
 async def test_a_daemon_that_does_not_start_says_why(fake_daemon):
     async with fake_daemon("broken") as daemon:
-        with pytest.raises(CommandError, match="cannot listen on 127.0.0.1:1"):
+        with pytest.raises(CommandError, match=r"cannot listen on 127\.0\.0\.1:1"):
             await daemon.ready()
     assert daemon.exit_code == 1
 
@@ -401,7 +401,7 @@ def test_a_demo_that_is_interrupted(played):
 
 
 @pytest.fixture
-def _daemon_that_only_stops(monkeypatch):
+def stopping_daemon(monkeypatch):
     class Nothing:
         exit_code = 0
 
@@ -426,23 +426,21 @@ def _daemon_that_only_stops(monkeypatch):
     return Nothing
 
 
-@pytest.mark.usefixtures("_quick", "_daemon_that_only_stops")
+@pytest.mark.usefixtures("_quick", "stopping_daemon")
 @pytest.mark.parametrize("error", [InjectionFailed("421 busy"), ConnectionRefusedError("refused")])
 async def test_mail_that_cannot_be_handed_over_ends_the_play(error, monkeypatch, tmp_path):
     async def fail(*_arguments, **_options):
         raise ExceptionGroup("all sessions", [error])
 
     monkeypatch.setattr(cli_demo, "inject", fail)
-    with pytest.raises(CommandError, match="mail could not be handed over: (421 busy|refused)"):
+    with pytest.raises(CommandError, match=r"mail could not be handed over: (421 busy|refused)"):
         await cli_demo._play(build_stage(tmp_path, 10), screen()[0], 10, 30.0)
 
 
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("exit_code", [0, 3])
-async def test_the_daemon_s_own_end_counts(
-    exit_code, monkeypatch, tmp_path, _daemon_that_only_stops
-):
-    monkeypatch.setattr(_daemon_that_only_stops, "exit_code", exit_code)
+async def test_the_daemon_s_own_end_counts(exit_code, monkeypatch, tmp_path, stopping_daemon):
+    monkeypatch.setattr(stopping_daemon, "exit_code", exit_code)
 
     async def take(_host, _port, mails, *, sessions, injection):
         injection.acknowledged.update((mail.message_id, "x") for mail in itertools.islice(mails, 4))

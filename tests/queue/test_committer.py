@@ -148,6 +148,8 @@ async def test_stop_gives_up_on_a_dead_disk(sim: Bench, put: Put) -> None:
     sim.queue.settle(seq)
     await sim.committer.stop()
     assert sim.queue.pending
+    with pytest.raises(CommitFailed):
+        await sim.committer.commit()
 
 
 async def test_a_bug_fails_the_group_and_is_reported(

@@ -213,3 +213,30 @@ def test_damage_is_copied_around(opened: Opened, put: Put, commit: Any) -> None:
     assert list(queue.seqs()) == alive[:3]
     assert all(queue.read(alive[:3]))
     assert queue.recovery.quarantine_files[0] in [name.split("/")[1] for name in disk.names]
+
+
+def test_a_settlement_moves_before_its_segment_goes(opened: Opened, put: Put, commit: Any) -> None:
+    """The first segment stays, as most of it is alive; the second settles one entry of it."""
+    disk = SimDisk()
+    queue = opened(disk, CONFIG)
+    first = fill(queue, put, commit, 19)
+    second = fill(queue, put, commit, 18)
+    for seq in (first[3], *second):
+        queue.settle(seq)
+    fill(queue, put, commit, 4)
+    third = [seq for seq in queue.seqs() if seq > second[-1]]
+    names = [path for path in disk.names if "segment" in path]
+    assert len(names) == 3
+    tidy(queue, commit)
+    assert names[0] in disk.names
+    assert names[1] not in disk.names
+    for _ in range(2):
+        assert list(queue.seqs()) == sorted({*first, *third} - {first[3]})
+        queue.close()
+        disk.kill()
+        queue = opened(disk, CONFIG)
+    for seq in first:
+        queue.settle(seq)
+    commit(queue)
+    tidy(queue, commit)
+    assert names[0] not in disk.names

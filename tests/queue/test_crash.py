@@ -16,7 +16,7 @@ import pytest
 from penstock_queue import PowerCut, SimDisk
 
 STEPS = 60
-SEEDS = int(os.environ.get("PENSTOCK_CRASH_SEEDS", "4"))
+SEEDS = int(os.environ.get("PENSTOCK_CRASH_SEEDS", "6"))
 Factory = Callable[..., Any]
 
 

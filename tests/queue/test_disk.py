@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,11 @@ from penstock_queue.disk import IOV_MAX
 
 
 @pytest.fixture(params=["real", "sim"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Disk, str]]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Disk, str]:
     disk: Disk = RealDisk() if request.param == "real" else SimDisk()
     directory = str(tmp_path / "a" / "b")
     disk.make_directory(directory)
-    yield disk, directory
+    return disk, directory
 
 
 def test_bytes_come_back_as_they_were_written(place: tuple[Disk, str]) -> None:

@@ -86,7 +86,7 @@ def test_the_limit_is_kept_and_nothing_is_skipped(opened: Opened, put: Put, now:
     expired = []
     for _ in range(4):
         expired.append(queue.pop_due(now + 6, 3))
-    assert sorted(sum(expired, [])) == seqs
+    assert sorted(seq for some in expired for seq in some) == seqs
     assert max(map(len, expired)) == 3
     assert queue.pop_due(now + 60, 3) == []
 

@@ -26,9 +26,9 @@ def test_a_failed_group_vanishes_and_the_next_succeeds(
     commit(queue)
     queue.settle(settled)
     queue.defer(deferred, 5.0, 1, b"why")
-    lost = put(queue, due=2e9)
+    lost = put(queue, due=1.8e9)
     queue.mark(lost)
-    queue.defer(lost, 2e9, 1)
+    queue.defer(lost, 1.8e9, 1)
     disk.failing[kind] = errno.EIO
     failed = commit(queue)
     assert isinstance(failed, CommitFailed)
@@ -39,7 +39,7 @@ def test_a_failed_group_vanishes_and_the_next_succeeds(
     assert queue.cached(lost) is None
     assert queue.stats()["inflight"] == 0
     assert queue.uncommitted_bytes == 0
-    assert queue.pop_due(3e9, 10) == [deferred]
+    assert queue.pop_due(1.9e9, 10) == [deferred]
     disk.failing.clear()
     assert commit(queue) is None
     disk.crash(random.Random(3))
@@ -131,11 +131,11 @@ def test_deferrals_that_wait_are_bounded(
     commit(queue)
     for seq in seqs:
         queue.mark(seq)
-        queue.defer(seq, 2e9, 1)
+        queue.defer(seq, 1.8e9, 1)
     assert queue.stats()["deferrals_unrecorded"] == 1
     commit(queue)
     assert queue.stats()["inflight"] == 0
-    assert queue.due(seqs[0]) == 2e9
+    assert queue.due(seqs[0]) == 1.8e9
     queue.close()
     again = opened(disk)
     assert [again.attempts(seq) for seq in seqs] == [0, 1, 1]

@@ -45,8 +45,11 @@ def test_only_one_process_may_open_it(opened: Opened) -> None:
 @pytest.mark.parametrize("left", [1, 8, 20, 33, 60])
 def test_a_torn_tail_is_cut_and_reported(opened: Opened, put: Put, commit: Any, left: int) -> None:
     disk = SimDisk()
-    seqs = filled(disk, put, commit, 3)
     queue = opened(disk, BIG)
+    seqs = []
+    for _ in range(3):
+        seqs.append(put(queue))
+        commit(queue)
     whole = int(queue.stats()["disk_bytes"])
     put(queue, b"torn")
     commit(queue)

@@ -14,6 +14,7 @@ import pytest
 from penstock.relay.ports import LookupFailure
 from penstock.sim.inject import Injection, InjectionFailed, Mail, inject
 from penstock.sim.names import Names
+from penstock.sim.providers import YAHOO
 from penstock.sim.resolver import SandboxResolver
 from penstock.sim.world import WorldConfig, running_world
 
@@ -72,7 +73,7 @@ async def test_profiles_can_be_changed_by_name():
         gmail = world.providers["gmail"].behaviour.profile
         yahoo = world.providers["yahoo"].behaviour.profile
         assert (gmail.rate_per_s, gmail.size_max) == (5.0, 7)
-        assert (yahoo.rate_per_s, yahoo.size_max) == (0.0, 7)
+        assert (yahoo.rate_per_s, yahoo.size_max) == (YAHOO.rate_per_s, 7)
 
 
 async def test_the_injector_remembers_every_promise():

@@ -137,7 +137,7 @@ class HttpServer:
                 interface="asgi3",
                 proxy_headers=False,
                 server_header=False,
-                limit_concurrency=settings.concurrency_max,
+                limit_concurrency=settings.concurrency_max + 1,  # its own is exclusive
                 timeout_keep_alive=settings.keep_alive_s,
                 timeout_graceful_shutdown=settings.stop_timeout_s,
                 h11_max_incomplete_event_size=settings.header_bytes_max,

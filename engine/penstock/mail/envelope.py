@@ -2,8 +2,8 @@
 
 One ``Envelope`` is one accepted message. Each ``Recipient`` is delivered, retried and settled on
 its own. ``ref`` is the engine-wide number of a queued delivery: shard in the top 16 bits, the
-queue's sequence number in the lower 48. The text id that clients see is that number of the first recipient,
-in Crockford's base 32, so it can be looked up without an index of names.
+queue's sequence number in the lower 48. The text id that clients see is that number of the first
+recipient, in Crockford's base 32, so it can be looked up without an index of names.
 """
 
 from __future__ import annotations

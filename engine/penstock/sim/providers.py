@@ -233,6 +233,7 @@ def patient(profile: Profile) -> Profile:
         connections_max=0,
         messages_per_connection=0,
         rate_per_s=0.0,
+        rate_burst=1,
         unknown_share=0.0,
         full_share=0.0,
         grey_share=0.0,

@@ -137,7 +137,7 @@ class Session(asyncio.Protocol):
             self._transport.abort()
             return
         if verdict:
-            self._say(verdict)
+            self._say(verdict, self._recipients[0])
         else:
             self._say(self._profile.accepted)
             if self._provider.on_message is not None:

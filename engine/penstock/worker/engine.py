@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import random
 import socket
 import sys
 import time
@@ -19,24 +18,10 @@ from penstock.events.metrics import Registry
 from penstock.events.writer import Writer
 from penstock.intake.auth import Authenticator
 from penstock.intake.listener import Listener, serve
-from penstock.limits.ports import Limiter
 from penstock.limits.remote import GovernorLimiter, RemoteConfig
-from penstock.mail.outcome import Outcome
 from penstock.policy.policies import Policies
-from penstock.relay.addresses import interface_addresses
-from penstock.relay.build import Builder
-from penstock.relay.connection import Connection
-from penstock.relay.destination import DestinationConfig, Destinations
-from penstock.relay.dispatch import Dispatcher
-from penstock.relay.lane import Site
-from penstock.relay.opening import open_connection
-from penstock.relay.report import ReportConfig, Reporter
-from penstock.relay.resolver import DnsResolver
-from penstock.relay.settle import OutcomeSettler, SettleConfig
 from penstock.relay.spool import Shard, Spool, shard_path
-from penstock.relay.steer import Steering
 from penstock.relay.telemetry import Telemetry
-from penstock.relay.tls import TlsMemory
 from penstock.settings.files import read_file
 from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
@@ -79,7 +64,6 @@ class Engine:
     ) -> None:
         self._settings, self._greeting, self._shards = settings, greeting, shards
         self._loop = asyncio.get_running_loop()
-        self._rng = random.Random()  # noqa: S311 (jitter and the order of hosts, no secrets)
         self._registry = registry
         self._attempts = AttemptLog(
             Writer(sys.stdout.fileno()).write,
@@ -87,58 +71,21 @@ class Engine:
             functools.partial(registry.counter("penstock_log_dropped_total").inc, ()),
         )
         self._spool = Spool(shards, self._fresh, refused)
-        self._tls_memory = TlsMemory()
-        self._resolver = DnsResolver(parts.resolver_config(settings))
-        self._destinations = Destinations(
-            self._resolver,
-            policies,
-            parts.routes(settings),
-            clock=time.time,
-            config=DestinationConfig(
-                settings.hostname,
-                interface_addresses(),
-                settings.dns.destinations_max,
-            ),
-            sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
-        )
-        self._builder = Builder(parts.key_ring(settings, read_file), time.time)
-        self._limiter: Limiter = GovernorLimiter(
+        self._limiter = GovernorLimiter(
             lambda method, params: channel.call(f"limits.{method}", params),
             self._loop.time,
             RemoteConfig(workers=greeting.workers, index=greeting.number),
         )
-        telemetry = Telemetry(registry, self._attempts if settings.log.attempts else None)
-        self._dispatcher = Dispatcher(
-            parts.dispatch_config(settings),
-            policies=policies,
-            routes=parts.route_limits(settings),
+        self._outbound = Outbound(
+            settings,
+            policies,
             spool=self._spool,
             limiter=self._limiter,
-            find=self._destinations.find,
-            connect=self._connect,
-            build=self._builder.build,
-            now=time.time,
-            rng=self._rng,
-            waited=telemetry.waited,
+            telemetry=Telemetry(registry, self._attempts if settings.log.attempts else None),
+            sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
         )
+        self._dispatcher = self._outbound.dispatcher
         self._dispatcher.suspensions = dict(greeting.suspensions)
-        self._reporter = Reporter(
-            ReportConfig(settings.hostname, settings.relay.dsn == "send"),
-            self._spool,
-            telemetry.reported,
-        )
-        self._settler = OutcomeSettler(
-            SettleConfig(settings.relay.delay_warning_s),
-            spool=self._spool,
-            reporter=self._reporter,
-            telemetry=telemetry,
-            lane_of=self._dispatcher.lane_of,
-            now=time.time,
-            loop_time=self._loop.time,
-            rng=self._rng,
-        )
-        self._dispatcher.settler = self._settler
-        self._steering = Steering(self._dispatcher, self._settler, self._spool, time.time)
         primary = shards[0].queue
         max_age_s = policies.limits("", "", "").max_age_s
         self._sink = IntakeSink(
@@ -215,8 +162,7 @@ class Engine:
             *(listener.close(deadline_s) for listener in self._listeners),
             self._dispatcher.stop(deadline_s),
         )
-        await self._destinations.close()
-        await self._resolver.close()
+        await self._outbound.close()
         await self._spool.stop()
         self._attempts.flush()
 
@@ -248,15 +194,11 @@ class Engine:
     def _fresh(self, refs: list[int]) -> None:
         self._dispatcher.enqueue(refs)
 
-    async def _connect(self, site: Site) -> Connection | Outcome:
-        options = parts.connect_options(self._settings.hostname, site.limits)
-        return await open_connection(site.destination, options, self._tls_memory, self._rng)
-
     # what the supervisor asks
 
     def answer(self, method: str, params: Any) -> Any:
         """One admin method; raises :class:`ControlError` for what does not exist."""
-        steering = self._steering
+        steering = self._outbound.steering
         match method:
             case "metrics":
                 return self._registry.snapshot()
@@ -292,9 +234,8 @@ class Engine:
             contexts = [parts.tls_context(smtp) for smtp in settings.smtp]
         except (OSError, ValueError) as error:
             raise ControlError("invalid", str(error)) from None
-        self._settings, self._builder.ring = settings, ring
-        self._destinations.reload(policies, parts.routes(settings))
-        self._dispatcher.reload(policies, parts.route_limits(settings))
+        self._settings = settings
+        self._outbound.reload(settings, policies, ring)
         for listener, context in zip(self._listeners, contexts, strict=False):
             if context is not None:
                 listener.reload_tls(context)

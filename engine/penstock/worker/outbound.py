@@ -1,0 +1,102 @@
+"""The way out of one worker, put together: names, destinations, dispatcher, settler, steering."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+from penstock.limits.ports import Limiter
+from penstock.mail.dkim_ring import KeyRing
+from penstock.mail.outcome import Outcome
+from penstock.policy.policies import Policies
+from penstock.relay.addresses import interface_addresses
+from penstock.relay.build import Builder
+from penstock.relay.connection import Connection
+from penstock.relay.destination import DestinationConfig, Destinations
+from penstock.relay.dispatch import Dispatcher
+from penstock.relay.lane import Site
+from penstock.relay.opening import open_connection
+from penstock.relay.ports import Sandbox
+from penstock.relay.report import ReportConfig, Reporter
+from penstock.relay.resolver import DnsResolver
+from penstock.relay.settle import OutcomeSettler, SettleConfig
+from penstock.relay.spool import Spool
+from penstock.relay.steer import Steering
+from penstock.relay.telemetry import Telemetry
+from penstock.relay.tls import TlsMemory
+from penstock.settings.files import read_file
+from penstock.settings.models import Settings
+from penstock.worker import parts
+
+
+class Outbound:
+    """Made inside the running loop. ``sandbox`` stands in for DNS where it is given."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        policies: Policies,
+        *,
+        spool: Spool,
+        limiter: Limiter,
+        telemetry: Telemetry,
+        sandbox: Sandbox | None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._hostname = settings.hostname
+        self._rng = rng = random.Random()  # noqa: S311 (jitter and the order of hosts)
+        self._tls_memory = TlsMemory()
+        self._resolver = DnsResolver(parts.resolver_config(settings))
+        own = DestinationConfig(
+            settings.hostname, interface_addresses(), settings.dns.destinations_max
+        )
+        self._destinations = Destinations(
+            self._resolver,
+            policies,
+            parts.routes(settings),
+            clock=time.time,
+            config=own,
+            sandbox=sandbox,
+        )
+        self._builder = Builder(parts.key_ring(settings, read_file), time.time)
+        self.dispatcher = Dispatcher(
+            parts.dispatch_config(settings),
+            policies=policies,
+            routes=parts.route_limits(settings),
+            spool=spool,
+            limiter=limiter,
+            find=self._destinations.find,
+            connect=self._connect,
+            build=self._builder.build,
+            now=time.time,
+            rng=rng,
+            waited=telemetry.waited,
+        )
+        report = ReportConfig(settings.hostname, settings.relay.dsn == "send")
+        self.settler = OutcomeSettler(
+            SettleConfig(settings.relay.delay_warning_s),
+            spool=spool,
+            reporter=Reporter(report, spool, telemetry.reported),
+            telemetry=telemetry,
+            lane_of=self.dispatcher.lane_of,
+            now=time.time,
+            loop_time=loop.time,
+            rng=rng,
+        )
+        self.dispatcher.settler = self.settler
+        self.steering = Steering(self.dispatcher, self.settler, spool, time.time)
+
+    async def _connect(self, site: Site) -> Connection | Outcome:
+        options = parts.connect_options(self._hostname, site.limits)
+        return await open_connection(site.destination, options, self._tls_memory, self._rng)
+
+    def reload(self, settings: Settings, policies: Policies, ring: KeyRing) -> None:
+        """New routes, policies and keys hold from the next message on."""
+        self._builder.ring = ring
+        self._destinations.reload(policies, parts.routes(settings))
+        self.dispatcher.reload(policies, parts.route_limits(settings))
+
+    async def close(self) -> None:
+        await self._destinations.close()
+        await self._resolver.close()

@@ -1,0 +1,134 @@
+"""The daemon as its users meet it: real processes, real sockets, real files."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from penstock.control import ControlError
+
+
+def test_mail_goes_through_and_is_counted(daemon) -> None:
+    daemon.start()
+    daemon.send("ann@gmail.com", "unknown-bob@gmail.com")
+    daemon.until(lambda: daemon.metric("penstock_delivered_total") >= 1, "delivered", 30)
+    assert daemon.metric("penstock_messages_accepted_total") == 1
+    assert daemon.metric("penstock_recipients_accepted_total") == 2
+    status = daemon.call("status")
+    assert status["ready"]
+    assert [worker["number"] for worker in status["workers"]] == [0, 1]
+    assert daemon.stop() == 0
+    log = daemon.text()
+    assert "event=attempt" in log
+    assert "Traceback" not in log
+    assert "stopped" in log
+
+
+def test_suspended_mail_waits_survives_a_restart_and_goes_when_resumed(daemon) -> None:
+    daemon.start()
+    daemon.call("queue.suspend", selector={"domain": "gmail.com"}, who="test")
+    daemon.send("ann@gmail.com")
+    listed = daemon.call("queue.list", selector={}, limit=10)
+    assert [row["state"] for row in listed["rows"]] == ["suspended"]
+    shown = daemon.call("queue.show", id=listed["rows"][0]["id"])
+    assert shown["message"]["sender"] == "app@shop.example"
+    assert daemon.stop() == 0
+    daemon.start()
+    assert daemon.call("queue.list", selector={}, limit=10)["total"] == 1
+    daemon.call("queue.resume", selector={"domain": "gmail.com"})
+    daemon.until(lambda: daemon.metric("penstock_delivered_total") == 1, "delivered", 30)
+    assert daemon.stop() == 0
+
+
+def test_bounced_by_hand_it_is_gone_and_the_sender_is_told(daemon) -> None:
+    daemon.start()
+    daemon.call("queue.suspend", selector={"domain": "gmail.com"})
+    daemon.send("ann@gmail.com")
+    assert daemon.call("queue.bounce", selector={"domain": "gmail.com"})["messages"] == 1
+    with pytest.raises(ControlError) as error:
+        daemon.call("queue.show", id="zzzz")
+    assert error.value.code == "not-found"
+    daemon.until(lambda: daemon.metric("penstock_reports_total") == 1, "reported", 10)
+    daemon.until(lambda: daemon.metric("penstock_queue_entries") == 0, "drained", 30)
+    assert daemon.stop() == 0
+
+
+def test_a_reload_says_what_changes_and_refuses_what_is_wrong(daemon) -> None:
+    daemon.start()
+    policy = daemon.policies / "default.toml"
+    policy.write_text("[limits]\nconnections = 9\n")
+    changes = daemon.call("reload")["changes"]
+    assert any("connections" in change and "7" in change and "9" in change for change in changes)
+    policy.write_text("[limits]\nconections = 9\n")
+    with pytest.raises(ControlError, match="did you mean") as error:
+        daemon.call("reload")
+    assert "default.toml:2" in str(error.value)
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.until(lambda: "reload refused" in daemon.text(), "refused", 10)
+    daemon.send("ann@gmail.com")
+    assert daemon.stop() == 0
+
+
+def test_a_worker_that_dies_is_back_and_nothing_is_lost(daemon) -> None:
+    daemon.start()
+    daemon.call("queue.suspend", selector={"domain": "gmail.com"})
+    for n in range(20):
+        daemon.send(f"reader{n}@gmail.com")
+    os.kill(daemon.worker_pids()[0], signal.SIGKILL)
+    daemon.until(lambda: "worker died" in daemon.text(), "noticed", 10)
+    daemon.until(lambda: daemon.call("status")["ready"], "ready again", 30)
+    assert daemon.call("queue.list", selector={}, limit=50)["total"] == 20
+    assert daemon.stop() == 0
+
+
+def test_fewer_workers_adopt_the_shards_of_more(daemon) -> None:
+    daemon.start()
+    daemon.call("queue.suspend", selector={"domain": "gmail.com"})
+    for n in range(20):
+        daemon.send(f"reader{n}@gmail.com")
+    assert daemon.stop() == 0
+    daemon.config.write_text(daemon.config.read_text().replace("workers = 2", "workers = 1"))
+    daemon.start()
+    assert daemon.call("queue.list", selector={}, limit=50)["total"] == 20
+    assert daemon.stop() == 0
+
+
+def test_one_spool_one_daemon(daemon, tmp_path: pathlib.Path) -> None:
+    daemon.start()
+    second = tmp_path / "second.toml"
+    second.write_text(
+        f'spool = "{tmp_path}/spool"\npolicies = "{tmp_path}/policies"\ndelivery = "sandbox"\n'
+    )
+    run = [sys.executable, "-m", "penstock", "run", "--config", str(second)]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "in use by another daemon" in done.stderr
+    assert daemon.stop() == 0
+
+
+def test_a_taken_port_is_one_clear_line(daemon, tmp_path: pathlib.Path) -> None:
+    daemon.start()
+    other = tmp_path / "other"
+    other.mkdir()
+    config = other / "config.toml"
+    config.write_text(daemon.config.read_text().replace(f"{tmp_path}/spool", f"{other}/spool"))
+    run = [sys.executable, "-m", "penstock", "run", "--config", str(config)]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{daemon.smtp_port}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert daemon.stop() == 0
+
+
+def test_a_wrong_setting_is_named_with_its_line(daemon) -> None:
+    daemon.write(head='delivry = "live"')
+    run = [sys.executable, "-m", "penstock", "run", "--config", str(daemon.config)]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "config.toml:6" in done.stderr
+    assert "delivery" in done.stderr
