@@ -28,6 +28,7 @@ from penstock.settings.models import Settings
 from penstock.worker import parts
 from penstock.worker.gauges import CommitFigures, Gauges
 from penstock.worker.observe import IntakeObserver
+from penstock.worker.outbound import Outbound
 from penstock.worker.sink import IntakeSink, refused
 from penstock_queue import Committer, Queue, RealDisk
 
