@@ -60,7 +60,7 @@ def run_demo(messages: int, config: str, time_s: float) -> int:
     for reply, count in injection.refusals.most_common(3):
         screen.console.print(f"{count} not accepted: {reply}", markup=False)
     show_next(screen.console, config, *_addresses(config))
-    return 0 if result.adds_up and result.total.accepted else FAILED
+    return 0 if result.total.accepted and not result.lost else FAILED
 
 
 async def _play(stage: Stage, screen: Screen, messages: int, time_s: float) -> Injection:

@@ -110,7 +110,9 @@ def show_result(console: Console, tally: Tally, seconds: float) -> None:
         f"{whole.waiting} still deferred, in {seconds:.0f} s"
     )
     doubled = f"; {tally.twice} delivered twice" if tally.twice else ""
-    if tally.adds_up:
+    if tally.unacknowledged:
+        doubled += f"; {tally.unacknowledged} more are in it whose 250 nobody waited for"
+    if not tally.lost:
         console.print(
             f"[bold green]none lost[/bold green]: the spool holds those deferred{doubled}"
         )

@@ -62,31 +62,28 @@ class Commits:
         if chunk.note_segment is not None:
             self._move_note(chunk, row, 0, 0)
         index = self._index
-        body = seq - chunk.delta[row]
-        owner = index.message(body)
-        if owner is not None:
-            segment = self._segments.get(owner[0].segment[owner[1]])
+        owner = index.owner(seq, chunk, row)
+        segment = self._segments.get(owner[0].segment[owner[1]])
+        if segment is not None:
+            pending.settles.add(segment.number)
+            if segment.also:
+                pending.settles |= segment.also
+        if index.drop_entry(chunk, row, owner):
+            body = seq - chunk.delta[row]
+            self._cache.drop(body)
             if segment is not None:
-                pending.settles.add(segment.number)
-                if segment.also:
-                    pending.settles |= segment.also
-            last = index.drop_entry(seq, chunk, row)
-            if last is not None:
-                self._cache.drop(body)
-                if segment is not None:
-                    segment.bodies -= 1
-                    segment.live_bytes -= last[0].size[last[1]]
-                if body >> BITS != seq >> BITS:
-                    index.tidy(body >> BITS)
-        if chunk.live <= chunk.fold_at:
+                segment.bodies -= 1
+                segment.live_bytes -= owner[0].size[owner[1]]
+            if body >> BITS != seq >> BITS:
+                index.tidy(body >> BITS)
+        if chunk.live <= chunk.fold_at and seq >> BITS != index.newest:
             index.tidy(seq >> BITS)
 
     def defer(self, settlement: Again, chunk: Chunk, row: int) -> None:
         """A live entry is due again. Its message is not wanted soon: no need to cache it."""
-        body = settlement.seq - chunk.delta[row]
-        owner = self._index.message(body)
-        if owner is not None and owner[0].refs[owner[1]] == 1:
-            self._cache.drop(body)
+        owner = self._index.owner(settlement.seq, chunk, row)
+        if owner[0].refs[owner[1]] == 1:
+            self._cache.drop(settlement.seq - chunk.delta[row])
         agains = self.pending.agains
         if len(agains) >= AGAINS_MAX and settlement.seq not in agains:
             # The index has it; only a restart would find the entry due earlier than it should be.
@@ -252,7 +249,7 @@ class Commits:
             found = index.find(seq)
             if found is not None:
                 self._state.keys.release(found[0].key[found[1]])
-                index.drop_entry(seq, *found)
+                index.drop_entry(*found, index.owner(seq, *found))
                 self._state.inflight.unmark(seq)
                 self.pending.agains.pop(seq, None)
         for number in {seq >> BITS for seq in message.seqs}:

@@ -84,7 +84,10 @@ class Committer:
             self.nudge()
 
     def commit(self) -> asyncio.Future[None]:
-        """Resolves when all appended and settled so far is on disk; raises ``CommitFailed``."""
+        """Resolves when all appended and settled so far is on disk; raises ``CommitFailed``, also
+        where nobody is there to write (before ``start``, after ``stop``)."""
+        if self._writer is None:
+            return self._nobody()
         if self._queue.pending:
             if self._next is None:
                 self._next = GroupFuture(loop=self._loop)
@@ -96,6 +99,15 @@ class Committer:
         done = GroupFuture(loop=self._loop)
         done.set_result(None)
         return done
+
+    def _nobody(self) -> GroupFuture:
+        future = GroupFuture(loop=self._loop)
+        if self._queue.pending:
+            future.set_exception(CommitFailed(OSError(errno.ESHUTDOWN, "not running")))
+            future.exception()  # it need not be asked for
+        else:
+            future.set_result(None)
+        return future
 
     def nudge(self) -> None:
         """Settlements wait: they are written within ``settle_delay_s``."""
@@ -110,7 +122,7 @@ class Committer:
         if self._chore_done is not None:
             await self._chore_done
         tries = 0
-        while (self._current or self._queue.pending) and tries < STOP_TRIES:
+        while self._writer and (self._current or self._queue.pending) and tries < STOP_TRIES:
             try:
                 await self.commit()
             except CommitFailed:
@@ -121,6 +133,10 @@ class Committer:
             if thread is not None:
                 thread.join()
         self._writer = self._keeper = None
+        if self._next is not None:
+            self._next.set_exception(CommitFailed(OSError(errno.ESHUTDOWN, "not running")))
+            self._next.exception()
+            self._next = None
 
     # Groups
 

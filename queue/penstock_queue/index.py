@@ -143,24 +143,30 @@ class Index:
             chunk.expires[row] = 0
         return chunk
 
-    def drop_entry(self, seq: int, chunk: Chunk, row: int) -> tuple[Chunk, int, int] | None:
-        """Take a live entry out. Returns chunk, row and number of its message if that was the last
-        of it: the columns of the message stay readable until ``tidy``."""
+    def owner(self, seq: int, chunk: Chunk, row: int) -> tuple[Chunk, int]:
+        """Chunk and row of the message of a live entry."""
+        delta = chunk.delta[row]
+        if not delta:
+            return chunk, row
+        found = self.message(seq - delta)
+        if found is None:
+            raise AssertionError(f"entry {seq} is alive, its message is not")
+        return found
+
+    def drop_entry(self, chunk: Chunk, row: int, owner: tuple[Chunk, int]) -> bool:
+        """Take a live entry out; whether it was the last of its message. The columns of the message
+        stay readable until ``tidy``."""
         chunk.state[row] &= BODY
         chunk.live -= 1
         self.live -= 1
-        body = seq - chunk.delta[row]
-        owner = self.message(body)
-        if owner is None:
-            return None
         at, body_row = owner
         at.refs[body_row] = left = at.refs[body_row] - 1
         if left:
-            return None
+            return False
         at.state[body_row] &= ~BODY
         at.bodies -= 1
         self.bodies -= 1
-        return at, body_row, body
+        return True
 
     def seqs(self, after: int = 0) -> Iterator[int]:
         """Live entries in order; those added or settled meanwhile may or may not be among them."""

@@ -131,7 +131,8 @@ class Queue:
         self.wake_at(seq, due)
 
     def wake_at(self, seq: int, due: float) -> None:
-        """Due at another time, until a restart."""
+        """Due at another time, until a restart. Anything beyond four years from the start of the
+        process counts as four years."""
         found = self._index.find(seq)
         if found is None:
             return

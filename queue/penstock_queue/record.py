@@ -108,6 +108,8 @@ class Message:
 
 def chunks_of(body: Sequence[bytes]) -> list[bytes]:
     """``body`` as a list of ``bytes``; many small pieces become one, other buffers are copied."""
+    if len(body) == 1 and type(body[0]) is bytes:
+        return [body[0]]
     if len(body) > 64:
         return [b"".join(body)]
     return [part if type(part) is bytes else bytes(part) for part in body]

@@ -209,16 +209,14 @@ class Replay:
         self._set_note(chunk, row, 0, 0)
         # The row may be filled again, by a copy in a damaged log: then it starts from nothing.
         chunk.attempts[row] = 0
-        owner = self._index.message(seq - chunk.delta[row])
-        last = self._index.drop_entry(seq, chunk, row)
-        if owner is None:
-            return
+        owner = self._index.owner(seq, chunk, row)
+        last = self._index.drop_entry(chunk, row, owner)
         segment = self._segments.get(owner[0].segment[owner[1]])
         if segment is not None:
             self._segment.settles |= self._segments.holders(segment.number)
-            if last is not None:
+            if last:
                 segment.bodies -= 1
-                segment.live_bytes -= last[0].size[last[1]]
+                segment.live_bytes -= owner[0].size[owner[1]]
 
     def finish(self) -> None:
         """Free what is empty, fold what is sparse, and put the expiries in order."""

@@ -220,10 +220,10 @@ def test_a_settlement_moves_before_its_segment_goes(opened: Opened, put: Put, co
     disk = SimDisk()
     queue = opened(disk, CONFIG)
     first = fill(queue, put, commit, 19)
-    second = fill(queue, put, commit, 18)
+    second = fill(queue, put, commit, 14)
     for seq in (first[3], *second):
         queue.settle(seq)
-    fill(queue, put, commit, 4)
+    fill(queue, put, commit, 6)
     third = [seq for seq in queue.seqs() if seq > second[-1]]
     names = [path for path in disk.names if "segment" in path]
     assert len(names) == 3

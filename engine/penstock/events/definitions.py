@@ -113,13 +113,12 @@ _DELIVERY_METRICS = (
         "penstock_dns_lookups_total",
         "Names looked up.",
         Label("kind", "what was asked", ("mx", "address")),
-        Label("result", "how it ended", ("ok", "cached", "missing", "failed")),
+        Label("result", "how it ended", ("ok", "missing", "failed")),
     ),
     _counter(
         "penstock_tls_handshakes_total",
-        "TLS handshakes.",
-        DIRECTION,
-        Label("result", "how it ended", ("ok", "failed", "refused")),
+        "TLS handshakes with next hops.",
+        Label("result", "how it ended", ("ok", "failed")),
     ),
     _counter("penstock_limiter_waits_total", "Times that sending waited for a limit.", PROVIDER),
     _counter(

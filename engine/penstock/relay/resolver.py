@@ -61,12 +61,19 @@ def _clean(name: str) -> str:
 
 
 class DnsResolver:
-    """The real :class:`~penstock.relay.ports.Resolver`. Make it inside the running loop; close
-    it."""
+    """The real :class:`~penstock.relay.ports.Resolver`. Make it inside the running loop; close it.
+
+    ``on_lookup(kind, result)``: ``"mx"`` or ``"address"``; ``"ok"``, ``"missing"`` or ``"failed"``.
+    """
 
     def __init__(
-        self, config: ResolverConfig | None = None, *, clock: Callable[[], float] | None = None
+        self,
+        config: ResolverConfig | None = None,
+        *,
+        clock: Callable[[], float] | None = None,
+        on_lookup: Callable[[str, str], None] | None = None,
     ) -> None:
+        self._on_lookup = on_lookup or (lambda kind, result: None)
         self._config = config = config or ResolverConfig()
         loop = asyncio.get_running_loop()
         self._dns = aiodns.DNSResolver(
@@ -103,8 +110,11 @@ class DnsResolver:
         async with self._gate:
             answer = await (self._fetch_mx(name) if kind == "MX" else self._fetch_addresses(name))
         config = self._config
+        what = "mx" if kind == "MX" else "address"
         if not isinstance(answer, LookupFailure):
+            self._on_lookup(what, "ok")
             return answer, answer.ttl_s
+        self._on_lookup(what, "failed" if answer.kind == "failed" else "missing")
         if answer.kind == "failed":
             self._failures += 1
             return answer, config.ttl_failed_s

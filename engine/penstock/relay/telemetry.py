@@ -24,6 +24,9 @@ class Telemetry:
         self._waits = registry.counter("penstock_limiter_waits_total")
         self._wait_seconds = registry.counter("penstock_limiter_wait_seconds_total")
         self._reports = registry.counter("penstock_reports_total")
+        self._lookups = registry.counter("penstock_dns_lookups_total")
+        self._handshakes = registry.counter("penstock_tls_handshakes_total")
+        self._opened = registry.counter("penstock_connections_opened_total")
         self._delivery = registry.histogram("penstock_delivery_seconds")
         self._attempt = registry.histogram("penstock_attempt_seconds")
 
@@ -47,6 +50,18 @@ class Telemetry:
         self._expired.inc(reply_labels(attempt.provider, reply.code, reply.enhanced))
         if self._log is not None:
             self._log.add(attempt)
+
+    def looked_up(self, kind: str, result: str) -> None:
+        """One question to the name servers; values as in the table of metrics."""
+        self._lookups.inc((kind, result))
+
+    def connected(self, tls: bool, broken: int) -> None:
+        """A connection was made; ``broken`` handshakes were met on the way."""
+        self._opened.inc(("out",))
+        if tls:
+            self._handshakes.inc(("ok",))
+        if broken:
+            self._handshakes.inc(("failed",), broken)
 
     def reported(self, action: str) -> None:
         """A delivery status notification was queued."""

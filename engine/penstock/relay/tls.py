@@ -40,6 +40,11 @@ class TlsMemory:
         if len(self._until) > self._entries_max:
             self._until.popitem(last=False)
 
+    @property
+    def broken(self) -> int:
+        """Handshakes that broke, ever."""
+        return self._broken
+
     def usable(self, host: str, now: float) -> bool:
         """Whether STARTTLS is worth trying with this host."""
         until = self._until.get(host)

@@ -90,7 +90,12 @@ class Engine:
         primary = shards[0].queue
         max_age_s = policies.limits("", "", "").max_age_s
         self._sink = IntakeSink(
-            parts.gate_config(settings, max_age_s), self._spool, primary.free, time.time
+            parts.gate_config(settings, max_age_s),
+            self._spool,
+            primary.free,
+            now=time.time,
+            monotonic=self._loop.time,
+            observe=registry.histogram("penstock_accept_seconds").observe,
         )
         self._gauges = Gauges(registry, self._spool, self._dispatcher, time.time)
         self._observer = IntakeObserver(registry)
@@ -164,6 +169,7 @@ class Engine:
             self._dispatcher.stop(deadline_s),
         )
         await self._outbound.close()
+        await self._limiter.close()
         await self._spool.stop()
         self._attempts.flush()
 

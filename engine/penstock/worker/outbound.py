@@ -47,7 +47,8 @@ class Outbound:
         self._hostname = settings.hostname
         self._rng = rng = random.Random()  # noqa: S311 (jitter and the order of hosts)
         self._tls_memory = TlsMemory()
-        self._resolver = DnsResolver(parts.resolver_config(settings))
+        self._telemetry = telemetry
+        self._resolver = DnsResolver(parts.resolver_config(settings), on_lookup=telemetry.looked_up)
         own = DestinationConfig(
             settings.hostname, interface_addresses(), settings.dns.destinations_max
         )
@@ -89,7 +90,11 @@ class Outbound:
 
     async def _connect(self, site: Site) -> Connection | Outcome:
         options = parts.connect_options(self._hostname, site.limits)
-        return await open_connection(site.destination, options, self._tls_memory, self._rng)
+        broken = self._tls_memory.broken
+        opened = await open_connection(site.destination, options, self._tls_memory, self._rng)
+        if isinstance(opened, Connection):
+            self._telemetry.connected(bool(opened.tls), self._tls_memory.broken - broken)
+        return opened
 
     def reload(self, settings: Settings, policies: Policies, ring: KeyRing) -> None:
         """New routes, policies and keys hold from the next message on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,19 +30,28 @@ class GateConfig:
 
 
 class IntakeSink:
-    """The intake's ``Sink``. ``free`` gives (bytes, inodes) free; :meth:`look` asks it."""
+    """The intake's ``Sink``. ``free`` gives (bytes, inodes) free; :meth:`look` asks it.
+
+    ``observe(seconds)`` hears how long each message waited for its commit.
+    """
 
     def __init__(
         self,
         config: GateConfig,
         spool: Spool,
         free: Callable[[], tuple[int, int]],
+        *,
         now: Callable[[], float],
+        monotonic: Callable[[], float],
+        observe: Callable[[float], None],
     ) -> None:
         self._config, self._spool, self._free, self._now = config, spool, free, now
+        self._monotonic, self._observe = monotonic, observe
         self._short = False
         self._mark = config.uncommitted_bytes_max * 3 // 4
         self.stopping = False
+        self._group: asyncio.Future[None] | None = None
+        self._began: list[float] = []
 
     def look(self) -> bool:
         """Look at the disk again; returns True when the gate opened or shut by that."""
@@ -75,9 +85,19 @@ class IntakeSink:
         if not envelope.expires_at:
             envelope.expires_at = envelope.received_at + self._config.max_age_s
         try:
-            return self._spool.append(envelope, body)
+            group = self._spool.append(envelope, body)
         except QueueFull:
             raise Refused(_DISK if self._spool.full else _MEMORY) from None
+        if group is not self._group:  # one callback for all messages of a commit
+            self._group, self._began = group, []
+            group.add_done_callback(functools.partial(self._ended, self._began))
+        self._began.append(self._monotonic())
+        return group
+
+    def _ended(self, began: list[float], group: asyncio.Future[None]) -> None:
+        now = self._monotonic()
+        for start in began:
+            self._observe(now - start)
 
 
 def refused(error: BaseException) -> Refused:
