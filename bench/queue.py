@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# The folder of a script is first on the path, and there this file would shadow the standard one.
+# A script's own folder comes first on the path; there this file would be the standard ``queue``.
 sys.path[0] = str(Path(__file__).resolve().parent.parent / "queue")
 
 from penstock_queue import NewEntry, Queue, QueueConfig, RealDisk  # noqa: E402

@@ -39,11 +39,10 @@ def small_disk(site):
 
 @pytest.fixture(params=RESERVES.values(), ids=RESERVES)
 def daemon(request, site, small_disk):
-    """Its queue is held back, so that what comes in stays."""
+    """Nobody answers at its next hop yet, so what comes in stays."""
     queue = f'[queue]\nsegment_bytes = "4MiB"\ndisk_free_min_bytes = "{request.param}MiB"\n'
     started = site.daemon(workers=2, spool=small_disk / "spool", extra=queue)
     started.start()
-    started.control("queue.suspend", selector=DOMAIN)
     with contextlib.ExitStack() as stack:
         stack.callback(started.end)  # before the file system goes
         yield started
@@ -65,7 +64,7 @@ def test_intake_shuts_delivery_goes_on_and_intake_opens_again(site, daemon, say)
     assert full_at > 1000
 
     site.open_sink()
-    daemon.control("queue.resume", selector=DOMAIN)
+    daemon.control("queue.retry", selector=DOMAIN)
     wait_until(lambda: site.sink.read().messages > full_at, 60, "delivery goes on")
     wait_until(lambda: len(load.acknowledged()) > full_at + 1000, 60, "intake is back")
     load.stop()
@@ -95,6 +94,6 @@ def test_intake_is_back_when_somebody_else_frees_space(site, daemon, small_disk)
     daemon.start()
     assert daemon.queued() >= len(load.acknowledged())
     site.open_sink()
-    daemon.control("queue.resume", selector=DOMAIN)
+    daemon.control("queue.retry", selector=DOMAIN)
     daemon.drain(60)
     assert site.balance().lost == []

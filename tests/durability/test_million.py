@@ -16,17 +16,18 @@ SIZE = 2048
 INJECTORS = 2
 WORKERS = 2
 MIB = 1 << 20
-# at a million: 600 MiB and 20 s. The processes themselves take part of it, whatever is queued
-BASE_MIB, ALL_MIB = 250, 600
+# at a million: 600 MiB and 20 s. Part of it is there whatever is queued: three interpreters, and
+# the cache of fresh messages, 64 MiB a worker
+BASE_MIB, ALL_MIB = 350, 600
 RESIDENT_MAX_MIB = BASE_MIB + (ALL_MIB - BASE_MIB) * COUNT / MILLION
-READY_MAX_S = 3 + 17 * COUNT / MILLION
+READY_MAX_S = 20.0
 INJECTION_MAX_S = 120 + 1800 * COUNT / MILLION
 
 
 @pytest.mark.slow
 def test_memory_and_restart_with_many_messages_queued(site, say):
     daemon = site.daemon(workers=WORKERS)
-    daemon.start()
+    empty_s = daemon.start()
     daemon.control("queue.suspend", selector={"domain": "d0.example"})
     idle = resident_bytes(daemon.pids)
     loads = [site.load(daemon, size=SIZE, count=COUNT // INJECTORS) for _ in range(INJECTORS)]
@@ -47,4 +48,7 @@ def test_memory_and_restart_with_many_messages_queued(site, say):
     )
     assert daemon.queued() == COUNT
     assert max(filled, restarted) <= RESIDENT_MAX_MIB * MIB
-    assert ready_s <= READY_MAX_S
+    allowed_s = READY_MAX_S
+    if COUNT < MILLION:  # on a slow machine the interpreters alone may take most of the time
+        allowed_s = READY_MAX_S * COUNT / MILLION + 2 * empty_s
+    assert ready_s <= allowed_s

@@ -22,6 +22,7 @@ from penstock.mail.record import unpack_key
 from penstock.policy.policies import Policies
 from penstock.relay.dispatch_ports import Build, Carrier, Connect, DispatchConfig, Settler
 from penstock.relay.feed import SiteFeed
+from penstock.relay.keeper import Keeper
 from penstock.relay.lane import Batch, Lane, Selector, Site, Ticket
 from penstock.relay.locate import Find, Locator
 from penstock.relay.permit import Permits
@@ -62,11 +63,13 @@ class Dispatcher:
         self.suspensions: dict[str, Selector] = {}
         self.stopping = False
         self.locator = Locator(find, self, config.resolves_max, now)
-        self.stager = Stager(config.stage, spool, self.pump)
+        self.stager = Stager(config.stage, spool, self)
         self.permits = Permits(limiter, self.pump, waited)
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections = 0
+        self._connected: set[Site] = set()
+        self.keeper = Keeper(self.lanes, self.sites, self.locator, self.permits, config.forget_s)
         self._starved: deque[Site] = deque()
 
     # in: refs that are due
@@ -74,11 +77,13 @@ class Dispatcher:
     def enqueue(self, refs: Iterable[int]) -> None:
         """Take durable, due deliveries; called after a commit and by :meth:`tick`."""
         touched: set[Site] = set()
-        wall = self._now()
+        wall, now = self._now(), self._loop.time()
         for ref in refs:
             lane = self.lane_of(ref)
+            lane.used = now
             site = lane.site
-            if site is None:
+            if site is None or site.forgotten:
+                lane.site = None
                 lane.waiting.push(ref)
                 self.locator.want(lane)
                 continue
@@ -215,12 +220,15 @@ class Dispatcher:
             site.opening -= 1
             feed = SiteFeed(self, site, carrier.passes_dsn)
             site.feeds.add(feed)
+            self._connected.add(site)
             await carrier.run(feed)
         finally:
             if feed is None:
                 site.opening -= 1
             else:
                 site.feeds.discard(feed)
+                if not site.feeds:
+                    self._connected.discard(site)
             self._connections -= 1
             if seated:
                 self._limiter.disconnect(seats)
@@ -250,7 +258,7 @@ class Dispatcher:
             site.cap, site.cap_until = len(site.feeds), now + self.config.forget_s
             return
         site.failures += 1
-        refs = self._take_refs(site)
+        refs = self.stager.take_refs(site)
         if refs:
             self.fail(refs, self.lane_of(refs[0]), outcome)
         self.permits.pause_connects(site, now + self.backoff(site.failures))
@@ -265,7 +273,7 @@ class Dispatcher:
             return None
         if site.claims and site.tokens <= 0 and not self.permits.refill(site):
             return None
-        batch = self._take(site)
+        batch = self.stager.take(site)
         if batch is None:
             return None
         if site.claims:
@@ -273,35 +281,19 @@ class Dispatcher:
         for ref in batch.refs:
             self.in_flight.add(ref)
             self.spool.mark(ref)
-        return self._build(batch, Ticket(site, batch, self._loop.time()))
+        try:
+            return self._build(batch, Ticket(site, batch, self._loop.time()))
+        except Exception as error:
+            self._not_built(batch, error)
+            return self.next(feed)
 
-    def _take(self, site: Site) -> Batch | None:
-        while site.staged:
-            batch = site.staged.popleft()
-            self.stager.taken(batch)
-            if all(self.live(ref) for ref in batch.refs):
-                return batch
-            for ref in filter(self.live, batch.refs):
-                site.ready.push_front(self.lane_of(ref).number, ref)
-        refs = self._take_refs(site)
-        if not refs:
-            return None
-        stored = [one for ref in refs if (one := self.spool.cached(ref)) is not None]
-        if len(stored) == len(refs):
-            return Batch(refs, stored)
-        number = self.lane_of(refs[0]).number
-        for ref in reversed(refs):
-            site.ready.push_front(number, ref)
-        self.stager.want(site)
-        return None
-
-    def _take_refs(self, site: Site) -> list[int]:
-        limit = site.limits.recipients_per_transaction
-        while refs := site.ready.take(self.spool.group, limit):
-            live = [ref for ref in refs if self.live(ref)]
-            if live:
-                return live
-        return []
+    def _not_built(self, batch: Batch, error: Exception) -> None:
+        """A message that breaks our own code must not hold up those behind it."""
+        self._loop.call_exception_handler({"message": "message not built", "exception": error})
+        self.in_flight.difference_update(batch.refs)
+        reply = Reply.of(451, "4.3.0 Local error while preparing the message")
+        outcome = Outcome(Kind.DEFERRED, Phase.MAIL, reply)
+        self.settler.fail(batch.refs, self.lane_of(batch.refs[0]), outcome)
 
     def done(self, feed: SiteFeed, tx: Transaction, outcomes: Sequence[Outcome]) -> None:
         """Take a transaction back. What was never offered goes to the head of its queue again."""
@@ -327,21 +319,14 @@ class Dispatcher:
     # upkeep
 
     def sweep(self) -> None:
-        """Close idle connections, refresh the destinations of dead sites, forget what is idle."""
-        now, wall = self._loop.time(), self._now()
-        for site in list(self.sites.values()):
+        """Close idle connections; look at some lanes and sites. Called every second; what it costs
+        depends on connections, not on how many lanes there are."""
+        now = self._loop.time()
+        for site in list(self._connected):
             oldest = now - site.limits.idle_timeout_s
             while site.idle and site.idle[0].idle_since <= oldest:
                 site.idle.popleft().wake(False)
-            if site.empty and site.idle_since < now - self.config.forget_s:
-                del self.sites[site.name]
-                self.permits.forget(site)
-        for key, lane in list(self.lanes.items()):
-            gone = lane.site is None or self.sites.get(lane.site.name) is not lane.site
-            if gone and not lane.waiting and not lane.resolving:
-                del self.lanes[key]
-            elif lane.site is not None and lane.site.failures and lane.fresh_until <= wall:
-                self.locator.want(lane)
+        self.keeper.look(now, self._now())
 
     def reload(self, policies: Policies, routes: Sequence[RouteLimits]) -> None:
         """Queued mail follows the new policy at once."""

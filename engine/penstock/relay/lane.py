@@ -58,6 +58,7 @@ class Site:
     connect_wake: TimerHandle | None = None
     last_failure: Outcome | None = None
     idle_since: float = 0.0
+    forgotten: bool = False
 
     @property
     def provider(self) -> str:
@@ -76,7 +77,7 @@ class Site:
 @dataclass(slots=True, eq=False)
 class Lane:
     """``number`` is the lane's key in the site's ready queue. ``waiting`` holds refs while the
-    domain is not resolved."""
+    domain is not resolved. ``used``: when mail last came, on the loop's axis."""
 
     number: int
     key: Key
@@ -86,6 +87,7 @@ class Lane:
     fresh_until: float = 0.0
     resolving: bool = False
     held: bool = False
+    used: float = 0.0
     failures: int = 0
     blocked_until: float = 0.0
 

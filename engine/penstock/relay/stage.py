@@ -1,17 +1,18 @@
-"""Reads queued messages back from disk, a few at a time, ahead of the connections that send them.
+"""Takes what goes next from a site's ready queue, and reads from disk what is not in memory.
 
-Fresh mail is still in memory and never comes here. What comes is read in a thread, in disk order,
-for one site at a time; the bytes read and not yet sent are bounded over all sites.
+Fresh mail is still in memory. The rest is staged ahead of the connections that send it: read in a
+thread, in disk order, for one site at a time; the bytes read and not yet sent are bounded over all
+sites.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from penstock.relay.lane import Batch, Site
+from penstock.relay.lane import Batch, Lane, Site
 from penstock.relay.spool import Spool
 
 
@@ -25,14 +26,54 @@ class StageConfig:
     reads_max: int = 4
 
 
-class Stager:
-    """``pump`` is called with a site when something was staged for it."""
+class Owner(Protocol):
+    """The dispatcher, as far as it is needed here."""
 
-    def __init__(self, config: StageConfig, spool: Spool, pump: Callable[[Site], None]) -> None:
-        self._config, self._spool, self._pump = config, spool, pump
+    def pump(self, site: Site) -> None: ...
+    def lane_of(self, ref: int) -> Lane: ...
+    def live(self, ref: int) -> bool: ...
+
+
+class Stager:
+    """``owner.pump`` is called with a site when something was staged for it."""
+
+    def __init__(self, config: StageConfig, spool: Spool, owner: Owner) -> None:
+        self._config, self._spool, self._owner = config, spool, owner
         self._waiting: deque[Site] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self.staged_bytes = 0
+
+    def take(self, site: Site) -> Batch | None:
+        """What one transaction carries; None where nothing is ready, or it must be read first."""
+        live = self._owner.live
+        while site.staged:
+            batch = site.staged.popleft()
+            self.staged_bytes -= batch.staged_bytes
+            self._start()
+            if all(live(ref) for ref in batch.refs):
+                return batch
+            for ref in filter(live, batch.refs):
+                site.ready.push_front(self._owner.lane_of(ref).number, ref)
+        refs = self.take_refs(site)
+        if not refs:
+            return None
+        stored = [one for ref in refs if (one := self._spool.cached(ref)) is not None]
+        if len(stored) == len(refs):
+            return Batch(refs, stored)
+        number = self._owner.lane_of(refs[0]).number
+        for ref in reversed(refs):
+            site.ready.push_front(number, ref)
+        self.want(site)
+        return None
+
+    def take_refs(self, site: Site) -> list[int]:
+        """The refs of one transaction; those settled or taken meanwhile are left out."""
+        limit = site.limits.recipients_per_transaction
+        while refs := site.ready.take(self._spool.group, limit):
+            live = [ref for ref in refs if self._owner.live(ref)]
+            if live:
+                return live
+        return []
 
     def want(self, site: Site) -> None:
         """Stage the next messages of the site as soon as the bounds allow."""
@@ -40,11 +81,6 @@ class Stager:
             site.reading = True
             self._waiting.append(site)
             self._start()
-
-    def taken(self, batch: Batch) -> None:
-        """A staged batch went to a connection."""
-        self.staged_bytes -= batch.staged_bytes
-        self._start()
 
     def _start(self) -> None:
         while (
@@ -80,20 +116,17 @@ class Stager:
         finally:
             self.staged_bytes += kept - size
             site.reading = False
-        self._pump(site)
+        self._owner.pump(site)
 
     def _choose(self, site: Site) -> tuple[list[list[int]], int]:
         groups: list[list[int]] = []
         size = 0
-        limit = site.limits.recipients_per_transaction
         while len(groups) < self._config.messages and size < self._config.bytes_each:
-            refs = site.ready.take(self._spool.group, limit)
+            refs = self.take_refs(site)
             if not refs:
                 break
-            refs = [ref for ref in refs if self._spool.exists(ref)]
-            if refs:
-                groups.append(refs)
-                size += self._spool.size(refs[0])
+            groups.append(refs)
+            size += self._spool.size(refs[0])
         return groups, size
 
     def cancel(self) -> None:
