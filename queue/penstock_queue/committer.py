@@ -73,6 +73,7 @@ class Committer:
         self._backoff_s = 0.0
         self._chore_done: asyncio.Future[None] | None = None
         self._stopping = False
+        self._company = False
         self._writer: _Thread | None = None
         self._keeper: _Thread | None = None
 
@@ -92,7 +93,7 @@ class Committer:
             if self._next is None:
                 self._next = GroupFuture(loop=self._loop)
                 if self._current is None:
-                    self._schedule(0.0)
+                    self._schedule(self._gather_s())
             return self._next
         if self._current is not None:
             return self._current
@@ -139,6 +140,10 @@ class Committer:
             self._next = None
 
     # Groups
+
+    def _gather_s(self) -> float:
+        """A moment for company where there was some a group ago; somebody alone is not kept."""
+        return self._queue.config.gather_s if self._company else 0.0
 
     def _schedule(self, delay_s: float) -> None:
         if self._timer is not None:
@@ -195,8 +200,9 @@ class Committer:
             self._backoff_s = 0.0
             if self._observer is not None:
                 self._observer(batch.messages, batch.size, seconds)
+            self._company = batch.messages > 1
             if self._next is not None:
-                self._begin()
+                self._schedule(self._gather_s())
             elif self._queue.pending and self._timer is None:
                 self._schedule(self._queue.config.settle_delay_s)
             return

@@ -15,7 +15,8 @@ class QueueConfig:
     ``segment_bytes``: a segment is closed when it has reached this. ``cache_bytes``: fresh bodies
     kept in memory. ``uncommitted_bytes_max``: what may wait for the disk. ``compact_dead_share``:
     a closed segment with this share dead is rewritten, with ``compact_bytes_per_s`` of reading.
-    ``settle_delay_s``: how long a settlement waits for company. ``inflight_slots``: deliveries
+    ``gather_s``: how long a group of messages waits for more, where the one before had more than
+    one; ``settle_delay_s``: how long a settlement waits for company. ``inflight_slots``: deliveries
     that can be marked at once. ``keys_max``: distinct keys. ``open_files_max``: segments kept
     open for reading.
     """
@@ -25,6 +26,7 @@ class QueueConfig:
     uncommitted_bytes_max: int = 64 << 20
     compact_dead_share: float = 0.5
     compact_bytes_per_s: int = 16 << 20
+    gather_s: float = 0.001
     settle_delay_s: float = 0.01
     inflight_slots: int = 8192
     keys_max: int = 1 << 20

@@ -13,18 +13,17 @@ from dataclasses import dataclass, field
 SEQUENCE_BITS = 48
 SEQUENCE_MASK = (1 << SEQUENCE_BITS) - 1
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [a + b for a in _DIGITS for b in _DIGITS]
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
 
 
 def id_text(ref: int) -> str:
     """``ref`` as the text that clients, logs and commands use."""
-    if ref == 0:
-        return "0"
-    out = []
-    while ref:
-        ref, digit = divmod(ref, 32)
-        out.append(_DIGITS[digit])
-    return "".join(reversed(out))
+    text = ""
+    while ref >= 1024:
+        text = _PAIRS[ref & 1023] + text
+        ref >>= 10
+    return (_PAIRS[ref] if ref >= 32 else _DIGITS[ref]) + text
 
 
 def id_number(text: str) -> int:

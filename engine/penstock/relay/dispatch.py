@@ -181,19 +181,19 @@ class Dispatcher:
 
     def pump(self, site: Site) -> None:
         """Wake idle connections and open new ones, as many as what is ready deserves."""
-        waiting = site.waiting
-        if not waiting or self.stopping or site.wake is not None:
+        if not site.waiting or self.stopping or site.wake is not None:
             return
-        while site.idle and waiting > 0:
+        load = site.load
+        while site.idle and load > 0:
             site.idle.pop().wake(True)
-            waiting -= 1
-        if waiting <= 0 or site.connect_wake is not None:
+            load -= 1
+        if load <= 0 or site.connect_wake is not None:
             return
         now = self._loop.time()
         limit = site.limits.connections if not site.failures else 1  # one finds out for all
         if site.cap_until > now:
             limit = min(limit, max(1, site.cap))
-        wanted = connections_wanted(site.waiting, limit)
+        wanted = connections_wanted(site.load, limit)
         while len(site.feeds) + site.opening < wanted:
             if self._connections >= self.config.connections_max:
                 if site not in self._starved:
@@ -300,6 +300,7 @@ class Dispatcher:
         ticket: Ticket = tx.ticket  # type: ignore[assignment]
         site, refs = ticket.site, ticket.batch.refs
         self.in_flight.difference_update(refs)
+        site.carried(self._loop.time() - ticket.started)
         offered = False
         for ref, outcome in zip(reversed(refs), reversed(outcomes), strict=True):
             if outcome.kind is not Kind.REQUEUED:

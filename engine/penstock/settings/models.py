@@ -49,6 +49,12 @@ class QueueSettings(Table):
     compact_bytes_per_s: Size = Field(
         default=16 * _MIB, ge=65536, le=1 << 36, description="Reading speed of that rewriting."
     )
+    gather_s: Duration = Field(
+        default=0.001,
+        ge=0,
+        le=0.1,
+        description="How long a commit waits for more messages while several come at once.",
+    )
     settle_delay_s: Duration = Field(
         default=0.01, ge=0, le=1, description="How long a finished delivery waits to be written."
     )

@@ -32,6 +32,7 @@ def queue_config(settings: Settings) -> QueueConfig:
         uncommitted_bytes_max=queue.uncommitted_bytes_max,
         compact_dead_share=queue.compact_dead_share,
         compact_bytes_per_s=queue.compact_bytes_per_s,
+        gather_s=queue.gather_s,
         settle_delay_s=queue.settle_delay_s,
         inflight_slots=queue.inflight_slots,
         keys_max=queue.keys_max,
