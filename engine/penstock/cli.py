@@ -91,7 +91,8 @@ def reload(config: Config = CONFIG) -> None:
     changes = ask(config, "reload").get("changes", [])
     for change in changes:
         typer.echo(change)
-    typer.echo("reloaded" if changes else "reloaded; no policy has changed")
+    what = "routes, keys, certificates and accounts were read again"
+    typer.echo(f"reloaded; {what}" if changes else f"reloaded; no policy has changed; {what}")
 
 
 @app.command()

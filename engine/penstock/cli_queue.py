@@ -53,7 +53,7 @@ def list_queued(
     config: Config = CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is queued, the next due first."""
+    """Show what is queued."""
     selector = _selector(domain, provider, tenant, campaign, needed=False)
     answer = ask(config, "queue.list", {"selector": selector, "limit": limit})
     if as_json:

@@ -107,7 +107,8 @@ def show_status(answer: Mapping[str, Any]) -> None:
     for one in answer["suspensions"]:
         selector = " ".join(f"{name}={value}" for name, value in one["selector"].items())
         until = f"until {_time(one['until'])}" if one["until"] else "until resumed"
-        out.print(f"suspended: {plain(selector)} {until}, by {plain(one['who'])}")
+        why = f": {plain(one['reason'])}" if one.get("reason") else ""
+        out.print(f"suspended: {plain(selector)} {until}, by {plain(one['who'])}{why}")
 
 
 def _time(at: object) -> str:

@@ -92,7 +92,9 @@ def _print_report(shard: str, report: Report) -> None:
         f"{report.live_bytes} bytes"
     )
     for cut in report.torn:
-        typer.echo(f"  torn tail, the next start cuts it: {cut}")
+        typer.echo(
+            f"  torn tail, the next start cuts it: {cut.file}: {cut.bytes} bytes at {cut.offset}"
+        )
     for cut in report.damaged:
         typer.echo(f"  damaged, the next start sets it aside: {cut}")
     if report.orphans:

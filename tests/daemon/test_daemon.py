@@ -132,3 +132,26 @@ def test_a_wrong_setting_is_named_with_its_line(daemon) -> None:
     assert done.returncode == 2
     assert "config.toml:6" in done.stderr
     assert "delivery" in done.stderr
+
+
+def test_a_reload_that_needs_a_restart_is_refused_as_a_whole(daemon) -> None:
+    daemon.start()
+    daemon.write(head='delivery = "live"')
+    (daemon.policies / "default.toml").write_text("[limits]\nconnections = 9\n")
+    with pytest.raises(ControlError, match="delivery can only change with a restart"):
+        daemon.call("reload")
+    assert daemon.call("status")["delivery"] == "sandbox"
+    daemon.write(extra='[[route]]\ndomains = ["*"]\nnext_hop = "127.0.0.1:1"\n')
+    assert any("connections" in one for one in daemon.call("reload")["changes"])
+    daemon.send("ann@gmail.com")  # the sandbox keeps it, whatever the routes say
+    daemon.until(lambda: daemon.metric("penstock_delivered_total") >= 1, "delivered", 30)
+    assert daemon.stop() == 0
+
+
+def test_a_missing_certificate_stops_the_start_with_its_line(daemon) -> None:
+    daemon.write(extra='[[dkim]]\ndomain = "a.example"\nselector = "s"\nkey = "none.pem"\n')
+    run = [sys.executable, "-m", "penstock", "run", "--config", str(daemon.config)]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "none.pem" in done.stderr
+    assert "config.toml:" in done.stderr

@@ -301,3 +301,23 @@ def test_a_bug_on_the_way_to_one_site_is_no_storm(play) -> None:
         await world.close()
 
     play(scenario)
+
+
+def test_a_domain_with_limits_of_its_own_keeps_them_beside_its_neighbours(play) -> None:
+    async def scenario() -> None:
+        policies = loaded(
+            '[limits]\nconnections = 4\n[domain."slow.example"]\nmessage_rate = "6/min"\n'
+        )
+        world = RelayWorld(policies)
+        for domain in ("slow.example", "fast.example"):
+            world.destinations[domain] = destination(domain, site="shared")
+            for n in range(30):
+                await world.send(f"p{n}@{domain}")
+        await world.pass_time(60)
+        seen = world.recipients()
+        assert sum(one.endswith("@fast.example") for one in seen) == 30
+        assert 5 <= sum(one.endswith("@slow.example") for one in seen) <= 7
+        assert world.open_max <= 4, "the limit of the hosts that both share holds over both"
+        await world.close()
+
+    play(scenario)

@@ -8,14 +8,14 @@ from penstock.sim.relay import LATER, OK, REFUSED, RelayWorld, destination, load
 def test_suspending_a_tenant_holds_its_mail_and_nobody_elses(play) -> None:
     async def scenario() -> None:
         world = RelayWorld()
-        world.steering.suspensions({"s1": {"tenant": "acme"}}, {"tenant": "acme"})
+        await world.steering.suspensions({"s1": {"tenant": "acme"}}, {"tenant": "acme"})
         await world.send("ann@a.example", tenant="acme")
         await world.send("bob@a.example", tenant="other")
         await world.pass_time(60)
         assert world.recipients() == ["bob@a.example"]
         rows = (await world.steering.listing({"tenant": "acme"}, 10))["rows"]
         assert [row["state"] for row in rows] == ["suspended"]
-        world.steering.suspensions({}, {"tenant": "acme"})
+        await world.steering.suspensions({}, {"tenant": "acme"})
         await world.pass_time(5)
         assert world.recipients() == ["bob@a.example", "ann@a.example"]
         await world.close()
@@ -28,13 +28,13 @@ def test_suspending_a_provider_also_holds_domains_seen_later(play) -> None:
         world = RelayWorld()
         for domain in ("a.example", "b.example"):
             world.destinations[domain] = destination(domain, site="google", provider="gmail")
-        world.steering.suspensions({"s1": {"provider": "gmail"}}, {"provider": "gmail"})
+        await world.steering.suspensions({"s1": {"provider": "gmail"}}, {"provider": "gmail"})
         await world.send("ann@a.example")
         await world.send("ann@b.example")
         await world.send("ann@c.example")
         await world.pass_time(30)
         assert world.recipients() == ["ann@c.example"]
-        told = world.steering.suspensions({}, {"provider": "gmail"})
+        told = await world.steering.suspensions({}, {"provider": "gmail"})
         assert told == {"keys": 2, "messages": 2}
         await world.pass_time(5)
         assert world.entries == 0
@@ -81,7 +81,7 @@ def test_retry_ends_the_pause_of_a_dead_site(play) -> None:
 def test_bounce_gives_up_what_matches_and_tells_the_sender_why(play) -> None:
     async def scenario() -> None:
         world = RelayWorld()
-        world.steering.suspensions({"s": {"campaign": "bad"}}, {"campaign": "bad"})
+        await world.steering.suspensions({"s": {"campaign": "bad"}}, {"campaign": "bad"})
         for n in range(7):
             await world.send(f"p{n}@a.example", tenant="acme", campaign="bad")
         await world.send("ann@a.example", tenant="acme", campaign="good")
@@ -89,7 +89,7 @@ def test_bounce_gives_up_what_matches_and_tells_the_sender_why(play) -> None:
         selector = {"tenant": "acme", "campaign": "bad"}
         done = await world.steering.bounce(selector, "Sent by mistake")
         assert done == {"keys": 1, "messages": 7}
-        world.steering.suspensions({}, selector)
+        await world.steering.suspensions({}, selector)
         await world.pass_time(10)
         assert world.entries == 0
         assert sorted(world.recipients()) == ["ann@a.example"] + ["app@example.org"] * 7
@@ -130,3 +130,23 @@ def test_an_empty_selector_bounces_nothing(play) -> None:
 
 def _names(rows):  # type: ignore[no-untyped-def]
     return [row["recipient"] for row in rows]
+
+
+def test_a_provider_is_known_for_mail_that_no_lane_remembers(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(loaded('[limits]\nretry_initial_s = "1h"\n'))
+        world.destinations["a.example"] = destination("a.example", site="g", provider="gmail")
+        world.answer = lambda tx, one: LATER
+        await world.send("ann@a.example")
+        await world.pass_time(10)
+        await world.close()
+        again = RelayWorld(disk=world.disk)
+        again.destinations = world.destinations
+        found = await again.steering.listing({"provider": "gmail"}, 10)
+        assert found["total"] == 1
+        assert (await again.steering.retry({"provider": "gmail"}))["messages"] == 1
+        await again.pass_time(5)
+        assert again.entries == 0
+        await again.close()
+
+    play(scenario)

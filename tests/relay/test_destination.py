@@ -211,9 +211,9 @@ class SandboxWorld:
         )
 
 
-async def test_sandbox_stands_behind_routes_and_before_dns():
+async def test_sandbox_stands_before_routes_and_dns_so_that_nothing_leaves():
     world = World(routes=[(["r.example"], "127.0.0.2")], sandbox=SandboxWorld())
-    assert (await world.find("r.example")).via == "route"
+    assert (await world.find("r.example")).via == "sandbox"
     found = await world.find("d.example")
     assert (found.via, found.provider) == ("sandbox", "google")
     assert found.hosts[0].port == 4025

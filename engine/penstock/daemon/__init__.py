@@ -8,6 +8,7 @@ import sys
 
 from penstock.events.log import configure
 from penstock.policy.problem import Problem
+from penstock.settings.check import check
 from penstock.settings.loader import load_policy_directory, load_settings
 from penstock_queue import QueueLocked, RealDisk
 
@@ -18,9 +19,10 @@ def run(config_path: str) -> int:
     Exit codes: 0 stopped, 1 cannot run here, 2 the settings are wrong.
     """
     path = os.path.abspath(config_path)
+    problems = check(path)
     settings = load_settings(path)
-    if isinstance(settings, list):
-        return _wrong(settings)
+    if problems or isinstance(settings, list):
+        return _wrong(problems)
     policies = load_policy_directory(settings.policies)
     if isinstance(policies, list):
         return _wrong(policies)

@@ -15,8 +15,10 @@ from penstock.control import ControlError
 from penstock.daemon.suspensions import Suspension
 from penstock.mail.envelope import id_number
 from penstock.policy.difference import difference
+from penstock.settings.check import check
 from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.problems import Problem
+from penstock.settings.restart import restart_needed
 
 if TYPE_CHECKING:
     from penstock.daemon.supervisor import Supervisor
@@ -86,7 +88,13 @@ class Admin:
             ],
             "governor": supervisor.governor.stats(),
             "suspensions": [
-                {"id": s.id, "selector": s.selector, "until": s.until, "who": s.who}
+                {
+                    "id": s.id,
+                    "selector": s.selector,
+                    "until": s.until,
+                    "who": s.who,
+                    "reason": s.reason,
+                }
                 for s in supervisor.suspensions.active(time.time())
             ],
         }
@@ -134,7 +142,13 @@ class Admin:
             self._supervisor.suspensions.add(suspension, now)
         except ValueError as error:
             raise ControlError("too-many", str(error)) from None
-        log.info("queue suspended", **selector, until=suspension.until, who=suspension.who)
+        log.info(
+            "queue suspended",
+            **selector,
+            until=suspension.until,
+            who=suspension.who,
+            reason=suspension.reason,
+        )
         return await self._tell_suspensions(selector)
 
     async def queue_resume(self, params: dict[str, Any]) -> dict[str, int]:
@@ -171,12 +185,19 @@ class Admin:
     async def reload(self, params: dict[str, Any]) -> dict[str, Any]:
         """Validate everything first; on any problem nothing changes."""
         supervisor = self._supervisor
+        problems = check(supervisor.config_path)
         settings = load_settings(supervisor.config_path)
-        if isinstance(settings, list):
-            raise ControlError("invalid", _problems(settings))
+        if problems or isinstance(settings, list):
+            raise ControlError("invalid", _problems(problems))
         policies = load_policy_directory(settings.policies)
         if isinstance(policies, list):
             raise ControlError("invalid", _problems(policies))
+        fixed = restart_needed(supervisor.settings, settings)
+        if fixed:
+            raise ControlError(
+                "restart-needed",
+                f"nothing was changed: {', '.join(fixed)} can only change with a restart",
+            )
         changes = difference(supervisor.policies, policies)
         await self._all("reload", {})
         supervisor.settings, supervisor.policies = settings, policies

@@ -16,6 +16,10 @@ class Sandbox:
         self.world: dict[str, Any] = {}
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
     async def __aenter__(self) -> Sandbox:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,

@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 from sdnotify import SystemdNotifier
 
+from penstock import __version__
 from penstock.control import Channel, ControlError, Handler
 from penstock.daemon.admin import Admin
 from penstock.daemon.children import Child
@@ -26,7 +27,7 @@ from penstock.daemon.shards import assign_shards
 from penstock.daemon.sockets import unix_server_path
 from penstock.daemon.suspensions import Suspensions
 from penstock.events.metrics import Registry
-from penstock.intake.http import HttpServer, make_app
+from penstock.intake.http import HttpConfig, HttpServer, make_app
 from penstock.limits.governor import Governor
 from penstock.policy.policies import Policies
 from penstock.settings.models import Settings
@@ -69,13 +70,21 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_by_signal)
+        log.info(
+            "starting",
+            version=__version__,
+            workers=len(self.children),
+            delivery=self.settings.delivery,
+            smtp=",".join(smtp.listen for smtp in self.settings.smtp),
+            http=self.settings.http.listen if self.settings.http else "",
+        )
         async with contextlib.AsyncExitStack() as stack:
             if self.settings.delivery == "sandbox":
                 self._sandbox = await stack.enter_async_context(Sandbox())
             keepers = [asyncio.create_task(child.keep()) for child in self.children]
             control = await self._serve_control()
             app = make_app(self.collect, self.readiness)
-            servers = [HttpServer(app, bound) for bound in self._http]
+            servers = [HttpServer(app, bound, self._http_config()) for bound in self._http]
             for server in servers:
                 await server.start()
             beat = asyncio.create_task(self._heartbeat())
@@ -97,6 +106,10 @@ class Supervisor:
                     await server.stop()
         log.info("stopped")
         return 0
+
+    def _http_config(self) -> HttpConfig:
+        http = self.settings.http
+        return HttpConfig(concurrency_max=http.concurrency_max) if http else HttpConfig()
 
     # workers
 
@@ -136,10 +149,14 @@ class Supervisor:
 
     async def _heartbeat(self) -> None:
         """Feed systemd's watchdog while every ready worker answers; end suspensions in time."""
+        told = False
         while True:
             await asyncio.sleep(_BEAT_S)
             now = time.monotonic()
             late = [c.number for c in self.children if c.ready and now - c.beat > _BEAT_LATE_S]
+            if self._sandbox is not None and not self._sandbox.alive and not told:
+                told = True
+                log.error("the fake providers of the sandbox have ended; restart the daemon")
             if late:
                 log.error("workers do not answer", workers=late)
             else:
@@ -165,6 +182,8 @@ class Supervisor:
     async def readiness(self) -> tuple[bool, list[str]]:
         """Whether mail can be taken now, and what stands against it; asks every worker."""
         reasons: list[str] = []
+        if self._sandbox is not None and not self._sandbox.alive:
+            reasons.append("the fake providers of the sandbox have ended; restart the daemon")
         for child in self.children:
             if not child.ready:
                 reasons.append(f"worker {child.number} is not ready")

@@ -25,7 +25,13 @@ _SECRET = re.compile(
     r"(?i)pass(word|wd|phrase)|secret|token|authorization|credential|private_key|api_key|cookie"
 )
 _CONTENT = frozenset({"body", "content", "data", "payload"})
-_QUIET = ("mail", "mail.log", "uvicorn.access", "asyncio")  # they say little at INFO, and often
+_QUIET = (
+    "mail",
+    "mail.log",
+    "uvicorn.access",
+    "uvicorn.error",
+    "asyncio",
+)  # they say little at INFO, and often
 
 Fields = MutableMapping[str, Any]
 

@@ -95,5 +95,8 @@ def _obey(envelope: Envelope, headers: Headers) -> Reply | None:
         if _LABEL.fullmatch(value) is None:
             name = f"X-Penstock-{field.capitalize()}"
             return Reply.of(550, f"5.6.0 {name}: 1 to 64 of A-Z a-z 0-9 . _ - expected")
+        if field == "tenant" and envelope.account and envelope.tenant not in ("", value):
+            text = f"5.7.1 X-Penstock-Tenant: this account sends for {envelope.tenant} only"
+            return Reply.of(550, text)
         setattr(envelope, field, value)
     return None

@@ -121,11 +121,11 @@ class Destinations:
         return self._cache.stats()
 
     async def _find(self, domain: str) -> tuple[Found, float]:
+        if self._sandbox is not None:  # first of all: nothing may leave the machine
+            return self._by_sandbox(domain, self._sandbox)
         for number, route in enumerate(self._routes):
             if route.matches(domain):
                 return await self._by_route(domain, number, route)
-        if self._sandbox is not None:
-            return self._by_sandbox(domain, self._sandbox)
         address = literal_address(domain)
         if address is not None:
             return self._by_literal(domain, address)

@@ -27,7 +27,7 @@ from penstock.relay.lane import Batch, Lane, Selector, Site, Ticket
 from penstock.relay.locate import Find, Locator
 from penstock.relay.permit import Permits
 from penstock.relay.ports import Destination, Transaction
-from penstock.relay.sites import RouteLimits, apply_limits, build_site, site_limits
+from penstock.relay.sites import RouteLimits, apply_limits, build_site, site_limits, site_name
 from penstock.relay.spool import Spool
 from penstock.relay.stage import Stager
 from penstock.schedule.window import connections_wanted
@@ -131,14 +131,15 @@ class Dispatcher:
 
     def assign(self, lane: Lane, destination: Destination) -> None:
         """The lane's mail goes to ``destination`` from now on, also what already waits."""
-        site = self.sites.get(destination.site)
+        name = site_name(destination, lane.key.domain, self._policies)
+        site = self.sites.get(name)
         if site is None:
-            site = build_site(destination, self._policies, self._routes)
+            site = build_site(name, destination, self._policies, self._routes)
             site.idle_since = self._loop.time()
-            self.sites[destination.site] = site
+            self.sites[name] = site
         else:
             site.destination = destination
-        lane.fresh_until = destination.expires_at
+        lane.fresh_until, lane.provider = destination.expires_at, destination.provider
         lane.limits = site_limits(destination, self._policies, self._routes, lane.key.domain)
         if lane.site is not site:
             self.unassign(lane)

@@ -29,7 +29,7 @@ Selector = dict[str, str]
 # A message on a connection of its own costs twice what it costs behind another. So a connection is
 # woken or opened for what it can carry in this time: one message to a distant host, a few to a near
 # one, none of which waits noticeably longer.
-BUSY_S = 0.01
+BUSY_S = 0.05
 PACE_S_MIN = 0.0005
 
 
@@ -94,7 +94,9 @@ class Site:
 @dataclass(slots=True, eq=False)
 class Lane:
     """``number`` is the lane's key in the site's ready queue. ``waiting`` holds refs while the
-    domain is not resolved. ``used``: when mail last came, on the loop's axis."""
+    domain is not resolved. ``used``: when mail last came, on the loop's axis.
+    ``provider`` is ``None`` until the domain has been looked up.
+    """
 
     number: int
     key: Key
@@ -105,6 +107,7 @@ class Lane:
     resolving: bool = False
     held: bool = False
     used: float = 0.0
+    provider: str | None = None
     failures: int = 0
     blocked_until: float = 0.0
 
@@ -114,7 +117,7 @@ class Lane:
 
     def _is(self, name: str, value: str) -> bool:
         if name == "provider":
-            return self.site is not None and self.site.provider == value
+            return self.provider == value
         return bool(getattr(self.key, name) == value)
 
 

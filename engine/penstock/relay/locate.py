@@ -53,6 +53,11 @@ class Locator:
             self._queue.append(lane)
             self._start()
 
+    async def identify(self, lane: Lane) -> None:
+        """Find out the lane's provider without giving it a site."""
+        found = await self._find(lane.key.domain)
+        lane.provider = found.provider if isinstance(found, Destination) else ""
+
     def retry(self, lane: Lane) -> None:
         """Look again now, whatever pause the lane had."""
         lane.blocked_until = 0.0

@@ -49,20 +49,51 @@ def site_limits(
     )
 
 
-def build_site(destination: Destination, policies: Policies, routes: Sequence[RouteLimits]) -> Site:
-    site = Site(destination.site, destination, Limits(), (), (), ())
+_OF_SITES = (
+    "connections",
+    "connection_rate",
+    "message_rate",
+    "messages_per_connection",
+    "recipients_per_transaction",
+    "tls",
+)
+
+
+def site_name(destination: Destination, domain: str, policies: Policies) -> str:
+    """The key of the site that carries ``domain``: that of its hosts, shared with other domains,
+    unless policy gives the domain connections or rates of its own."""
+    if destination.route is not None:
+        return destination.site
+    shared = policies.limits(destination.provider, destination.site, "")
+    own = policies.limits(destination.provider, destination.site, domain)
+    if all(getattr(own, name) == getattr(shared, name) for name in _OF_SITES):
+        return destination.site
+    return f"{destination.site}#{domain}"
+
+
+def build_site(
+    name: str, destination: Destination, policies: Policies, routes: Sequence[RouteLimits]
+) -> Site:
+    """``name`` is that of :func:`site_name`."""
+    site = Site(name, destination, Limits(), (), (), ())
     apply_limits(site, policies, routes)
     return site
 
 
 def apply_limits(site: Site, policies: Policies, routes: Sequence[RouteLimits]) -> None:
     """Give the site the limits in force; connections open already are left to end by themselves."""
-    limits = site_limits(site.destination, policies, routes)
+    hosts, _, domain = site.name.partition("#")
+    limits = site_limits(site.destination, policies, routes, domain)
     name, provider = f"site:{site.name}", f"provider:{site.provider}"
     seats = [Seat(name, limits.connections)]
     claims = []
     if limits.message_rate is not None:
         claims.append(Claim(name, limits.message_rate))
+    if domain:  # narrower, not beside: it counts for the hosts that it shares with others too
+        shared = site_limits(site.destination, policies, routes)
+        seats.append(Seat(f"site:{hosts}", shared.connections))
+        if shared.message_rate is not None:
+            claims.append(Claim(f"site:{hosts}", shared.message_rate))
     if limits.provider_connections is not None and site.provider:
         seats.append(Seat(provider, limits.provider_connections))
     if limits.provider_message_rate is not None and site.provider:

@@ -62,25 +62,26 @@ class Steering:
                 "account": envelope.account,
                 "client": envelope.client,
                 "received_at": envelope.received_at,
-                "expires": envelope.expires_at,
+                "expires_at": envelope.expires_at,
                 "size": len(stored.body),
             },
             "recipients": await self._rows(refs),
         }
 
-    def suspensions(self, active: dict[str, Selector], selector: Selector) -> dict[str, int]:
-        """The suspensions in force from now on; counts what the changed selector matches."""
+    async def suspensions(self, active: dict[str, Selector], selector: Selector) -> dict[str, int]:
+        """The suspensions in force from now on, at once; then counts what ``selector`` matches."""
         dispatcher = self._dispatcher
         dispatcher.suspensions = active
-        messages = keys = 0
-        for lane in dispatcher.lanes.values():
+        for lane in list(dispatcher.lanes.values()):
             held = any(lane.matches(one) for one in active.values())
             if held != lane.held:
                 dispatcher.hold(lane, held)
-            if lane.matches(selector):
-                keys += 1
-                messages += self._queued(lane)
-        return {"keys": keys, "messages": messages}
+        keys: set[int] = set()
+        messages = 0
+        async for _, lane in self._matching(selector):
+            keys.add(lane.number)
+            messages += 1
+        return {"keys": len(keys), "messages": messages}
 
     async def retry(self, selector: Selector) -> dict[str, int]:
         """Send now what waits for its time, and end the pauses of the sites concerned."""
@@ -116,19 +117,18 @@ class Steering:
             messages += self._settler.bounce(batch, last, reason)
         return {"keys": len(keys), "messages": messages}
 
-    def _queued(self, lane: Lane) -> int:
-        ready = lane.site.ready.count(lane.number) if lane.site is not None else 0
-        return len(lane.waiting) + ready
-
     async def _matching(self, selector: Selector) -> AsyncIterator[tuple[int, Lane]]:
         """All queued deliveries that match; gives way to others every slice."""
         for number, ref in enumerate(self._spool.refs()):
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
-            if self._spool.exists(ref):
-                lane = self._dispatcher.lane_of(ref)
-                if not selector or lane.matches(selector):
-                    yield ref, lane
+            if not self._spool.exists(ref):
+                continue
+            lane = self._dispatcher.lane_of(ref)
+            if lane.provider is None and "provider" in selector:
+                await self._dispatcher.locator.identify(lane)
+            if not selector or lane.matches(selector):
+                yield ref, lane
 
     async def _read(self, refs: list[int]) -> list[Stored | None]:
         loop = asyncio.get_running_loop()

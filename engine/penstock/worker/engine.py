@@ -19,6 +19,7 @@ from penstock.events.writer import Writer
 from penstock.intake.auth import Authenticator
 from penstock.intake.listener import Listener, serve
 from penstock.limits.remote import GovernorLimiter, RemoteConfig
+from penstock.mail.envelope import id_text
 from penstock.policy.policies import Policies
 from penstock.relay.spool import Shard, Spool, shard_path
 from penstock.relay.telemetry import Telemetry
@@ -135,13 +136,14 @@ class Engine:
         return {
             "entries": entries,
             "in_flight": len(in_flight),
-            "maybe_doubled": [f"{ref:x}" for ref in in_flight[:_IN_FLIGHT_NAMED_MAX]],
+            "maybe_doubled": [id_text(ref) for ref in in_flight[:_IN_FLIGHT_NAMED_MAX]],
         }
 
     async def start(self) -> None:
         for shard in self._shards:
             shard.committer.start()
-        self._sink.look()
+        if self._sink.look():
+            log.warning("intake", shut=True, reason="disk space or inodes")
         for fd, smtp in zip(self._greeting.listeners, self._settings.smtp, strict=True):
             bound = socket.socket(fileno=socket.dup(fd))
             bound.setblocking(False)

@@ -96,6 +96,7 @@ def connect_options(hostname: str, limits: Limits) -> ConnectOptions:
         connect_timeout_s=limits.connect_timeout_s,
         command_timeout_s=limits.command_timeout_s,
         data_timeout_s=limits.data_timeout_s,
+        final_timeout_s=limits.data_timeout_s,
     )
 
 

@@ -1,0 +1,39 @@
+"""Which settings a running daemon cannot take up.
+
+A reload takes new policies, routes, DKIM keys, certificates and accounts. Everything else is built
+into processes and sockets at the start; a reload that asks for it is refused as a whole, so that
+the daemon never runs on half of a file.
+"""
+
+from __future__ import annotations
+
+from penstock.settings.intake import SmtpSettings
+from penstock.settings.models import Settings
+
+_TAKEN_UP = frozenset({"policies", "route", "dkim", "smtp"})
+_TAKEN_UP_BY_LISTENERS = {"certificate", "key", "auth"}
+
+
+def restart_needed(old: Settings, new: Settings) -> list[str]:
+    """The keys that differ and need a restart, as they are written in the file."""
+    found = [
+        name
+        for name in Settings.model_fields
+        if name not in _TAKEN_UP and getattr(old, name) != getattr(new, name)
+    ]
+    if len(old.smtp) != len(new.smtp):
+        return [*found, "smtp"]
+    for number, (before, after) in enumerate(zip(old.smtp, new.smtp, strict=True)):
+        found += [f"smtp[{number}].{name}" for name in _listener(before, after)]
+    return found
+
+
+def _listener(before: SmtpSettings, after: SmtpSettings) -> list[str]:
+    names = [
+        name
+        for name in SmtpSettings.model_fields
+        if name not in _TAKEN_UP_BY_LISTENERS and getattr(before, name) != getattr(after, name)
+    ]
+    if bool(before.auth) != bool(after.auth):
+        names.append("auth")  # whether AUTH is offered is decided when the listener is made
+    return names
