@@ -321,3 +321,20 @@ def test_a_domain_with_limits_of_its_own_keeps_them_beside_its_neighbours(play) 
         await world.close()
 
     play(scenario)
+
+
+def test_what_waits_behind_a_connection_that_hangs_gets_another(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld()
+        world.latency_s = 240.0
+        await world.send("hangs@a.example")
+        await world.pass_time(1)
+        world.latency_s = 0.1
+        await world.send("ann@a.example")
+        await world.pass_time(6)
+        assert world.recipients() == ["ann@a.example"]
+        await world.pass_time(300)
+        assert world.recipients() == ["ann@a.example", "hangs@a.example"]
+        await world.close()
+
+    play(scenario)

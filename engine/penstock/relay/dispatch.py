@@ -194,7 +194,7 @@ class Dispatcher:
         limit = site.limits.connections if not site.failures else 1  # one finds out for all
         if site.cap_until > now:
             limit = min(limit, max(1, site.cap))
-        wanted = connections_wanted(site.load, limit)
+        wanted = min(limit, connections_wanted(site.load, limit) + site.stuck(now))
         while len(site.feeds) + site.opening < wanted:
             if self._connections >= self.config.connections_max:
                 if site not in self._starved:
@@ -282,8 +282,9 @@ class Dispatcher:
         for ref in batch.refs:
             self.in_flight.add(ref)
             self.spool.mark(ref)
+        feed.busy_since = now = self._loop.time()
         try:
-            return self._build(batch, Ticket(site, batch, self._loop.time()))
+            return self._build(batch, Ticket(site, batch, now))
         except Exception as error:
             self._not_built(batch, error)
             return self.next(feed)
@@ -328,6 +329,7 @@ class Dispatcher:
             oldest = now - site.limits.idle_timeout_s
             while site.idle and site.idle[0].idle_since <= oldest:
                 site.idle.popleft().wake(False)
+            self.pump(site)  # what waits behind a connection that hangs gets another
         self.keeper.look(now, self._now())
 
     def reload(self, policies: Policies, routes: Sequence[RouteLimits]) -> None:

@@ -18,12 +18,13 @@ class SiteFeed:
     """The ``Feed`` of one connection to one site. The dispatcher's sweep watches its idle time, so
     that waiting costs no timer of its own."""
 
-    __slots__ = ("_dispatcher", "_waiter", "idle_since", "passes_dsn", "site")
+    __slots__ = ("_dispatcher", "_waiter", "busy_since", "idle_since", "passes_dsn", "site")
 
     def __init__(self, dispatcher: Dispatcher, site: Site, passes_dsn: bool) -> None:
         self._dispatcher = dispatcher
         self.site = site
         self.idle_since = 0.0
+        self.busy_since = 0.0  # when the last transaction was taken, 0 while there is none
         self.passes_dsn = passes_dsn
         self._waiter: asyncio.Future[bool] | None = None
 
@@ -36,6 +37,7 @@ class SiteFeed:
             return False
         loop = asyncio.get_running_loop()
         self.idle_since = loop.time()
+        self.busy_since = 0.0
         self._waiter = waiter = loop.create_future()
         self.site.idle.append(self)
         try:

@@ -31,6 +31,7 @@ Selector = dict[str, str]
 # one, none of which waits noticeably longer.
 BUSY_S = 0.05
 PACE_S_MIN = 0.0005
+STUCK_S = 2.0
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +82,10 @@ class Site:
         """How many connections what waits is worth: each is to have work for ``BUSY_S``."""
         each = int(BUSY_S / self.pace_s) or 1
         return -(-self.waiting // each)
+
+    def stuck(self, now: float) -> int:
+        """Connections whose transaction takes long: what waits need not wait for them."""
+        return sum(1 for feed in self.feeds if 0 < feed.busy_since < now - STUCK_S)
 
     def carried(self, seconds: float) -> None:
         """A transaction took so long, from its first command to its last reply."""
