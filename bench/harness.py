@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bench.usage import tree
+from bench.usage import session, tree
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 POLL_S = 0.02
@@ -187,7 +187,14 @@ class Program:
         family = tree([self.pid])
         kill_all(family)
         self._process.wait(10)
-        wait_until(lambda: not alive(family), 10, f"{self.name} is dead")
+
+        def gone() -> bool:
+            # a child may have been on its way into the world when its parent was stopped
+            rest = alive([*family, *session(self.pid)])
+            kill_all(rest)
+            return not rest
+
+        wait_until(gone, 10, f"{self.name} is dead")
 
 
 def kill_all(pids: Sequence[int]) -> None:

@@ -16,7 +16,7 @@ _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of ``/proc/PID/stat`` after the name: state is 0, ppid 1, utime 11."""
+    """The fields of ``/proc/PID/stat`` after the name: state is 0, ppid 1, session 3, utime 11."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()
@@ -37,6 +37,16 @@ def tree(roots: Iterable[int]) -> list[int]:
         pid = todo.pop()
         found.append(pid)
         todo += children.get(pid, [])
+    return found
+
+
+def session(leader: int) -> list[int]:
+    """All processes of the session that ``leader`` began, also those whose parents are gone."""
+    found = []
+    for name in os.listdir("/proc"):
+        fields = _stat(int(name)) if name.isdigit() else None
+        if fields is not None and int(fields[3]) == leader:
+            found.append(int(name))
     return found
 
 

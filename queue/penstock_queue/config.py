@@ -26,7 +26,7 @@ class QueueConfig:
     uncommitted_bytes_max: int = 64 << 20
     compact_dead_share: float = 0.5
     compact_bytes_per_s: int = 16 << 20
-    gather_s: float = 0.001
+    gather_s: float = 0.002
     settle_delay_s: float = 0.01
     inflight_slots: int = 8192
     keys_max: int = 1 << 20

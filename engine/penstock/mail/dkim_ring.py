@@ -60,6 +60,9 @@ class KeyRing:
     def domains(self) -> Mapping[str, Sequence[Signer]]:
         return MappingProxyType(self._by_domain)
 
+    def __bool__(self) -> bool:
+        return bool(self._by_domain)
+
     def __len__(self) -> int:
         return sum(map(len, self._by_domain.values()))
 

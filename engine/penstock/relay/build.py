@@ -23,7 +23,7 @@ class Builder:
         envelope, body = first.envelope, first.body
         chunks = [body]
         size = len(body)
-        if len(self.ring):
+        if self.ring:
             signature = self.ring.sign(body, body_offset(body), self._now())
             if signature:
                 chunks = [signature, body]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from asyncio import TimerHandle
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.limits.ports import Claim, Seat
 from penstock.mail.outcome import Outcome
@@ -126,8 +126,7 @@ class Lane:
         return bool(getattr(self.key, name) == value)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Refs of one message that go in one transaction, with what was read for each.
 
     ``staged_bytes`` is its share of the staging bound; 0 for what never left memory."""

@@ -12,6 +12,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from penstock.mail.envelope import SEQUENCE_BITS, SEQUENCE_MASK, Envelope, Recipient
 from penstock.mail.record import (
@@ -22,6 +23,8 @@ from penstock.mail.record import (
     unpack_recipient,
 )
 from penstock_queue import Committer, Loaded, NewEntry, Queue
+
+KNOWN_MAX = 1000
 
 
 def shard_path(spool: str, number: int) -> str:
@@ -50,9 +53,9 @@ class _Group:
     refs: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A message read back: its envelope (recipients not filled in), this recipient, the content."""
+class Stored(NamedTuple):
+    """A message read back: its envelope (its recipients are not to be relied on), this recipient,
+    the content, and the note of the last deferral."""
 
     envelope: Envelope
     recipient: Recipient
@@ -77,6 +80,8 @@ class Spool:
         self._shards = {shard.number: shard for shard in shards}
         self._fresh, self._refused = fresh, refused
         self._loop = asyncio.get_running_loop()
+        # what was taken in a moment ago need not be unpacked to be sent
+        self._known: dict[int, tuple[Envelope, Recipient]] = {}
         self._commit: asyncio.Future[None] | None = None
         self._group = _Group(self._loop.create_future())
 
@@ -125,6 +130,10 @@ class Spool:
         count = len(envelope.recipients)
         if not due:  # else the timers have it
             self._group.refs.extend(range(envelope.ref, envelope.ref + count))
+            if count == 1:
+                if len(self._known) >= KNOWN_MAX:
+                    self._known.clear()
+                self._known[envelope.ref] = envelope, envelope.recipients[0]
         return self._group.future
 
     def _committed(self, done: asyncio.Future[None], group: _Group) -> None:
@@ -232,7 +241,10 @@ class Spool:
 
     def cached(self, ref: int) -> Stored | None:
         loaded = self._shards[ref >> SEQUENCE_BITS].queue.cached(ref & SEQUENCE_MASK)
-        return None if loaded is None else _stored(loaded)
+        known = self._known.pop(ref, None)
+        if loaded is None:
+            return None
+        return _stored(loaded) if known is None else Stored(*known, loaded.body, loaded.note)
 
     def read(self, refs: Sequence[int]) -> list[Stored | None]:
         """From disk, blocking, safe in a thread; ``None`` where the entry is gone."""

@@ -50,7 +50,7 @@ class QueueSettings(Table):
         default=16 * _MIB, ge=65536, le=1 << 36, description="Reading speed of that rewriting."
     )
     gather_s: Duration = Field(
-        default=0.001,
+        default=0.002,
         ge=0,
         le=0.1,
         description="How long a commit waits for more messages while several come at once.",
