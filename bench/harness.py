@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bench.usage import session, tree
+from bench.usage import alive, identify, session, tree
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 POLL_S = 0.02
@@ -165,32 +165,30 @@ class Program:
         """SIGTERM, and SIGKILL for the whole tree when that was not enough."""
         if not self.running:
             return self._process.returncode
-        family = tree([self.pid])
+        family = identify(tree([self.pid]))
         self.signal(signal.SIGTERM)
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            kill_all(tree([self.pid]))
-            self._process.wait(10)
+            self.kill()
             raise Failed(f"{self.name} ignored SIGTERM for {timeout_s:g} s") from None
-        finally:
-            gone = [pid for pid in family if pid != self.pid]
-            with contextlib.suppress(Failed):
-                wait_until(lambda: not alive(gone), 5, "children gone")
-            kill_all(gone)
-            wait_until(lambda: not alive(gone), 5, f"the children of {self.name} are dead")
+        with contextlib.suppress(Failed):
+            wait_until(lambda: not alive(family), 5, "children gone")
+        self._bury(family)
         return self._process.returncode
 
     def kill(self) -> None:
         """SIGKILL for the whole tree, the root first so that nothing is started again."""
         self.signal(signal.SIGSTOP)  # the root may not start children while we list them
-        family = tree([self.pid])
-        kill_all(family)
+        family = identify(tree([self.pid]))
+        kill_all(list(family))
         self._process.wait(10)
+        self._bury(family)
 
+    def _bury(self, family: Mapping[int, str]) -> None:
         def gone() -> bool:
             # a child may have been on its way into the world when its parent was stopped
-            rest = alive([*family, *session(self.pid)])
+            rest = alive({**family, **identify(session(self.pid))})
             kill_all(rest)
             return not rest
 
@@ -201,16 +199,6 @@ def kill_all(pids: Sequence[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def alive(pids: Sequence[int]) -> list[int]:
-    """Those of ``pids`` that still run; a zombie does not."""
-    found = []
-    for pid in pids:
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            if file.read().rpartition(")")[2].split()[0] not in "ZX":
-                found.append(pid)
-    return found
 
 
 class Lines:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of ``/proc/PID/stat`` after the name: state is 0, ppid 1, session 3, utime 11."""
+    """The fields of ``/proc/PID/stat`` after the name: state is 0, ppid 1, session 3, utime
+    11, start time 19."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()
@@ -47,6 +48,22 @@ def session(leader: int) -> list[int]:
         fields = _stat(int(name)) if name.isdigit() else None
         if fields is not None and int(fields[3]) == leader:
             found.append(int(name))
+    return found
+
+
+def identify(pids: Iterable[int]) -> dict[int, str]:
+    """When each of them began: a number that is used again is another process."""
+    found = {pid: _stat(pid) for pid in pids}
+    return {pid: fields[19] for pid, fields in found.items() if fields is not None}
+
+
+def alive(family: Mapping[int, str]) -> list[int]:
+    """Those of :func:`identify` that still run; a zombie does not."""
+    found = []
+    for pid, began in family.items():
+        fields = _stat(pid)
+        if fields is not None and fields[19] == began and fields[0] not in "ZX":
+            found.append(pid)
     return found
 
 

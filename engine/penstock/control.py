@@ -139,6 +139,12 @@ class Channel(asyncio.Protocol):
             self._send([_REFUSE, number, [error.code, str(error)]])
         except ConnectionError as error:
             self._send([_REFUSE, number, ["unavailable", str(error)]])
+        except OSError as error:
+            self._send([_REFUSE, number, ["failed", f"{error.strerror}: {error.filename}"]])
+        except Exception as error:
+            self._send([_REFUSE, number, ["internal", "the daemon failed; its log says why"]])
+            context = {"message": "a control call failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
 
     def _send(self, message: list[Any]) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -148,3 +148,21 @@ async def test_who_waits_for_an_answer_hears_of_the_end() -> None:
     one.close()
     with pytest.raises(ConnectionError):
         await asked
+
+
+async def test_a_failure_of_ours_is_answered_too() -> None:
+    reported: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+
+    async def fail(method: str, params: object) -> object:
+        raise OSError(28, "No space left on device", "s.json") if method == "disk" else KeyError(1)
+
+    one, two = await _pair(fail, fail)
+    with pytest.raises(ControlError, match=r"No space left on device: s\.json"):
+        await one.call("disk")
+    with pytest.raises(ControlError, match="its log says why"):
+        await one.call("bug")
+    assert [type(error) for error in reported] == [KeyError]
+    one.close()
+    await two.closed

@@ -338,3 +338,19 @@ def test_what_waits_behind_a_connection_that_hangs_gets_another(play) -> None:
         await world.close()
 
     play(scenario)
+
+
+def test_idle_connections_beyond_a_workers_share_are_given_up_soon(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(loaded("[limits]\nconnections = 9\n"), config=DispatchConfig(workers=3))
+        for n in range(200):
+            await world.send(f"p{n}@a.example")
+        await world.pass_time(8)
+        assert world.entries == 0
+        assert world.open_max == 9
+        assert world.open == 3, "the others have a right to the other six"
+        await world.pass_time(70)
+        assert world.open == 0
+        await world.close()
+
+    play(scenario)

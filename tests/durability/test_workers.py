@@ -4,7 +4,8 @@ import os
 import signal
 
 import pytest
-from bench.harness import alive, wait_until
+from bench.harness import wait_until
+from bench.usage import alive, identify
 
 BACK_S = 5.0
 DEADLINE_S = 10.0
@@ -19,9 +20,10 @@ def test_a_worker_that_dies_is_back_soon_and_the_other_goes_on(site, say):
     wait_until(lambda: len(load.acknowledged()) > 500, 30, "mail flows")
     victim, other = daemon.worker_pids()
 
+    dying = identify([victim])
     os.kill(victim, signal.SIGKILL)
     at_death = len(load.acknowledged())
-    wait_until(lambda: not alive([victim]), 5, "the victim is dead")
+    wait_until(lambda: not alive(dying), 5, "the victim is dead")
     back_s = wait_until(
         lambda: len(set(daemon.worker_pids()) - {victim}) == 2 and daemon.ready(),
         BACK_S,

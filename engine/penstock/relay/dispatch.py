@@ -326,9 +326,7 @@ class Dispatcher:
         depends on connections, not on how many lanes there are."""
         now = self._loop.time()
         for site in list(self._connected):
-            oldest = now - site.limits.idle_timeout_s
-            while site.idle and site.idle[0].idle_since <= oldest:
-                site.idle.popleft().wake(False)
+            site.close_idle(now, self.config.workers, self.config.idle_surplus_s)
             self.pump(site)  # what waits behind a connection that hangs gets another
         self.keeper.look(now, self._now())
 

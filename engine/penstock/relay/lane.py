@@ -87,6 +87,19 @@ class Site:
         """Connections whose transaction takes long: what waits need not wait for them."""
         return sum(1 for feed in self.feeds if 0 < feed.busy_since < now - STUCK_S)
 
+    def close_idle(self, now: float, workers: int, surplus_s: float) -> None:
+        """Close what was idle for too long; sooner what goes beyond this worker's share of the
+        seats, since another worker may be waiting for one."""
+        share = min(seat.limit for seat in self.seats) // workers
+        surplus = len(self.feeds) - share if workers > 1 else 0
+        timeout_s = self.limits.idle_timeout_s
+        while self.idle:
+            idle_s = now - self.idle[0].idle_since
+            if idle_s < timeout_s and (surplus <= 0 or idle_s < surplus_s):
+                break
+            surplus -= 1
+            self.idle.popleft().wake(False)
+
     def carried(self, seconds: float) -> None:
         """A transaction took so long, from its first command to its last reply."""
         self.pace_s += 0.05 * (max(seconds, PACE_S_MIN) - self.pace_s)

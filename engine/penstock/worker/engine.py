@@ -85,6 +85,7 @@ class Engine:
             limiter=self._limiter,
             telemetry=Telemetry(registry, self._attempts if settings.log.attempts else None),
             sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
+            workers=greeting.workers,
         )
         self._dispatcher = self._outbound.dispatcher
         self._dispatcher.suspensions = dict(greeting.suspensions)

@@ -42,6 +42,7 @@ class Outbound:
         limiter: Limiter,
         telemetry: Telemetry,
         sandbox: Sandbox | None,
+        workers: int,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._hostname = settings.hostname
@@ -62,7 +63,7 @@ class Outbound:
         )
         self._builder = Builder(parts.key_ring(settings, read_file), time.time)
         self.dispatcher = Dispatcher(
-            parts.dispatch_config(settings),
+            parts.dispatch_config(settings, workers),
             policies=policies,
             routes=parts.route_limits(settings),
             spool=spool,

@@ -49,9 +49,10 @@ def gate_config(settings: Settings, max_age_s: float) -> GateConfig:
     )
 
 
-def dispatch_config(settings: Settings) -> DispatchConfig:
+def dispatch_config(settings: Settings, workers: int) -> DispatchConfig:
     relay = settings.relay
     return DispatchConfig(
+        workers=workers,
         connections_max=relay.connections_max,
         resolves_max=settings.dns.queries_max,
         stage=StageConfig(messages=relay.stage_messages, bytes_max=relay.stage_bytes_max),
