@@ -140,7 +140,8 @@ class Channel(asyncio.Protocol):
         except ConnectionError as error:
             self._send([_REFUSE, number, ["unavailable", str(error)]])
         except OSError as error:
-            self._send([_REFUSE, number, ["failed", f"{error.strerror}: {error.filename}"]])
+            where = f": {error.filename}" if error.filename else ""
+            self._send([_REFUSE, number, ["failed", f"{error.strerror or error}{where}"]])
         except Exception as error:
             self._send([_REFUSE, number, ["internal", "the daemon failed; its log says why"]])
             context = {"message": "a control call failed", "exception": error}

@@ -293,15 +293,19 @@ async def test_it_ends_when_nothing_moves(monkeypatch):
     monkeypatch.setattr(cli_demo, "QUIET_S", 0.02)
     plain, _ = screen()
     injecting = asyncio.ensure_future(done(Injection()))
-    async with asyncio.timeout(10):
-        await cli_demo._watch(Answers([5] * 10_000), plain, Injection(), injecting, later(30))
+    end = later(30)
+    await cli_demo._watch(Answers([5] * 100_000), plain, Injection(), injecting, end)
+    assert later(0) < end - 15, "it waited for its whole time"
 
 
 @pytest.mark.usefixtures("_quick")
 async def test_it_ends_when_its_time_is_over():
     plain, _ = screen()
-    injecting = asyncio.ensure_future(asyncio.sleep(60))
-    await cli_demo._watch(Answers([5] * 10_000), plain, Injection(), injecting, later(0.05))
+    injecting = asyncio.get_running_loop().create_future()
+    end = later(0.05)
+    await cli_demo._watch(Answers([5] * 10_000), plain, Injection(), injecting, end)
+    assert later(0) >= end
+    assert not injecting.done()
     injecting.cancel()
 
 

@@ -31,6 +31,14 @@ def test_suspensions_survive_and_run_out(tmp_path: pathlib.Path) -> None:
     assert again.remove({}) == ["s1"]
 
 
+def test_one_that_runs_out_takes_no_other_with_the_same_selector_along(tmp_path) -> None:
+    kept = Suspensions(str(tmp_path / "s.json"))
+    kept.add(Suspension("short", {"domain": "a.example"}, 0.0, 10.0), 0.0)
+    kept.add(Suspension("long", {"domain": "a.example"}, 1.0), 1.0)
+    kept.drop([one.id for one in kept.expired(20.0)])
+    assert [one.id for one in Suspensions(str(tmp_path / "s.json")).active(20.0)] == ["long"]
+
+
 def test_suspensions_are_bounded(tmp_path: pathlib.Path) -> None:
     many = Suspensions(str(tmp_path / "s.json"))
     many._items = {
@@ -138,6 +146,8 @@ async def test_what_is_not_our_protocol_closes_the_channel(garbage: bytes) -> No
     with right:
         right.sendall(garbage)
         await asyncio.wait_for(channel.closed, 5)
+        assert right.recv(100) == b""
+    assert not channel.open
 
 
 async def test_who_waits_for_an_answer_hears_of_the_end() -> None:

@@ -6,6 +6,7 @@ from penstock.mail.outcome import Kind, Outcome, Phase
 from penstock.relay.dispatch_ports import DispatchConfig
 from penstock.sim.relay import LATER, OK, REFUSED, RelayWorld, destination, loaded
 from penstock.smtp.reply import Reply
+from penstock_queue import QueueConfig
 
 NXDOMAIN = Outcome(Kind.BOUNCED, Phase.RESOLVE, Reply.of(550, "5.1.2 Domain not found"))
 SERVFAIL = Outcome(Kind.DEFERRED, Phase.RESOLVE, Reply.of(451, "4.4.3 DNS failed"))
@@ -351,6 +352,95 @@ def test_idle_connections_beyond_a_workers_share_are_given_up_soon(play) -> None
         assert world.open == 3, "the others have a right to the other six"
         await world.pass_time(70)
         assert world.open == 0
+        await world.close()
+
+    play(scenario)
+
+
+def test_a_message_that_cannot_be_built_holds_up_nobody(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld()
+        reported: list[object] = []
+        world.loop.set_exception_handler(lambda loop, context: reported.append(context))
+        build = world.dispatcher._build
+
+        def sometimes(batch, ticket):  # type: ignore[no-untyped-def]
+            if batch.stored[0].recipient.address.startswith("bad"):
+                raise ValueError("bug")
+            return build(batch, ticket)
+
+        world.dispatcher._build = sometimes
+        for n in range(1500):
+            await world.send(f"bad{n}@a.example")
+        await world.send("ann@a.example")
+        await world.pass_time(5)
+        assert world.recipients() == ["ann@a.example"]
+        assert len(reported) == 1500
+        assert world.entries == 1500
+        assert world.dispatcher.in_flight == set()
+        await world.close()
+
+    play(scenario)
+
+
+def test_a_bug_in_resolving_leaves_no_mail_behind(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld()
+        world.loop.set_exception_handler(lambda loop, context: None)
+        real, broken = world.find, [True]
+
+        async def find(domain):  # type: ignore[no-untyped-def]
+            if broken[0]:
+                raise ValueError("bug")
+            return await real(domain)
+
+        world.dispatcher.locator._find = find
+        await world.send("ann@a.example")
+        await world.send("bob@a.example")
+        await world.pass_time(5)
+        broken[0] = False
+        await world.pass_time(3600)
+        assert sorted(world.recipients()) == ["ann@a.example", "bob@a.example"]
+        await world.close()
+
+    play(scenario)
+
+
+def test_a_disk_that_cannot_be_read_for_a_while_loses_nothing(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(queue=QueueConfig(cache_bytes=0))
+        real, broken = world.spool.read, [True]
+
+        def read(refs):  # type: ignore[no-untyped-def]
+            if broken[0]:
+                raise OSError(5, "Input/output error")
+            return real(refs)
+
+        world.spool.read = read
+        for n in range(50):
+            await world.send(f"p{n}@a.example")
+        await world.pass_time(10)
+        assert world.recipients() == []
+        broken[0] = False
+        await world.pass_time(30)
+        assert len(set(world.recipients())) == 50
+        assert world.entries == 0
+        assert world.dispatcher.stats()["staged_bytes"] == 0
+        await world.close()
+
+    play(scenario)
+
+
+def test_many_that_expire_at_once_are_given_up_in_turns(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld()
+        world.refuse_connect = REFUSED
+        for n in range(450):
+            await world.send(f"p{n}@a.example", sender="", expires_s=600.0)
+        await world.pass_time(590)
+        assert world.entries == 450
+        await world.pass_time(30)
+        assert world.entries == 0
         await world.close()
 
     play(scenario)

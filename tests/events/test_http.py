@@ -195,4 +195,6 @@ async def test_what_keeps_it_from_starting_is_raised(workers):
 
 async def test_a_server_that_was_never_started_can_be_stopped(workers):
     with socket.socket() as bound:
-        await HttpServer(make_app(workers.collect, workers.ready), bound).stop()
+        server = HttpServer(make_app(workers.collect, workers.ready), bound)
+        await server.stop()
+        assert server.stats() == {"connections": 0, "requests": 0}

@@ -298,8 +298,9 @@ async def test_the_server_left_before_the_first_message(serve, fake):
 
 async def test_no_answer_to_quit(serve, fake):
     server = await serve(HELLO + "C: QUIT\nX: gone")
-    await deliver(server, fake.Feed(), quit_timeout_s=0.05)
+    connection = await deliver(server, fake.Feed(), quit_timeout_s=0.05)
     await server.finished()
+    assert not connection._protocol.is_connected
 
 
 async def test_a_feed_that_raises_ends_the_run_with_it(serve, fake):

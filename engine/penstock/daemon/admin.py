@@ -168,7 +168,7 @@ class Admin:
         """Tell the workers when one has run out; called every second."""
         suspensions, now = self._supervisor.suspensions, time.time()
         for one in suspensions.expired(now):
-            suspensions.remove(one.selector)
+            suspensions.drop([one.id])
             log.info("suspension ended", **one.selector)
             await self._tell_suspensions(one.selector)
 
@@ -197,6 +197,11 @@ class Admin:
             raise ControlError(
                 "restart-needed",
                 f"nothing was changed: {', '.join(fixed)} can only change with a restart",
+            )
+        starting = [str(child.number) for child in supervisor.children if not child.ready]
+        if starting:  # all or none: one that comes up now would have read the new files alone
+            raise ControlError(
+                "unavailable", f"worker {', '.join(starting)} is starting; try again"
             )
         changes = difference(supervisor.policies, policies)
         await self._all("reload", {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 SUSPENSIONS_MAX = 1000
@@ -55,11 +56,16 @@ class Suspensions:
     def remove(self, selector: dict[str, str]) -> list[str]:
         """Take back those with exactly this selector; all of them where it is empty."""
         gone = [one.id for one in self._items.values() if selector in ({}, one.selector)]
-        for number in gone:
-            del self._items[number]
-        if gone:
-            self._save()
+        self.drop(gone)
         return gone
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Take back these, whatever others have the same selector."""
+        before = len(self._items)
+        for number in ids:
+            self._items.pop(number, None)
+        if len(self._items) != before:
+            self._save()
 
     def _save(self) -> None:
         directory = os.path.dirname(self._path) or "."

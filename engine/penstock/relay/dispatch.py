@@ -71,6 +71,7 @@ class Dispatcher:
         self._connected: set[Site] = set()
         self.keeper = Keeper(self.lanes, self.sites, self.locator, self.permits, config.forget_s)
         self._starved: deque[Site] = deque()
+        self._expired: deque[int] = deque()
 
     # in: refs that are due
 
@@ -111,14 +112,19 @@ class Dispatcher:
         refs = self.spool.pop_due(now, self.config.due_batch)
         due = []
         for ref in refs:
-            if ref in self.in_flight or not self.spool.exists(ref):
+            if not self.live(ref):
                 continue
             if 0 < self.spool.expires(ref) <= now:
-                self._expire(ref)
+                self._expired.append(ref)
             else:
                 due.append(ref)
         self.enqueue(due)
-        if len(refs) >= self.config.due_batch:
+        # each is read and reported, so they go a few at a time
+        for _ in range(min(self.config.expire_batch, len(self._expired))):
+            ref = self._expired.popleft()
+            if self.live(ref):
+                self._expire(ref)
+        if self._expired or len(refs) >= self.config.due_batch:
             return 0.0
         deadline = self.spool.next_deadline()
         return 1.0 if deadline is None else min(1.0, max(0.01, deadline - now))
@@ -252,13 +258,13 @@ class Dispatcher:
         """With other connections open it is a hint to have fewer; with none the site is down: one
         transaction is deferred so that the reason shows, the rest wait without being touched."""
         now = self._loop.time()
-        site.last_failure = outcome
         if site.connect_wake is not None:
             return  # one of several tried at once; the first has done what follows
         if site.feeds:
             site.cap, site.cap_until = len(site.feeds), now + self.config.forget_s
             return
         site.failures += 1
+        site.last_failure = outcome
         refs = self.stager.take_refs(site)
         if refs:
             self.fail(refs, self.lane_of(refs[0]), outcome)
@@ -269,25 +275,26 @@ class Dispatcher:
     def next(self, feed: SiteFeed) -> Transaction | None:
         """The next transaction of this connection's site, or None where nothing may go now."""
         site = feed.site
-        if self.stopping or not site.waiting:
-            self.permits.give_back(site)
-            return None
-        if site.claims and site.tokens <= 0 and not self.permits.refill(site):
-            return None
-        batch = self.stager.take(site)
-        if batch is None:
-            return None
-        if site.claims:
-            site.tokens -= 1
-        for ref in batch.refs:
-            self.in_flight.add(ref)
-            self.spool.mark(ref)
-        feed.busy_since = now = self._loop.time()
-        try:
-            return self._build(batch, Ticket(site, batch, now))
-        except Exception as error:
-            self._not_built(batch, error)
-            return self.next(feed)
+        while site.waiting and not self.stopping:
+            if site.claims and site.tokens <= 0 and not self.permits.refill(site):
+                return None
+            batch = self.stager.take(site)
+            if batch is None:
+                return None
+            for ref in batch.refs:
+                self.in_flight.add(ref)
+                self.spool.mark(ref)
+            feed.busy_since = now = self._loop.time()
+            try:
+                tx = self._build(batch, Ticket(site, batch, now))
+            except Exception as error:
+                self._not_built(batch, error)
+                continue
+            if site.claims:
+                site.tokens -= 1
+            return tx
+        self.permits.give_back(site)
+        return None
 
     def _not_built(self, batch: Batch, error: Exception) -> None:
         """A message that breaks our own code must not hold up those behind it."""
@@ -312,12 +319,21 @@ class Dispatcher:
             if 0 < self.spool.expires(ref) <= self._now():
                 self._expire(ref)
                 continue
-            lane = self.lane_of(ref)
-            (lane.site or site).ready.push_front(lane.number, ref)
+            self.put_back(site, ref)
         if offered:
             self.settler.settle(feed, ticket, outcomes)
         elif site.claims:
             site.tokens += 1
+
+    def put_back(self, site: Site, ref: int) -> None:
+        """First in its line again. A lane that was forgotten meanwhile belongs to ``site``."""
+        lane = self.lane_of(ref)
+        if lane.site is None or lane.site.forgotten:
+            lane.site, lane.provider = site, site.provider
+            self.hold(lane, self._suspended(lane))
+        lane.site.ready.push_front(lane.number, ref)
+        if lane.site is not site:  # the domain moved while it was on its way
+            self._loop.call_soon(self.pump, lane.site)
 
     # upkeep
 

@@ -37,15 +37,17 @@ Build = Callable[[Batch, Ticket], Transaction]
 class DispatchConfig:
     """Bounds of one worker's dispatcher.
 
-    ``due_batch``: deliveries moved from the timers at once; ``block_initial_s``, ``block_max_s``: a
-    site or domain that cannot be reached is left alone so long, doubling; ``forget_s``: idle lanes
-    and sites are forgotten after it. ``workers`` share each limit on connections: idle ones beyond
-    a worker's share are closed after ``idle_surplus_s``.
+    ``due_batch``: deliveries moved from the timers at once; ``expire_batch``: given up at once.
+    ``block_initial_s``, ``block_max_s``: a site or domain that cannot be reached is left alone so
+    long, doubling. ``forget_s``: idle lanes and sites are forgotten after it. ``workers`` share
+    each limit on connections: idle ones beyond a worker's share are closed after
+    ``idle_surplus_s``.
     """
 
     connections_max: int = 500
     resolves_max: int = 200
     due_batch: int = 2000
+    expire_batch: int = 100
     workers: int = 1
     idle_surplus_s: float = 1.0
     block_initial_s: float = 15.0

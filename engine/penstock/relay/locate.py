@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from penstock.mail.outcome import Kind, Outcome
+from penstock.mail.outcome import Kind, Outcome, Phase
 from penstock.relay.lane import Lane
 from penstock.relay.ports import Destination
+from penstock.smtp.reply import Reply
 
 Find = Callable[[str], Awaitable[Destination | Outcome]]
 
@@ -79,6 +80,10 @@ class Locator:
     async def _resolve(self, lane: Lane) -> None:
         try:
             found = await self._find(lane.key.domain)
+        except Exception as error:  # a bug must not leave mail behind a lane that nobody looks at
+            self._loop.call_exception_handler({"message": "resolving failed", "exception": error})
+            reply = Reply.of(451, "4.3.0 Local error while looking up the domain")
+            found = Outcome(Kind.DEFERRED, Phase.RESOLVE, reply)
         finally:
             lane.resolving = False
         if isinstance(found, Destination):

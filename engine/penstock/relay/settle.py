@@ -154,9 +154,8 @@ class OutcomeSettler:
             return [self._give_up(ref, stored, attempt)]
         told = Note.unpack(stored.note).delay_told
         if not told and attempt.age_s >= self._config.delay_warning_s:
-            told = True
             case = Case(ref, stored, outcome, Action.DELAYED, retry_until=expires)
-            self._reporter.report([case], now)
+            told = self._reporter.report([case], now)
         note = Note(str(outcome.reply), outcome.host or outcome.address, told)
         self._spool.defer(ref, due, attempt.attempt, note.pack())
         return []

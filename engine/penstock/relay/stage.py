@@ -12,8 +12,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
+from penstock.mail.envelope import id_text
 from penstock.relay.lane import Batch, Lane, Site
-from penstock.relay.spool import Spool
+from penstock.relay.spool import Spool, Stored
+
+log = structlog.get_logger("penstock.relay")
+RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class Owner(Protocol):
     def pump(self, site: Site) -> None: ...
     def lane_of(self, ref: int) -> Lane: ...
     def live(self, ref: int) -> bool: ...
+    def put_back(self, site: Site, ref: int) -> None: ...
 
 
 class Stager:
@@ -52,17 +59,14 @@ class Stager:
             self._start()
             if all(live(ref) for ref in batch.refs):
                 return batch
-            for ref in filter(live, batch.refs):
-                site.ready.push_front(self._owner.lane_of(ref).number, ref)
+            self._put_back(site, [ref for ref in batch.refs if live(ref)])
         refs = self.take_refs(site)
         if not refs:
             return None
         stored = [one for ref in refs if (one := self._spool.cached(ref)) is not None]
         if len(stored) == len(refs):
             return Batch(refs, stored)
-        number = self._owner.lane_of(refs[0]).number
-        for ref in reversed(refs):
-            site.ready.push_front(number, ref)
+        self._put_back(site, refs)
         self.want(site)
         return None
 
@@ -74,6 +78,10 @@ class Stager:
             if live:
                 return live
         return []
+
+    def _put_back(self, site: Site, refs: list[int]) -> None:
+        for ref in reversed(refs):
+            self._owner.put_back(site, ref)
 
     def want(self, site: Site) -> None:
         """Stage the next messages of the site as soon as the bounds allow."""
@@ -100,23 +108,33 @@ class Stager:
 
     async def _read(self, site: Site) -> None:
         groups, size = self._choose(site)
+        flat = [ref for refs in groups for ref in refs]
         self.staged_bytes += size
-        kept = 0
+        loop = asyncio.get_running_loop()
         try:
-            flat = [ref for refs in groups for ref in refs]
-            loop = asyncio.get_running_loop()
-            stored = iter(await loop.run_in_executor(None, self._spool.read, flat))
-            for refs in groups:
-                pairs = [(ref, one) for ref in refs if (one := next(stored)) is not None]
-                if pairs:
-                    got = [one for _, one in pairs]
-                    batch = Batch([ref for ref, _ in pairs], got, len(got[0].body))
-                    kept += batch.staged_bytes
-                    site.staged.append(batch)
+            stored = await loop.run_in_executor(None, self._spool.read, flat)
+        except OSError as error:
+            log.error("the queue cannot be read, trying again", site=site.name, error=str(error))
+            self._put_back(site, flat)
+            loop.call_later(RETRY_S, self._owner.pump, site)
+        else:
+            self._stage(site, groups, dict(zip(flat, stored, strict=True)))
+            loop.call_soon(self._owner.pump, site)
         finally:
-            self.staged_bytes += kept - size
+            self.staged_bytes -= size
             site.reading = False
-        self._owner.pump(site)
+
+    def _stage(self, site: Site, groups: list[list[int]], stored: dict[int, Stored | None]) -> None:
+        for refs in groups:
+            pairs = [(ref, one) for ref in refs if (one := stored[ref]) is not None]
+            for ref in refs:
+                if stored[ref] is None and self._owner.live(ref):
+                    log.error("a queued message is damaged, see spool check", id=id_text(ref))
+            if pairs:
+                got = [one for _, one in pairs]
+                batch = Batch([ref for ref, _ in pairs], got, len(got[0].body))
+                self.staged_bytes += batch.staged_bytes
+                site.staged.append(batch)
 
     def _choose(self, site: Site) -> tuple[list[list[int]], int]:
         groups: list[list[int]] = []
