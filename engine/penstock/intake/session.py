@@ -67,7 +67,22 @@ class Session(Connection):
         if self._buffer:
             data = bytes(self._buffer) + data
             self._buffer.clear()
+        elif self._body is None and data.find(b"\n") == len(data) - 1 >= 0 and not self._reason:
+            self._alone(data)
+            return
         self._pump(data, [])
+
+    def _alone(self, line: bytes) -> None:
+        """One whole command and nothing else, as from a client that does not pipeline."""
+        answer = self._line(line)
+        body = self._body
+        if body is not None and body.done:  # BDAT 0
+            self._pump(b"", [answer] if answer else [])
+            return
+        if answer:
+            self._write(answer)
+        if self._reason or self._eof or self._shared.draining:
+            self._end()
 
     def _go_on(self, out: list[bytes]) -> None:
         if self._busy or self._choked or self._proxied:
@@ -248,7 +263,8 @@ class Session(Connection):
         if isinstance(content, Reply):
             self._transaction.reset()
             return self.refuse(content, "message")
-        submission = submit(self._shared, self.peer.origin, self._transaction.take(), content)
+        envelope = self._transaction.take()
+        submission = submit(self._shared, self.peer.origin, envelope, content, body.dotted)
         if isinstance(submission, Reply):
             return self.refuse(submission, "message")
         if submission.future.done():

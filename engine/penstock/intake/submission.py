@@ -40,12 +40,14 @@ class Submission:
 
 
 def submit(
-    shared: Shared, origin: Origin, envelope: Envelope, content: bytes
+    shared: Shared, origin: Origin, envelope: Envelope, content: bytes, dotted: bool
 ) -> Submission | Reply:
-    """Prepare and hand over; a ``Reply`` where that was refused at once."""
+    """Prepare and hand over; a ``Reply`` where that was refused at once. ``dotted``: a line of the
+    content may begin with a dot."""
     config, sink = shared.config, shared.sink
     envelope.received_at = now = shared.clock()
     envelope.eightbit = not content.isascii()
+    envelope.dotted = dotted
     submission = Submission(shared, envelope, len(content))
     try:
         envelope.ref = sink.reserve(len(envelope.recipients))

@@ -19,11 +19,13 @@ _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
 
 def id_text(ref: int) -> str:
     """``ref`` as the text that clients, logs and commands use."""
-    text = ""
-    while ref >= 1024:
-        text = _PAIRS[ref & 1023] + text
-        ref >>= 10
-    return (_PAIRS[ref] if ref >= 32 else _DIGITS[ref]) + text
+    pairs = _PAIRS
+    text = pairs[ref >> 10 & 1023] + pairs[ref & 1023]
+    ref >>= 20
+    while ref:
+        text = pairs[ref >> 10 & 1023] + pairs[ref & 1023] + text
+        ref >>= 20
+    return text.lstrip("0") or "0"
 
 
 def id_number(text: str) -> int:
@@ -56,7 +58,8 @@ class Recipient:
 
 @dataclass(slots=True)
 class Envelope:
-    """``sender`` is ``""`` for the null reverse-path. Times are seconds since the epoch."""
+    """``sender`` is ``""`` for the null reverse-path. Times are seconds since the epoch. ``dotted``:
+    a line of the content may begin with a dot, which SMTP has to double."""
 
     sender: str
     recipients: list[Recipient]
@@ -72,7 +75,12 @@ class Envelope:
     eightbit: bool = False
     expires_at: float = 0.0
     tags: dict[str, str] = field(default_factory=dict)
+    dotted: bool = True
+    _id: str = field(default="", init=False, repr=False, compare=False)
 
     @property
     def id(self) -> str:
-        return id_text(self.ref)
+        """``ref`` as text; to be asked for once ``ref`` is set."""
+        if not self._id:
+            self._id = id_text(self.ref)
+        return self._id

@@ -7,6 +7,7 @@ and fills in what an older writer did not have. A version is raised only where t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgpack
@@ -16,9 +17,10 @@ from penstock.mail.envelope import Envelope, Recipient
 VERSION = 1
 _SMTPUTF8 = 1
 _EIGHTBIT = 2
+_DOTLESS = 4
 _ENVELOPE_FIELDS = 13
 _ENVELOPE_DEFAULTS: tuple[Any, ...] = (VERSION, "", 0.0, 0, "", "", "", "", "", "", 0, 0.0, {})
-_pack = msgpack.packb
+_pack = msgpack.Packer(autoreset=True).pack  # packb makes one for every call
 _unpack = msgpack.unpackb
 
 
@@ -36,7 +38,11 @@ class Key(NamedTuple):
 
 def pack_envelope(envelope: Envelope) -> bytes:
     """All of ``envelope`` but its recipients."""
-    flags = (_SMTPUTF8 if envelope.smtputf8 else 0) | (_EIGHTBIT if envelope.eightbit else 0)
+    flags = 0 if envelope.dotted else _DOTLESS
+    if envelope.smtputf8:
+        flags |= _SMTPUTF8
+    if envelope.eightbit:
+        flags |= _EIGHTBIT
     packed: bytes = _pack(
         (
             VERSION,
@@ -81,6 +87,7 @@ def unpack_envelope(meta: bytes) -> Envelope:
         flags & _EIGHTBIT != 0,
         expires_at,
         dict(tags),
+        flags & _DOTLESS == 0,
     )
 
 
@@ -119,6 +126,7 @@ def _fields(meta: bytes) -> list[Any]:
     return fields
 
 
+@lru_cache(maxsize=1024)
 def pack_key(domain: str, tenant: str, campaign: str) -> bytes:
     packed: bytes = _pack((domain, tenant, campaign))
     return packed

@@ -43,6 +43,7 @@ class Builder:
             envelope.eightbit,
             envelope.smtputf8,
             ticket,
+            envelope.dotted,
         )
 
 

@@ -11,13 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 SLICE_BYTES = 64 << 10
 
 
-def stuffed(chunks: Sequence[bytes]) -> bytes:
-    """The whole content at once, without the final dot; for what is small."""
+def stuffed(chunks: Sequence[bytes], dotted: bool = True) -> bytes:
+    """The whole content at once, without the final dot; for what is small. ``dotted``: a line may
+    begin with a dot."""
     content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    if b"\n." in content:
-        content = content.replace(b"\n.", b"\n..")
-    if content.startswith(b"."):
-        content = b"." + content
+    if dotted:
+        if b"\n." in content:
+            content = content.replace(b"\n.", b"\n..")
+        if content.startswith(b"."):
+            content = b"." + content
     return content if content.endswith(b"\r\n") or not content else content + _end(content[-1:])
 
 

@@ -75,12 +75,15 @@ class Dispatcher:
 
     # in: refs that are due
 
-    def enqueue(self, refs: Iterable[int]) -> None:
-        """Take durable, due deliveries; called after a commit and by :meth:`tick`."""
+    def enqueue(self, refs: Sequence[int], keys: Iterable[bytes] | None = None) -> None:
+        """Take durable, due deliveries; called after a commit and by :meth:`tick`. ``keys``: the
+        queue key of each, where they are at hand."""
         touched: set[Site] = set()
         wall, now = self._now(), self._loop.time()
-        for ref in refs:
-            lane = self.lane_of(ref)
+        if keys is None:
+            keys = map(self.spool.key_bytes, refs)
+        for ref, key in zip(refs, keys, strict=True):
+            lane = self.lanes.get(key) or self._new_lane(key)
             lane.used = now
             site = lane.site
             if site is None or site.forgotten:
@@ -97,10 +100,11 @@ class Dispatcher:
 
     def lane_of(self, ref: int) -> Lane:
         key = self.spool.key_bytes(ref)
-        lane = self.lanes.get(key)
-        if lane is None:
-            lane = self.lanes[key] = Lane(next(self._numbers), unpack_key(key))
-            lane.held = self._suspended(lane)
+        return self.lanes.get(key) or self._new_lane(key)
+
+    def _new_lane(self, key: bytes) -> Lane:
+        lane = self.lanes[key] = Lane(next(self._numbers), unpack_key(key))
+        lane.held = self._suspended(lane)
         return lane
 
     def _suspended(self, lane: Lane) -> bool:

@@ -299,7 +299,7 @@ class Exchange:
             self._slices = stuffed_slices(attempt.tx.body)
             self._write_slices(self._slices)
         else:
-            content = stuffed(attempt.tx.body)
+            content = stuffed(attempt.tx.body, attempt.tx.dotted)
             attempt.stage = FINAL
             self._wire.writelines((content, self._tail(attempt)))
 

@@ -142,11 +142,13 @@ class Lane:
 class Batch(NamedTuple):
     """Refs of one message that go in one transaction, with what was read for each.
 
-    ``staged_bytes`` is its share of the staging bound; 0 for what never left memory."""
+    ``staged_bytes`` is its share of the staging bound; 0 for what never left memory. ``fresh``:
+    none of them was attempted before."""
 
     refs: list[int]
     stored: list[Stored]
     staged_bytes: int = 0
+    fresh: bool = False
 
 
 @dataclass(slots=True, eq=False)

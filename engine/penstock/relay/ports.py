@@ -21,7 +21,7 @@ class Transaction:
     ``body``: the content in chunks, CRLF lines, not dot-stuffed; ``size``: its bytes.
     ``rcpt_options``: one text a recipient (``"NOTIFY=NEVER ORCPT=rfc822;a@b"``), or ``()``; these
     and ``ret`` and ``envid`` (RFC 3461, xtext already) are used only where the peer offers DSN.
-    ``ticket`` is the feed's own.
+    ``dotted``: a line may begin with a dot. ``ticket`` is the feed's own.
     """
 
     sender: str
@@ -34,6 +34,7 @@ class Transaction:
     eightbit: bool = False
     smtputf8: bool = False
     ticket: object = None
+    dotted: bool = True
 
 
 class Feed(Protocol):

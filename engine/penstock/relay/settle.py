@@ -65,7 +65,8 @@ class OutcomeSettler:
         spread = -1.0
         for ref, stored, outcome in zip(batch.refs, batch.stored, outcomes, strict=True):
             kind = outcome.kind
-            attempts = self._spool.attempts(ref) + (kind is not Kind.REQUEUED)
+            attempts = 0 if batch.fresh else self._spool.attempts(ref)
+            attempts += kind is not Kind.REQUEUED
             envelope, recipient = stored.envelope, stored.recipient
             attempt = Attempt(
                 now,

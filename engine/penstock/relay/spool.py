@@ -51,6 +51,7 @@ class _Group:
 
     future: asyncio.Future[None]
     refs: list[int] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
 
 
 class Stored(NamedTuple):
@@ -66,14 +67,15 @@ class Stored(NamedTuple):
 class Spool:
     """All shards of one worker; ``shards[0]`` is the primary.
 
-    ``fresh(refs)`` is called after each commit with what it made durable and due,
+    ``fresh(refs, keys)`` is called after each commit with what it made durable and due, and the
+    queue key of each;
     ``refused(error)`` turns a failed commit into what the submitter is told.
     """
 
     def __init__(
         self,
         shards: Sequence[Shard],
-        fresh: Callable[[list[int]], None],
+        fresh: Callable[[list[int], list[bytes]], None],
         refused: Callable[[BaseException], BaseException],
     ) -> None:
         self._primary = shards[0]
@@ -113,34 +115,35 @@ class Spool:
         """
         primary = self._primary
         expires, tenant, campaign = envelope.expires_at, envelope.tenant, envelope.campaign
-        primary.queue.append(
-            envelope.ref & SEQUENCE_MASK,
-            pack_envelope(envelope),
-            body,
-            [
-                NewEntry(pack_key(r.domain, tenant, campaign), due, expires, pack_recipient(r))
-                for r in envelope.recipients
-            ],
-        )
+        keys = [pack_key(one.domain, tenant, campaign) for one in envelope.recipients]
+        entries = [
+            NewEntry(key, due, expires, pack_recipient(one))
+            for key, one in zip(keys, envelope.recipients, strict=True)
+        ]
+        ref = envelope.ref
+        primary.queue.append(ref & SEQUENCE_MASK, pack_envelope(envelope), body, entries)
         commit = primary.committer.commit()
         if commit is not self._commit:
             self._commit = commit
             self._group = group = _Group(self._loop.create_future())
             commit.add_done_callback(lambda done: self._committed(done, group))
-        count = len(envelope.recipients)
+        group = self._group
         if not due:  # else the timers have it
-            self._group.refs.extend(range(envelope.ref, envelope.ref + count))
-            if count == 1:
+            group.keys += keys
+            if len(keys) == 1:
+                group.refs.append(ref)
                 if len(self._known) >= KNOWN_MAX:
                     self._known.clear()
-                self._known[envelope.ref] = envelope, envelope.recipients[0]
-        return self._group.future
+                self._known[ref] = envelope, envelope.recipients[0]
+            else:
+                group.refs += range(ref, ref + len(keys))
+        return group.future
 
     def _committed(self, done: asyncio.Future[None], group: _Group) -> None:
         error = done.exception()
         if error is None:
             group.future.set_result(None)
-            self._fresh(group.refs)
+            self._fresh(group.refs, group.keys)
         else:
             group.future.set_exception(self._refused(error))
             group.future.exception()  # the group may be reports of our own, for which nobody waits

@@ -35,6 +35,8 @@ class StageConfig:
 class Owner(Protocol):
     """The dispatcher, as far as it is needed here."""
 
+    in_flight: set[int]
+
     def pump(self, site: Site) -> None: ...
     def lane_of(self, ref: int) -> Lane: ...
     def live(self, ref: int) -> bool: ...
@@ -60,14 +62,21 @@ class Stager:
             if all(live(ref) for ref in batch.refs):
                 return batch
             self._put_back(site, [ref for ref in batch.refs if live(ref)])
-        refs = self.take_refs(site)
-        if not refs:
-            return None
-        stored = [one for ref in refs if (one := self._spool.cached(ref)) is not None]
-        if len(stored) == len(refs):
-            return Batch(refs, stored)
-        self._put_back(site, refs)
-        self.want(site)
+        limit, spool = site.limits.recipients_per_transaction, self._spool
+        while refs := site.ready.take(spool.group, limit):
+            # what is in the cache exists and was never attempted: nothing else need be looked up
+            stored = [one for ref in refs if (one := spool.cached(ref)) is not None]
+            if len(stored) == len(refs) and self._owner.in_flight.isdisjoint(refs):
+                return Batch(refs, stored, 0, True)
+            refs = [ref for ref in refs if live(ref)]
+            if not refs:
+                continue
+            stored = [one for ref in refs if (one := spool.cached(ref)) is not None]
+            if len(stored) == len(refs):
+                return Batch(refs, stored, 0, True)
+            self._put_back(site, refs)
+            self.want(site)
+            break
         return None
 
     def take_refs(self, site: Site) -> list[int]:

@@ -172,8 +172,8 @@ class RelayWorld:
         self.steering = Steering(self.dispatcher, self.settler, self.spool, self.now)
         self._runner = asyncio.ensure_future(self._run())
 
-    def _enqueue(self, refs: list[int]) -> None:
-        self.dispatcher.enqueue(refs)
+    def _enqueue(self, refs: list[int], keys: list[bytes]) -> None:
+        self.dispatcher.enqueue(refs, keys)
 
     def now(self) -> float:
         return self.loop.time() + self.offset

@@ -3,7 +3,7 @@
 A bare CR or LF is how one message is smuggled inside another: two systems that disagree on what
 ends a line disagree on where DATA ends. So it is refused by default, and where it is accepted it is
 turned into CRLF before anything else looks at the content. The check works on the whole content in
-a few bulk passes; a typical message of 10 KiB costs some 18 microseconds.
+a few bulk passes.
 """
 
 from __future__ import annotations
@@ -55,16 +55,13 @@ def check(content: bytes, rules: ContentRules) -> bytes | Reply:
         return TOO_BIG
     if b"\0" in content:
         return HAS_NUL
-    flaw = _flaw(content, rules.line_bytes_max - 2)
-    return content if flaw is None else flaw
+    if _has_bare_newline(content):
+        return BARE_NEWLINE
+    return LONG_LINE if _has_long_line(content, rules.line_bytes_max) else content
 
 
-def _flaw(content: bytes, longest: int) -> Reply | None:
-    """The first rule that a line breaks; ``longest``: bytes of a line without its CRLF.
-
-    Splitting and joining is the cheapest way to ask for bare newlines: what is left has none.
-    """
-    flaw: Reply | None = None
+def _has_bare_newline(content: bytes) -> bool:
+    """Splitting and joining is the cheapest way to ask: what is left of CRLFs has no newline."""
     start, total = 0, len(content)
     while start < total:
         stop = total
@@ -72,12 +69,21 @@ def _flaw(content: bytes, longest: int) -> Reply | None:
             stop = content.rfind(CRLF, start, start + _BLOCK) + 2
             if stop < start + 2:  # no CRLF in all of the block; do not part one either
                 stop = start + _BLOCK - (content[start + _BLOCK - 1] == 13)
-                flaw = LONG_LINE
-        lines = (content if stop - start == total else content[start:stop]).split(CRLF)
-        text = b"".join(lines)
+        block = content if stop - start == total else content[start:stop]
+        text = b"".join(block.split(CRLF))
         if b"\n" in text or b"\r" in text:
-            return BARE_NEWLINE
-        if len(max(lines, key=len)) > longest:
-            flaw = LONG_LINE
+            return True
         start = stop
-    return flaw
+    return False
+
+
+def _has_long_line(content: bytes, line_bytes_max: int) -> bool:
+    """Whether a line, its CRLF included, is longer than that. Goes from line start to the last line
+    start within its reach, so that a look takes in a dozen lines."""
+    start, total = 0, len(content)
+    while start < total:
+        end = content.rfind(b"\n", start, start + line_bytes_max)
+        if end < 0:
+            return total - start > line_bytes_max - 2
+        start = end + 1
+    return False

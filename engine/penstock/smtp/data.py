@@ -7,7 +7,8 @@ dropped as it comes.
 
 Both readers have the same face: ``feed(data, pos)`` takes what belongs to the message and returns
 the offset behind it, ``done`` says that it is complete, ``held`` how many bytes are kept in memory,
-``result()`` is the content or the refusal.
+``result()`` is the content or the refusal, ``dotted`` whether a line of that content may begin with
+a dot: where none does, nobody need look for one again when it is sent on.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ class DataReader:
     @property
     def held(self) -> int:
         return 0 if self._refusal is not None else self.size
+
+    @property
+    def dotted(self) -> bool:
+        return self._stuffed or self._rules.bare_newlines == "accept"
 
     def feed(self, data: bytes, pos: int = 0) -> int:
         """Take from ``data[pos:]``; the offset behind what belongs to this message."""
@@ -110,6 +115,8 @@ class ChunkReader:
         self._rules = rules
         self._content = bytearray()
         self._refusal: Reply | None = None
+
+    dotted = True  # nobody has looked
 
     @property
     def done(self) -> bool:

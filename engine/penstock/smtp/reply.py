@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _ENHANCED = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 
@@ -28,8 +29,7 @@ class Reply:
     @property
     def enhanced(self) -> str:
         """The enhanced status code of the first line, or ``""``."""
-        found = _ENHANCED.match(self.lines[0])
-        return found.group(1) if found else ""
+        return _enhanced(self.lines[0])
 
     @property
     def text(self) -> str:
@@ -57,3 +57,9 @@ class Reply:
             f"{self.code}{' ' if i == last else '-'}{line}\r\n".encode("utf-8", "replace")
             for i, line in enumerate(self.lines)
         )
+
+
+@lru_cache(maxsize=256)  # the same few lines come over and over
+def _enhanced(line: str) -> str:
+    found = _ENHANCED.match(line)
+    return found.group(1) if found else ""

@@ -201,8 +201,8 @@ class Engine:
             again = now + _LOG_FLUSH_S
             self._timers["keep_up"] = self._loop.call_at(again, self._keep_up, again)
 
-    def _fresh(self, refs: list[int]) -> None:
-        self._dispatcher.enqueue(refs)
+    def _fresh(self, refs: list[int], keys: list[bytes]) -> None:
+        self._dispatcher.enqueue(refs, keys)
 
     # what the supervisor asks
 
