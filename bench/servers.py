@@ -43,6 +43,10 @@ class Penstock:
         assert self._daemon.program is not None
         return [self._daemon.program.pid]
 
+    def finish(self) -> None:
+        """An orderly stop, which runs the exit handlers."""
+        self._daemon.stop()
+
     def stop(self) -> None:
         self._daemon.end()
 

@@ -36,6 +36,7 @@ envelopes = st.builds(
     eightbit=st.booleans(),
     expires_at=st.floats(0, 1e11),
     tags=st.dictionaries(text, text, max_size=3),
+    dotted=st.booleans(),
 )
 recipients = st.builds(
     Recipient, address=text, notify=st.lists(text, max_size=3).map(tuple), orcpt=text

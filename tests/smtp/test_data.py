@@ -15,6 +15,7 @@ from penstock.smtp.content import (
     LONG_LINE,
     TOO_BIG,
     ContentRules,
+    check,
 )
 from penstock.smtp.data import BDAT_SYNTAX, ChunkReader, DataReader, parse_bdat
 from penstock.smtp.reply import Reply
@@ -241,3 +242,27 @@ def test_how_a_chunk_comes_changes_nothing(content: bytes, step: int) -> None:
 )
 def test_bdat_commands(line: bytes, command: object) -> None:
     assert parse_bdat(line) == command
+
+
+@given(_WIRE, _CUTS, st.sampled_from([RULES, ACCEPT]))
+@example(b"a\r\n..\r\n.\r\n", (), RULES)
+@example(b"a\n..b\n.\r\n\r\n.\r\n", (), ACCEPT)
+def test_content_without_dots_need_not_be_looked_through_again(
+    wire: bytes, cuts: tuple[int, ...], rules: ContentRules
+) -> None:
+    reader = DataReader(rules)
+    for start, stop in itertools.pairwise([0, *sorted(min(c, len(wire)) for c in cuts), len(wire)]):
+        if not reader.done:
+            reader.feed(wire[start:stop])
+    content = reader.result() if reader.done else b""
+    if isinstance(content, bytes) and not reader.dotted:
+        assert b"\n." not in content
+        assert not content.startswith(b".")
+
+
+@given(st.lists(st.integers(0, 40), max_size=40), st.sampled_from([b"\r\n", b""]))
+def test_line_lengths_are_what_a_look_at_each_line_finds(lengths: list[int], end: bytes) -> None:
+    content = b"\r\n".join(b"x" * length for length in lengths) + end
+    longest = max((len(line) for line in content.split(b"\r\n")), default=0)
+    found = check(content, ContentRules(line_bytes_max=20))
+    assert found == (LONG_LINE if longest > 18 else content)

@@ -58,8 +58,8 @@ class Recipient:
 
 @dataclass(slots=True)
 class Envelope:
-    """``sender`` is ``""`` for the null reverse-path. Times are seconds since the epoch. ``dotted``:
-    a line of the content may begin with a dot, which SMTP has to double."""
+    """``sender`` is ``""`` for the null reverse-path. Times are seconds since the epoch.
+    ``dotted``: a line of the content may begin with a dot, which SMTP has to double."""
 
     sender: str
     recipients: list[Recipient]
