@@ -63,8 +63,8 @@ format: setup
 	$(BIN)/ruff format .
 
 docs: setup
-	$(BIN)/python -m penstock.settings.reference
-	$(BIN)/python -m penstock.events.reference
+	$(BIN)/python -m penstock.settings.reference docs/reference
+	$(BIN)/python -m penstock.events.reference docs/reference/metrics.md
 
 lock:
 	$(BIN)/python -m pip install --quiet uv
