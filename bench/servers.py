@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pathlib
 import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from bench import opendkim, postfix
 from bench.daemon import Daemon
 from bench.harness import NotThere
 from bench.load import SENDER
+from bench.peers import exim, haraka, naive, opensmtpd
+from bench.peers.exim import Exim
+from bench.peers.haraka import Haraka
+from bench.peers.naive import Naive
+from bench.peers.opensmtpd import OpenSmtpd
 
 DOMAIN = SENDER.partition("@")[2]
 
@@ -81,12 +88,37 @@ class PostfixServer:
             self._milter.stop()
 
 
-def absent(signed: bool) -> str:
-    """What keeps Postfix out of the comparison here; empty if nothing does."""
-    try:
-        postfix.check()
-        if signed:
-            opendkim.check()
-    except NotThere as error:
-        return str(error)
-    return ""
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A server to compare with. ``share``: its messages a round, to our one; about what it takes
+    for rounds of equal length. ``make(sink, key)`` and ``check(signed)`` as their names say."""
+
+    share: float
+    make: Callable[[str, pathlib.Path | None], Server]
+    check: Callable[[bool], None]
+
+
+def _check_postfix(signed: bool) -> None:
+    postfix.check()
+    if signed:
+        opendkim.check()
+
+
+PEERS = {
+    "postfix": Peer(0.25, PostfixServer, _check_postfix),
+    "haraka": Peer(0.2, lambda sink, key: Haraka(sink, DOMAIN, key), lambda _: haraka.check()),
+    "naive": Peer(0.2, lambda sink, key: Naive(sink, DOMAIN, key), naive.check),
+    "exim": Peer(0.05, lambda sink, key: Exim(sink, DOMAIN, key), lambda _: exim.check()),
+    "opensmtpd": Peer(0.05, lambda sink, key: OpenSmtpd(sink, DOMAIN, key), opensmtpd.check),
+}
+
+
+def missing(names: Sequence[str], signed: bool) -> dict[str, str]:
+    """Those of these peers that cannot run here, and why."""
+    found = {}
+    for name in names:
+        try:
+            PEERS[name].check(signed)
+        except NotThere as error:
+            found[name] = str(error)
+    return found
