@@ -34,17 +34,30 @@ class Server(Protocol):
 
 
 class Penstock:
-    """Our daemon, its attempt log in a file as an operator has it."""
+    """Our daemon, its attempt log in a file as an operator has it; ``route`` and ``extra`` are more
+    of its configuration."""
 
-    def __init__(self, sink: str, workers: int, key: pathlib.Path | None) -> None:
-        self.name = "penstock"
+    def __init__(
+        self,
+        sink: str,
+        workers: int,
+        key: pathlib.Path | None,
+        *,
+        name: str = "penstock",
+        route: str = "",
+        extra: str = "",
+    ) -> None:
+        self.name = name
         self._sink, self._workers, self._key = sink, workers, key
+        self._route, self._extra = route, extra
 
     def start(self, directory: pathlib.Path) -> list[int]:
-        extra = ""
+        extra = f"{self._extra}\n"
         if self._key is not None:
-            extra = f'[[dkim]]\ndomain = "{DOMAIN}"\nselector = "s1"\nkey = "{self._key}"'
-        self._daemon = Daemon(directory, self._sink, workers=self._workers, extra=extra)
+            extra += f'[[dkim]]\ndomain = "{DOMAIN}"\nselector = "s1"\nkey = "{self._key}"'
+        self._daemon = Daemon(
+            directory, self._sink, workers=self._workers, route=self._route, extra=extra
+        )
         self._daemon.start()
         self.address = f"127.0.0.1:{self._daemon.port}"
         assert self._daemon.program is not None
@@ -109,7 +122,7 @@ PEERS = {
     "haraka": Peer(0.2, lambda sink, key: Haraka(sink, DOMAIN, key), lambda _: haraka.check()),
     "naive": Peer(0.2, lambda sink, key: Naive(sink, DOMAIN, key), naive.check),
     "exim": Peer(0.05, lambda sink, key: Exim(sink, DOMAIN, key), lambda _: exim.check()),
-    "opensmtpd": Peer(0.05, lambda sink, key: OpenSmtpd(sink, DOMAIN, key), opensmtpd.check),
+    "opensmtpd": Peer(0.1, lambda sink, key: OpenSmtpd(sink, DOMAIN, key), opensmtpd.check),
 }
 
 
