@@ -77,7 +77,7 @@ class ClientProtocol(SMTPProtocol):
 
 class Client(SMTP):
     """``phase``: how far the greeting has come. ``resumed``: whether the host took the TLS session
-    that it was offered; ``session``: the one to offer it next time."""
+    that it was offered; ``session``: a new one, to offer it next time."""
 
     protocol: ClientProtocol | None
 
@@ -132,7 +132,8 @@ class Client(SMTP):
         self.tls = f"{secured.version()} {cipher[0] if cipher else ''}".strip()
         self.resumed = bool(secured.session_reused)
         await self._ehlo_or_helo_if_needed()
-        self.session = resumable(secured)  # with TLS 1.3, tickets come after the handshake
+        if not self.resumed:  # else the one it took is good for more, and a copy is not cheap
+            self.session = resumable(secured)  # now: TLS 1.3 gives tickets after the handshake
 
     def peer(self) -> Peer:
         return Peer.of(self.esmtp_extensions)

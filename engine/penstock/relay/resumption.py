@@ -1,8 +1,9 @@
 """TLS sessions of earlier connections, so that the next one need not be agreed upon from nothing.
 
-A full handshake costs the peer a signature, and sends a certificate; a resumed one does neither
-(RFC 8446 section 2.2, RFC 5077). What the peer gave us last is kept per host and offered once more;
-a peer that no longer knows it does a full handshake by itself.
+A full handshake costs the peer a signature and us the reading of its certificates; a resumed one
+does neither (RFC 8446 section 2.2, RFC 5077). What the peer gave us is kept per host and offered
+until it is too old or refused: copying a session out of OpenSSL costs as much as half a handshake.
+A peer that no longer knows it does a full handshake by itself.
 
 Neither asyncio nor uvloop lets a caller name a session, but both ask the context for the object of
 a handshake, by the name of the host: there it is put in. A session can be offered only through the
