@@ -73,7 +73,7 @@ class _Bench:
             timeout_s=TIMEOUT_S,
         )
         wait_until(lambda: self._sink.read().messages >= goal, TIMEOUT_S, "all arrive")
-        came = self._sink.arrivals()
+        came = self._sink.times_ns()
         return times, [came[f"{name}.{number}"] for number in range(count)]
 
     def maximum(self, count: int) -> float:

@@ -170,10 +170,17 @@ class Sink:
         """The Message-IDs recorded so far, in order, with repetitions."""
         return [line.partition(" ")[0] for line in self._record.read()]
 
-    def arrivals(self) -> dict[str, int]:
-        """When each Message-ID came, in nanoseconds of the monotonic clock."""
-        pairs = (line.split(" ") for line in self._record.read())
-        return {name: int(when) for name, when in pairs}
+    def received_ids(self) -> list[str]:
+        """What the server before us called each message of :meth:`delivered`."""
+        return [line.split(" ")[2] for line in self._record.read()]
+
+    def times_ns(self) -> dict[str, int]:
+        """When each Message-ID came, the first time, by ``time.monotonic_ns``."""
+        found: dict[str, int] = {}
+        for line in self._record.read():
+            name, at, _ = line.split(" ")
+            found.setdefault(name, int(at))
+        return found
 
     def stop(self) -> None:
         self._program.kill()

@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 _COUNTERS = struct.Struct("=8Q")
 _END = b"\r\n.\r\n"
+_EMPTY = b".\r\n"  # content of no lines
 _HEADER_MAX = 1 << 16
 _MESSAGE_ID = re.compile(rb"^message-id:\s*<([^>\r\n]*)>", re.IGNORECASE | re.MULTILINE)
+_RECEIVED_ID = re.compile(rb"^received:(?:[^\n]|\n[ \t])*?\sid ([^\s;]+)", re.I | re.MULTILINE)
 _SIGNATURE = b"DKIM-Signature:"
 _EHLO = (
     b"250-sink.example\r\n250-PIPELINING\r\n250-SIZE 0\r\n%s"
@@ -55,8 +57,11 @@ def read_counters(shared: mmap.mmap) -> Counters:
 
 
 class Tally:
-    """What came, in a small shared file that the parent reads without asking; with ``record``, a
-    line ``Message-ID nanoseconds`` for each message is appended to that file before its 250."""
+    """What came, in a small shared file that the parent reads without asking.
+
+    With ``record``, a line for each message is appended to that file before its 250 is sent: its
+    Message-ID, the time, and what the server before us called it in its Received field.
+    """
 
     def __init__(self, counters: str, record: str = "") -> None:
         with open(counters, "r+b") as file:
@@ -74,8 +79,9 @@ class Tally:
         if header.startswith(_SIGNATURE) or b"\n" + _SIGNATURE in header:
             self.signed += 1
         if self._record >= 0:
-            found = _MESSAGE_ID.search(header)
-            os.write(self._record, b"%s %d\n" % (found[1] if found else b"?", now))
+            found, received = _MESSAGE_ID.search(header), _RECEIVED_ID.search(header)
+            ours, theirs = (found[1] if found else b"?"), (received[1] if received else b"?")
+            os.write(self._record, b"%s %d %s\n" % (ours, now, theirs))
         _COUNTERS.pack_into(
             self._shared,
             0,
@@ -154,15 +160,14 @@ class Session:
 
     def _take_content(self, data: bytes | bytearray, at: int, end: int) -> tuple[int, bytes]:
         """Where the next command begins, and the reply, if the content ends here."""
-        if self._begun:
-            found = data.find(_END, at, end)
-        elif end - at < len(_END) - 2:
-            self._partial = bytes(data[at:end])
-            return end, b""
-        else:
-            empty = data.startswith(_END[2:], at)  # content of no lines
-            found = at - 2 if empty else data.find(_END, at, end)
+        if not self._begun:
+            if end - at < len(_EMPTY):
+                self._partial = bytes(data[at:end])
+                return end, b""
+            if data.startswith(_EMPTY, at):
+                return at + len(_EMPTY), self._took()
             self._begun = True
+        found = data.find(_END, at, end)
         stop = found if found >= 0 else end - len(_END) + 1
         if stop > at and len(self._header) < _HEADER_MAX and b"\r\n\r\n" not in self._header:
             blank = data.find(b"\r\n\r\n", at, stop)
@@ -170,7 +175,10 @@ class Session:
         if found < 0:
             self._partial = bytes(data[max(at, stop) : end])
             return end, b""
+        return found + len(_END), self._took()
+
+    def _took(self) -> bytes:
         self._tally.took(self._header)
         self._header = b""
         self._content = False
-        return found + len(_END), b"250 2.0.0 Ok\r\n"
+        return b"250 2.0.0 Ok\r\n"
