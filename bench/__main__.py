@@ -25,7 +25,7 @@ BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "sign": ((), ("--seconds=5",)),
     "schedule": ((), ()),
     "queue": ((), ()),
-    "relay": (("--count=3000",), ("--rounds=5",)),
+    "relay": (("--count=3000",), ("--rounds=5", "--patience=300")),
     "latency": (("--seconds=3", "--count=3000"), ("--seconds=10",)),
     "tls": (("--count=500",), ("--count=3000", "--rounds=5")),
 }

@@ -7,7 +7,7 @@ the sink has the last. CPU is that of all processes of the server, with helpers 
 Postfix, its milter.
 
     python -m bench.relay [--peers postfix,haraka,...] [--rounds N] [--count N] [--dkim|--no-dkim]
-                          [--workers N] [--json FILE]
+                          [--workers N] [--patience S] [--json FILE]
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bench.load import SENDER, Load
 from bench.servers import PEERS, Penstock, Server, missing
 from bench.sink import Sink
 from bench.targets import compare_rates
-from bench.usage import CpuGroup, PeakMemory, cpu_s, machine_busy_s, tree
+from bench.usage import CpuGroup, Patience, PeakMemory, cpu_s, machine_busy_s, tree
 
 SESSIONS = 20
 SIZE = 10240
@@ -128,12 +128,17 @@ def _through(server: Server, sink: Sink, count: int, directory: pathlib.Path) ->
 
 
 def compare(
-    servers: Sequence[tuple[Server, int]], sink: Sink, rounds: int, signed: bool
+    servers: Sequence[tuple[Server, int]],
+    sink: Sink,
+    rounds: int,
+    signed: bool,
+    patience: Patience,
 ) -> dict[str, list[Measured]]:
     """All rounds of all servers, taking turns. Each server comes with its count of messages."""
     found: dict[str, list[Measured]] = {server.name: [] for server, _ in servers}
     for _ in range(rounds):
         for server, count in servers:
+            patience.wait()
             found[server.name].append(measure(server, sink, count, signed))
     return found
 
@@ -189,6 +194,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     results: dict[str, object] = {}
     verdicts: list[dict[str, object]] = []
     console = report.console()
+    patience = Patience(options.patience, FOREIGN_MAX)
     with scratch() as directory:
         key = directory / "rsa2048.pem"
         keys.make_rsa(key)
@@ -200,7 +206,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
                 for name, why in absent.items():
                     console.print(f"Without {name}: {why}.", style="yellow")
                 servers = line_up(options, hop, key if signed else None, absent)
-                found = compare(servers, sink, options.rounds, signed)
+                found = compare(servers, sink, options.rounds, signed, patience)
                 what = "DKIM RSA-2048" if signed else "plain"
                 print_table(
                     f"Relay, {what}: {SIZE} bytes, {SESSIONS} sessions, durable, "
@@ -233,6 +239,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--count", type=int, default=8000, help="our messages a round; signed, half; peers, a part"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=0.0, help="seconds to wait, in all, for a quiet machine"
     )
     parser.add_argument("--dkim", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--workers", type=int, default=2)

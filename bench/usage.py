@@ -112,6 +112,23 @@ def machine_busy_s() -> float:
     return sum(int(one) for one in (user, nice, system, irq, softirq)) * _TICK_S
 
 
+class Patience:
+    """Waits for a quiet machine, ``total_s`` in all; then no more."""
+
+    def __init__(self, total_s: float, quiet_cpus: float, every_s: float = 1.0) -> None:
+        self._left_s, self._quiet_cpus, self._every_s = total_s, quiet_cpus, every_s
+
+    def wait(self) -> None:
+        """Until fewer CPUs than that are busy, or the patience is at its end."""
+        while self._left_s > 0:
+            busy, start = machine_busy_s(), time.monotonic()
+            time.sleep(self._every_s)
+            wall = time.monotonic() - start
+            self._left_s -= wall
+            if (machine_busy_s() - busy) / wall < self._quiet_cpus:
+                return
+
+
 class PeakMemory:
     """Samples the memory of trees, and of a group, in a thread, from ``with`` to its end."""
 
