@@ -92,8 +92,6 @@ class OpenSmtpd:
         config.chmod(0o600)
         run = directory / "run"
         run.mkdir()
-        for name in ("aliases", "mailname"):
-            pathlib.Path("/etc", name).touch()
         binary = place.find("opensmtpd/usr/sbin/smtpd", "smtpd")
         command = place.apart(
             directory, {_SPOOL: spool, "/var/run": run}, [binary, "-d", "-f", str(config)]
