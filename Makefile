@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo run test coverage interop durability bench check format docs lock clean
+.PHONY: help setup demo run test coverage interop durability bench bench-full peers check format docs lock clean
 
 help:
 	@echo "make demo        watch 10,000 messages go through the real daemon, to fake providers"
@@ -13,7 +13,9 @@ help:
 	@echo "make check       lint, types, layers"
 	@echo "make interop     against real Postfix, swaks and opendkim (Debian; needs root once)"
 	@echo "make durability  kill -9, full disk, a million messages"
-	@echo "make bench       the benchmarks, side by side with Postfix where it is installed"
+	@echo "make bench       the benchmarks, quick, side by side with other mail servers"
+	@echo "make bench-full  the same at length, with figures and picture for docs/performance.md"
+	@echo "make peers       installs those servers (Debian; needs root)"
 	@echo "make docs        write the generated reference pages again"
 
 setup: $(READY)
@@ -52,6 +54,12 @@ durability: setup
 bench: setup
 	$(BIN)/python -m bench
 
+bench-full: setup
+	$(BIN)/python -m bench --full
+
+peers:
+	bash bench/peers/install.sh
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -63,8 +71,8 @@ format: setup
 	$(BIN)/ruff format .
 
 docs: setup
-	$(BIN)/python -m penstock.settings.reference
-	$(BIN)/python -m penstock.events.reference
+	$(BIN)/python -m penstock.settings.reference docs/reference
+	$(BIN)/python -m penstock.events.reference docs/reference/metrics.md
 
 lock:
 	$(BIN)/python -m pip install --quiet uv

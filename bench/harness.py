@@ -75,13 +75,17 @@ def program(name: str) -> str:
 def scratch(prefix: str = "penstock-bench-") -> Iterator[pathlib.Path]:
     """A directory on the real disk that other users may enter (Postfix drops its rights); removed
     at the end. ``PENSTOCK_BENCH_DIR`` says where; a memory file system would be no fair disk."""
-    base = os.environ.get("PENSTOCK_BENCH_DIR") or _disk_directory()
-    path = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+    path = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=scratch_base()))
     path.chmod(0o755)
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def scratch_base() -> str:
+    """Where :func:`scratch` makes its directories."""
+    return os.environ.get("PENSTOCK_BENCH_DIR") or _disk_directory()
 
 
 def _disk_directory() -> str:

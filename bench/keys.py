@@ -46,18 +46,42 @@ def _write(path: pathlib.Path, key: PrivateKey) -> None:
 def make_certificate(certificate: pathlib.Path, private: pathlib.Path, name: str) -> None:
     """A self-signed certificate for ``name``, valid for a day."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    made = _certificate(name, key, name, key)
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    _write(private, key)
+
+
+def make_chain(certificates: pathlib.Path, private: pathlib.Path, name: str) -> None:
+    """What a mail host of the real world shows: an RSA-2048 certificate, and that of its issuer."""
+    key, issuer, root = (rsa.generate_private_key(65537, 2048) for _ in range(3))
+    chain = (
+        _certificate(name, key, "issuer.example", issuer),
+        _certificate("issuer.example", issuer, "root.example", root),
+    )
+    certificates.write_bytes(
+        b"".join(one.public_bytes(serialization.Encoding.PEM) for one in chain)
+    )
+    _write(private, key)
+
+
+def _certificate(
+    name: str,
+    key: PrivateKey,
+    issuer_name: str,
+    issuer: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+) -> x509.Certificate:
+    subject, by = (
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in (name, issuer_name)
+    )
     now = datetime.datetime.now(datetime.UTC)
-    made = (
+    return (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
+        .issuer_name(by)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
+        .sign(issuer, hashes.SHA256())
     )
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    _write(private, key)

@@ -1,4 +1,4 @@
-"""The main job side by side with Postfix: 10 KiB messages in, on disk, and out again.
+"""The main job side by side with other mail servers: 10 KiB messages in, on disk, and out again.
 
 ``smtp-source -s 20`` -> server -> a counting sink, all on loopback, the spool on a real disk. The
 servers take turns, each round with a fresh spool, and the medians of all rounds are compared; every
@@ -6,7 +6,8 @@ message must arrive, or there is no result. Messages/s count from the start of t
 the sink has the last. CPU is that of all processes of the server, with helpers that ended and, for
 Postfix, its milter.
 
-    python -m bench.relay [--rounds N] [--count N] [--dkim|--no-dkim] [--workers N] [--json FILE]
+    python -m bench.relay [--peers postfix,haraka,...] [--rounds N] [--count N] [--dkim|--no-dkim]
+                          [--workers N] [--patience S] [--json FILE]
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from dataclasses import asdict, dataclass
 from bench import keys, report
 from bench.harness import Failed, NotThere, free_port, program, scratch, wait_until
 from bench.load import SENDER, Load
-from bench.servers import Penstock, PostfixServer, Server, absent
+from bench.servers import PEERS, Penstock, Server, missing
 from bench.sink import Sink
-from bench.usage import PeakMemory, cpu_s, machine_busy_s, tree
+from bench.targets import compare_rates
+from bench.usage import CpuGroup, Patience, PeakMemory, cpu_s, machine_busy_s, tree
 
 SESSIONS = 20
 SIZE = 10240
@@ -76,20 +78,29 @@ def measure(server: Server, sink: Sink, count: int, signed: bool) -> Measured:
     """One round in a directory of its own. Raises :class:`Failed` if a message is missing."""
     with scratch() as directory:
         roots: list[int] = []
+        group = CpuGroup("server")
+
+        def cpu() -> float:
+            return group.cpu_s() if group.usable else cpu_s(tree(roots))
+
         try:
-            roots = server.start(directory)
+            with group.entered():
+                roots = server.start(directory)
             _through(server, sink, WARM_UP, directory)
             before = sink.read()
-            cpu, busy, harness = cpu_s(tree(roots)), machine_busy_s(), _harness_s(sink)
+            cpu_before, busy, harness = cpu(), machine_busy_s(), _harness_s(sink)
             start = time.monotonic()
-            with PeakMemory(roots) as memory:
+            with PeakMemory(roots, group=group) as memory:
                 _through(server, sink, count, directory)
             elapsed = sink.read().last_ns / 1e9 - start
             wall = time.monotonic() - start
-            used = cpu_s(tree(roots)) - cpu
+            used = cpu() - cpu_before
             foreign = (machine_busy_s() - busy - used - (_harness_s(sink) - harness)) / wall
         finally:
-            server.stop()
+            try:
+                server.stop()
+            finally:
+                group.close()
     after = sink.read()
     if after.messages - before.messages != count:
         raise Failed(f"{server.name}: {after.messages - before.messages} of {count} arrived")
@@ -117,12 +128,17 @@ def _through(server: Server, sink: Sink, count: int, directory: pathlib.Path) ->
 
 
 def compare(
-    servers: Sequence[tuple[Server, int]], sink: Sink, rounds: int, signed: bool
+    servers: Sequence[tuple[Server, int]],
+    sink: Sink,
+    rounds: int,
+    signed: bool,
+    patience: Patience,
 ) -> dict[str, list[Measured]]:
     """All rounds of all servers, taking turns. Each server comes with its count of messages."""
     found: dict[str, list[Measured]] = {server.name: [] for server, _ in servers}
     for _ in range(rounds):
         for server, count in servers:
+            patience.wait()
             found[server.name].append(measure(server, sink, count, signed))
     return found
 
@@ -142,10 +158,10 @@ def print_table(title: str, found: dict[str, list[Measured]]) -> None:
         rate = f"{one.messages_per_s:,.0f}"
         rows.append((name, rate, f"{one.cpu_ms:.3f}", f"{one.peak_mib:.0f}", spread))
     ours, *others = middle.values()
-    for other in others:
+    for name, other in zip([*middle][1:], others, strict=True):
         rows.append(
             (
-                "ratio",
+                f"we to {name}",
                 f"{ours.messages_per_s / other.messages_per_s:.2f}x",
                 f"{ours.cpu_ms / other.cpu_ms:.3f}x",
                 f"{ours.peak_mib / other.peak_mib:.2f}x",
@@ -160,9 +176,25 @@ def print_table(title: str, found: dict[str, list[Measured]]) -> None:
         )
 
 
+def line_up(
+    options: argparse.Namespace, hop: str, key: pathlib.Path | None, absent: dict[str, str]
+) -> list[tuple[Server, int]]:
+    """We first, then the peers that are here; each with its messages a round."""
+    count = options.count // (2 if key else 1)
+    servers: list[tuple[Server, int]] = [(Penstock(hop, options.workers, key), count)]
+    for name in options.peers:
+        if name not in absent:
+            peer = PEERS[name]
+            servers.append((peer.make(hop, key), max(1, int(count * peer.share))))
+    return servers
+
+
 def run(options: argparse.Namespace) -> dict[str, object]:
     """Every scenario asked for; returns what goes into the JSON."""
-    out: dict[str, object] = {}
+    results: dict[str, object] = {}
+    verdicts: list[dict[str, object]] = []
+    console = report.console()
+    patience = Patience(options.patience, FOREIGN_MAX)
     with scratch() as directory:
         key = directory / "rsa2048.pem"
         keys.make_rsa(key)
@@ -170,32 +202,47 @@ def run(options: argparse.Namespace) -> dict[str, object]:
         with Sink(directory, *address) as sink:
             hop = f"{SINK_HOST}:{address[1]}"
             for signed in (False, True) if options.dkim else (False,):
-                used = key if signed else None
-                share = 2 if signed else 1
-                servers: list[tuple[Server, int]] = [
-                    (Penstock(hop, options.workers, used), options.count // share)
-                ]
-                if missing := absent(signed):
-                    said = f"Without Postfix: {missing}. Injected by {injector()}."
-                    report.console().print(said, style="yellow")
-                else:
-                    servers.append((PostfixServer(hop, used), options.postfix_count // share))
-                found = compare(servers, sink, options.rounds, signed)
+                absent = missing(options.peers, signed)
+                for name, why in absent.items():
+                    console.print(f"Without {name}: {why}.", style="yellow")
+                servers = line_up(options, hop, key if signed else None, absent)
+                found = compare(servers, sink, options.rounds, signed, patience)
                 what = "DKIM RSA-2048" if signed else "plain"
                 print_table(
                     f"Relay, {what}: {SIZE} bytes, {SESSIONS} sessions, durable, "
-                    f"median of {options.rounds}",
+                    f"median of {options.rounds}, injected by {pathlib.Path(injector()).name}",
                     found,
                 )
-                out[what] = {name: [asdict(r) for r in rounds] for name, rounds in found.items()}
-    return out
+                middle = {name: asdict(median(rounds)) for name, rounds in found.items()}
+                for verdict in compare_rates(middle, signed):
+                    console.print(str(verdict), style="green" if verdict.met else "red")
+                    verdicts.append(asdict(verdict))
+                results[what] = {
+                    "missing": absent,
+                    "median": middle,
+                    "rounds": {name: [asdict(r) for r in rounds] for name, rounds in found.items()},
+                }
+    return {"results": results, "verdicts": verdicts}
+
+
+def _peers(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    unknown = sorted(set(names) - set(PEERS))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no peer {unknown[0]!r}; there are {', '.join(PEERS)}")
+    return names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.relay")
+    parser.add_argument("--peers", type=_peers, default=list(PEERS), help=",".join(PEERS))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--count", type=int, default=8000, help="messages a round; signed, half")
-    parser.add_argument("--postfix-count", type=int, default=2000, help="likewise, for Postfix")
+    parser.add_argument(
+        "--count", type=int, default=8000, help="our messages a round; signed, half; peers, a part"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=0.0, help="seconds to wait, in all, for a quiet machine"
+    )
     parser.add_argument("--dkim", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=pathlib.Path, help="default: bench/out/relay.json")
@@ -206,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench.relay: {error}", file=sys.stderr)
         return 1
     about = {"rounds": options.rounds, "workers": options.workers, "size": SIZE}
-    path = report.save("relay", {**about, "results": result}, options.json)
+    path = report.save("relay", {**about, **result}, options.json)
     report.console().print(f"Figures of all rounds: {path}")
     return 0
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pathlib
 import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from bench import opendkim, postfix
 from bench.daemon import Daemon
 from bench.harness import NotThere
 from bench.load import SENDER
+from bench.peers import exim, haraka, naive, opensmtpd
+from bench.peers.exim import Exim
+from bench.peers.haraka import Haraka
+from bench.peers.naive import Naive
+from bench.peers.opensmtpd import OpenSmtpd
 
 DOMAIN = SENDER.partition("@")[2]
 
@@ -27,17 +34,30 @@ class Server(Protocol):
 
 
 class Penstock:
-    """Our daemon, its attempt log in a file as an operator has it."""
+    """Our daemon, its attempt log in a file as an operator has it; ``route`` and ``extra`` are more
+    of its configuration."""
 
-    def __init__(self, sink: str, workers: int, key: pathlib.Path | None) -> None:
-        self.name = "penstock"
+    def __init__(
+        self,
+        sink: str,
+        workers: int,
+        key: pathlib.Path | None,
+        *,
+        name: str = "penstock",
+        route: str = "",
+        extra: str = "",
+    ) -> None:
+        self.name = name
         self._sink, self._workers, self._key = sink, workers, key
+        self._route, self._extra = route, extra
 
     def start(self, directory: pathlib.Path) -> list[int]:
-        extra = ""
+        extra = f"{self._extra}\n"
         if self._key is not None:
-            extra = f'[[dkim]]\ndomain = "{DOMAIN}"\nselector = "s1"\nkey = "{self._key}"'
-        self._daemon = Daemon(directory, self._sink, workers=self._workers, extra=extra)
+            extra += f'[[dkim]]\ndomain = "{DOMAIN}"\nselector = "s1"\nkey = "{self._key}"'
+        self._daemon = Daemon(
+            directory, self._sink, workers=self._workers, route=self._route, extra=extra
+        )
         self._daemon.start()
         self.address = f"127.0.0.1:{self._daemon.port}"
         assert self._daemon.program is not None
@@ -85,12 +105,37 @@ class PostfixServer:
             self._milter.stop()
 
 
-def absent(signed: bool) -> str:
-    """What keeps Postfix out of the comparison here; empty if nothing does."""
-    try:
-        postfix.check()
-        if signed:
-            opendkim.check()
-    except NotThere as error:
-        return str(error)
-    return ""
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A server to compare with. ``share``: its messages a round, to our one; about what it takes
+    for rounds of equal length. ``make(sink, key)`` and ``check(signed)`` as their names say."""
+
+    share: float
+    make: Callable[[str, pathlib.Path | None], Server]
+    check: Callable[[bool], None]
+
+
+def _check_postfix(signed: bool) -> None:
+    postfix.check()
+    if signed:
+        opendkim.check()
+
+
+PEERS = {
+    "postfix": Peer(0.25, PostfixServer, _check_postfix),
+    "haraka": Peer(0.2, lambda sink, key: Haraka(sink, DOMAIN, key), lambda _: haraka.check()),
+    "naive": Peer(0.2, lambda sink, key: Naive(sink, DOMAIN, key), naive.check),
+    "exim": Peer(0.05, lambda sink, key: Exim(sink, DOMAIN, key), lambda _: exim.check()),
+    "opensmtpd": Peer(0.1, lambda sink, key: OpenSmtpd(sink, DOMAIN, key), opensmtpd.check),
+}
+
+
+def missing(names: Sequence[str], signed: bool) -> dict[str, str]:
+    """Those of these peers that cannot run here, and why."""
+    found = {}
+    for name in names:
+        try:
+            PEERS[name].check(signed)
+        except NotThere as error:
+            found[name] = str(error)
+    return found

@@ -1,164 +1,155 @@
 """The next hop of all benchmarks and load tests: takes every message, counts it, throws it away.
 
-It must cost less than what it measures: content is searched for its end in bulk, a group of
-pipelined commands is answered by one write, and counters live in a small shared file that the
-parent reads without asking. Run as ``python -m bench.sink HOST PORT COUNTERS [RECORD]``; with
-RECORD the Message-ID of each message is appended to that file before its 250 is sent.
+It must cost less than what it measures: plain connections are served by epoll alone, into one
+buffer; with a certificate, connections that may turn to TLS are asyncio's. Run as ``python -m
+bench.sink HOST PORT COUNTERS [--record FILE] [--certificate FILE --key FILE]``.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import contextlib
 import gc
 import mmap
-import os
 import pathlib
-import re
-import struct
+import select
+import socket
+import ssl
 import sys
-import time
-from typing import NamedTuple
 
 import uvloop
 
 from bench.harness import Lines, Program, greets
+from bench.sink_session import COUNTERS_BYTES, GREETING, Counters, Session, Tally, read_counters
 
-_COUNTERS = struct.Struct("=6Q")
-_END = b"\r\n.\r\n"
-_MESSAGE_ID = re.compile(rb"^message-id:\s*<([^>\r\n]*)>", re.IGNORECASE | re.MULTILINE)
-_GREETING = b"220 sink.example ESMTP\r\n"
-_EHLO = b"".join(
-    (
-        b"250-sink.example\r\n250-PIPELINING\r\n250-SIZE 0\r\n",
-        b"250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n",
-    )
-)
-_REPLIES = {
-    b"EHLO": _EHLO,
-    b"HELO": b"250 sink.example\r\n",
-    b"DATA": b"354 End data with <CR><LF>.<CR><LF>\r\n",
-    b"RCPT": b"250 2.1.5 Ok\r\n",
-}
+_BUFFER_BYTES = 1 << 18
+_EVENTS = 256
+_BACKLOG = 1024
+_HANDSHAKE_S = 20.0
 
 
-class Counters(NamedTuple):
-    """``first_ns`` and ``last_ns``: ``time.monotonic_ns`` of the first and last message."""
+class _Plain:
+    """All connections in one thread, no more per message than the kernel asks for."""
 
-    messages: int = 0
-    recipients: int = 0
-    connections: int = 0
-    signed: int = 0
-    first_ns: int = 0
-    last_ns: int = 0
+    def __init__(self, host: str, port: int, tally: Tally) -> None:
+        self._tally = tally
+        self._poll = select.epoll()
+        self._open: dict[int, tuple[socket.socket, Session]] = {}
+        self._listener = socket.create_server((host, port), backlog=_BACKLOG)
+        self._listener.setblocking(False)
+
+    def serve(self) -> None:
+        buffer = bytearray(_BUFFER_BYTES)
+        listener = self._listener.fileno()
+        self._poll.register(listener, select.EPOLLIN)
+        while True:
+            for number, _ in self._poll.poll(-1, _EVENTS):
+                if number == listener:
+                    self._accept()
+                else:
+                    self._talk(number, buffer)
+
+    def _accept(self) -> None:
+        try:
+            while True:
+                connection, _ = self._listener.accept()
+                connection.setblocking(False)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._tally.connections += 1
+                self._open[connection.fileno()] = (connection, Session(self._tally))
+                self._poll.register(connection.fileno(), select.EPOLLIN)
+                connection.send(GREETING)
+        except OSError:
+            return  # all taken, or one that is gone already
+
+    def _talk(self, number: int, buffer: bytearray) -> None:
+        connection, session = self._open[number]
+        try:
+            length = connection.recv_into(buffer)
+            replies = session.feed(buffer, length)
+            if replies:
+                connection.send(replies)
+        except BlockingIOError:
+            return
+        except OSError:
+            length = 0
+        if not length or session.leaving:
+            self._poll.unregister(number)
+            del self._open[number]
+            connection.close()
 
 
-class _Session(asyncio.Protocol):
-    """One connection. ``_head`` keeps the content until its marks are found, only if asked."""
+class _Secured(asyncio.Protocol):
+    """A connection that is offered STARTTLS."""
 
-    __slots__ = ("_head", "_in_content", "_partial", "_server", "_transport")
-
-    def __init__(self, server: _Server) -> None:
-        self._server = server
-        self._partial = b""
-        self._in_content = False
-        self._head: list[bytes] = []
+    def __init__(self, tally: Tally, context: ssl.SSLContext) -> None:
+        self._tally, self._context = tally, context
+        self._session = Session(tally, starttls=True)
+        self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
-        self._server.connections += 1
-        transport.write(_GREETING)
+        if not self._task:
+            self._tally.connections += 1
+            transport.write(GREETING)
 
     def data_received(self, data: bytes) -> None:
-        replies: list[bytes] = []
-        data = self._partial + data if self._partial else data
-        while data:
-            if self._in_content:
-                end = data.find(_END)
-                if end < 0:
-                    keep = len(_END) - 1
-                    self._head.append(data[:-keep])
-                    data = data[-keep:]
-                    break
-                self._head.append(data[:end])
-                data = data[end + len(_END) :]
-                self._in_content = False
-                self._server.took(b"".join(self._head))
-                self._head.clear()
-                replies.append(b"250 2.0.0 Ok\r\n")
-                continue
-            line, newline, rest = data.partition(b"\n")
-            if not newline:
-                break
-            data = rest
-            verb = line[:4].upper()
-            replies.append(_REPLIES.get(verb, b"250 2.1.0 Ok\r\n"))
-            if verb == b"DATA":
-                self._in_content = True
-                data = b"\r\n" + data  # so that content of no lines has its end found too
-            elif verb == b"RCPT":
-                self._server.recipients += 1
-            elif verb == b"QUIT":
-                replies[-1] = b"221 2.0.0 Bye\r\n"
-                self._transport.write(b"".join(replies))
-                self._transport.close()
-                return
-        self._partial = data
+        replies = self._session.feed(data, len(data))
         if replies:
-            self._transport.write(b"".join(replies))
+            self._transport.write(replies)
+        if self._session.leaving:
+            self._transport.close()
+        elif self._session.securing and not self._task:
+            self._task = asyncio.get_running_loop().create_task(self._secure())
+
+    async def _secure(self) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):
+            secured = await loop.start_tls(
+                self._transport,
+                self,
+                self._context,
+                server_side=True,
+                ssl_handshake_timeout=_HANDSHAKE_S,
+            )
+            assert secured is not None
+            self._transport = secured
+            self._session.secured(secured.get_extra_info("ssl_object").session_reused)
 
 
-class _Server:
-    def __init__(self, counters: str, record: str) -> None:
-        with open(counters, "r+b") as file:
-            self._shared = mmap.mmap(file.fileno(), _COUNTERS.size)
-        self._record = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT) if record else -1
-        self.messages = self.recipients = self.connections = self.signed = self.first_ns = 0
-
-    def took(self, content: bytes) -> None:
-        now = time.monotonic_ns()
-        if not self.messages:
-            self.first_ns = now
-        self.messages += 1
-        head = content[: content.find(b"\r\n\r\n") + 2]
-        self.signed += b"\nDKIM-Signature:" in head
-        if self._record >= 0:
-            found = _MESSAGE_ID.search(head)
-            os.write(self._record, (found[1] if found else b"?") + b"\n")
-        _COUNTERS.pack_into(
-            self._shared,
-            0,
-            self.messages,
-            self.recipients,
-            self.connections,
-            self.signed,
-            self.first_ns,
-            now,
-        )
-
-
-async def _serve(host: str, port: int, counters: str, record: str) -> None:
-    shared = _Server(counters, record)
+async def _serve_secured(host: str, port: int, tally: Tally, context: ssl.SSLContext) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Session(shared), host, port, backlog=1024)
-    gc.freeze()
+    server = await loop.create_server(
+        lambda: _Secured(tally, context), host, port, backlog=_BACKLOG
+    )
     async with server:
         await server.serve_forever()
 
 
 class Sink:
-    """The sink as a child process; with ``record``, :meth:`delivered` knows what came."""
+    """The sink as a child process; with ``record``, :meth:`delivered` knows what came; with
+    ``tls``, the files of a certificate and its key, STARTTLS is offered."""
 
     def __init__(
-        self, directory: pathlib.Path, host: str, port: int, *, record: bool = False
+        self,
+        directory: pathlib.Path,
+        host: str,
+        port: int,
+        *,
+        record: bool = False,
+        tls: tuple[pathlib.Path, pathlib.Path] | None = None,
     ) -> None:
         self.host, self.port = host, port
         record_path = directory / "delivered.txt"
         self._record = Lines(record_path)
         self._path = directory / f"sink-{port}.counters"
-        self._path.write_bytes(bytes(_COUNTERS.size))
+        self._path.write_bytes(bytes(COUNTERS_BYTES))
         command = [sys.executable, "-m", "bench.sink", host, str(port), str(self._path)]
         if record:
-            command.append(str(record_path))
+            command.append(f"--record={record_path}")
+        if tls is not None:
+            command += [f"--certificate={tls[0]}", f"--key={tls[1]}"]
         self._program = Program("sink", command, directory / "sink.log")
         try:
             self._program.wait_for(lambda: greets(host, port), 20, "the sink greets")
@@ -166,18 +157,30 @@ class Sink:
             self._program.kill()
             raise
         with open(self._path, "rb") as file:
-            self._shared = mmap.mmap(file.fileno(), _COUNTERS.size, access=mmap.ACCESS_READ)
+            self._shared = mmap.mmap(file.fileno(), COUNTERS_BYTES, access=mmap.ACCESS_READ)
 
     @property
     def pid(self) -> int:
         return self._program.pid
 
     def read(self) -> Counters:
-        return Counters(*_COUNTERS.unpack(self._shared[:]))
+        return read_counters(self._shared)
 
     def delivered(self) -> list[str]:
         """The Message-IDs recorded so far, in order, with repetitions."""
-        return self._record.read()
+        return [line.partition(" ")[0] for line in self._record.read()]
+
+    def received_ids(self) -> list[str]:
+        """What the server before us called each message of :meth:`delivered`."""
+        return [line.split(" ")[2] for line in self._record.read()]
+
+    def times_ns(self) -> dict[str, int]:
+        """When each Message-ID came, the first time, by ``time.monotonic_ns``."""
+        found: dict[str, int] = {}
+        for line in self._record.read():
+            name, at, _ = line.split(" ")
+            found.setdefault(name, int(at))
+        return found
 
     def stop(self) -> None:
         self._program.kill()
@@ -190,8 +193,22 @@ class Sink:
 
 
 def main(arguments: list[str]) -> None:
-    host, port, counters, *record = arguments
-    uvloop.run(_serve(host, int(port), counters, record[0] if record else ""))
+    parser = argparse.ArgumentParser(prog="python -m bench.sink")
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("counters", help="the shared file")
+    parser.add_argument("--record", default="")
+    parser.add_argument("--certificate")
+    parser.add_argument("--key")
+    options = parser.parse_args(arguments)
+    tally = Tally(options.counters, options.record)
+    gc.freeze()
+    if options.certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(options.certificate, options.key)
+        uvloop.run(_serve_secured(options.host, options.port, tally, context))
+    else:
+        _Plain(options.host, options.port, tally).serve()
 
 
 if __name__ == "__main__":

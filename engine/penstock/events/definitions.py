@@ -118,7 +118,7 @@ _DELIVERY_METRICS = (
     _counter(
         "penstock_tls_handshakes_total",
         "TLS handshakes with next hops.",
-        Label("result", "how it ended", ("ok", "failed")),
+        Label("result", "how it ended; `resumed`: an earlier session", ("ok", "resumed", "failed")),
     ),
     _counter("penstock_limiter_waits_total", "Times that sending waited for a limit.", PROVIDER),
     _counter(

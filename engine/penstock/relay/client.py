@@ -24,7 +24,7 @@ from penstock.mail.outcome import Phase
 from penstock.relay.options import ConnectOptions
 from penstock.relay.peer import Peer
 from penstock.relay.ports import Host
-from penstock.relay.tls import opportunistic_context
+from penstock.relay.resumption import resumable
 from penstock.smtp.client_reply import reply_text
 from penstock.smtp.reply import Reply
 
@@ -76,7 +76,8 @@ class ClientProtocol(SMTPProtocol):
 
 
 class Client(SMTP):
-    """``phase``: how far the greeting has come."""
+    """``phase``: how far the greeting has come. ``resumed``: whether the host took the TLS session
+    that it was offered; ``session``: a new one, to offer it next time."""
 
     protocol: ClientProtocol | None
 
@@ -89,11 +90,11 @@ class Client(SMTP):
             source_address=(source, 0) if source else None,
             timeout=options.command_timeout_s,
             start_tls=False,
-            validate_certs=False,
-            tls_context=opportunistic_context(),
         )
         self.phase = Phase.CONNECT
         self.tls = ""
+        self.session: ssl.SSLSession | None = None
+        self.resumed = False
         self._host = host
         self._address = address
         self._options = options
@@ -118,16 +119,21 @@ class Client(SMTP):
         self.phase = Phase.EHLO
         await self._ehlo_or_helo_if_needed()
 
-    async def secure(self) -> None:
+    async def secure(self, context: ssl.SSLContext) -> None:
         """STARTTLS and the handshake, then EHLO again (RFC 3207)."""
         self.phase = Phase.TLS
         await self.starttls(
-            server_hostname=self._host.name or None, timeout=self._options.tls_timeout_s
+            server_hostname=self._host.name or self._address,  # an address is not sent as a name
+            tls_context=context,
+            timeout=self._options.tls_timeout_s,
         )
-        session: ssl.SSLObject = self.get_transport_info("ssl_object")
-        cipher = session.cipher()
-        self.tls = f"{session.version()} {cipher[0] if cipher else ''}".strip()
+        secured: ssl.SSLObject = self.get_transport_info("ssl_object")
+        cipher = secured.cipher()
+        self.tls = f"{secured.version()} {cipher[0] if cipher else ''}".strip()
+        self.resumed = bool(secured.session_reused)
         await self._ehlo_or_helo_if_needed()
+        if not self.resumed:  # else the one it took is good for more, and a copy is not cheap
+            self.session = resumable(secured)  # now: TLS 1.3 gives tickets after the handshake
 
     def peer(self) -> Peer:
         return Peer.of(self.esmtp_extensions)
@@ -141,9 +147,9 @@ class Client(SMTP):
 
 
 async def greet(
-    host: Host, address: str, options: ConnectOptions, *, tls: bool
+    host: Host, address: str, options: ConnectOptions, tls: ssl.SSLContext | None
 ) -> Client | Refusal:
-    """Connect and greet, with STARTTLS where ``tls`` says so and the host offers it."""
+    """Connect and greet, with STARTTLS if there is a context for it and the host offers it."""
     client = Client(host, address, options)
     ok = False
     try:
@@ -155,13 +161,15 @@ async def greet(
     return refusal or client
 
 
-async def _greet(client: Client, options: ConnectOptions, tls: bool) -> Refusal | None:
+async def _greet(
+    client: Client, options: ConnectOptions, tls: ssl.SSLContext | None
+) -> Refusal | None:
     required = options.tls == "required"
     try:
         await _unless_cancelled(client.connect())
         await _unless_cancelled(client.introduce())
-        if tls and client.supports_extension("starttls"):
-            await _unless_cancelled(client.secure())
+        if tls is not None and client.supports_extension("starttls"):
+            await _unless_cancelled(client.secure(tls))
         elif required:
             return Refusal(Phase.TLS, Reply.of(451, "4.7.4 TLS is required, not offered by host"))
     except SMTPResponseException as error:

@@ -12,10 +12,11 @@ import random
 from collections.abc import Callable, Iterator
 
 from penstock.mail.outcome import Kind, Outcome, Phase
-from penstock.relay.client import Refusal, greet
+from penstock.relay.client import Client, Refusal, greet
 from penstock.relay.connection import Connection
 from penstock.relay.options import ConnectOptions
 from penstock.relay.ports import Destination, Host
+from penstock.relay.resumption import SessionKey
 from penstock.relay.tls import TlsMemory
 from penstock.smtp.reply import Reply
 
@@ -75,15 +76,41 @@ async def _open(
     tls_memory: TlsMemory,
     clock: Callable[[], float],
 ) -> Connection | Outcome:
-    key = f"{host.name or address}:{host.port}"
+    name = host.name or address
+    key = f"{name}:{host.port}"
     opportunistic = options.tls == "opportunistic"
-    tls = options.tls == "required" or (opportunistic and tls_memory.usable(key, clock()))
-    greeted = await greet(host, address, options, tls=tls)
+    now = clock()
+    if options.tls == "required" or (opportunistic and tls_memory.usable(key, now)):
+        greeted = await _greet_secure(host, address, options, tls_memory, now)
+    else:
+        greeted = await greet(host, address, options, None)
     if isinstance(greeted, Refusal) and greeted.tls_broken and opportunistic:
         tls_memory.broke(key, clock())
-        greeted = await greet(host, address, options, tls=False)
-    name = host.name or address
+        greeted = await greet(host, address, options, None)
     if isinstance(greeted, Refusal):
         kind = Kind.BOUNCED if greeted.reply.permanent else Kind.DEFERRED
         return Outcome(kind, greeted.phase, greeted.reply, name, address)
     return Connection(greeted, name, address, options, clock)
+
+
+async def _greet_secure(
+    host: Host, address: str, options: ConnectOptions, tls_memory: TlsMemory, now: float
+) -> Client | Refusal:
+    """Resume the last session of this host, if there is one. Where the handshake breaks over it,
+    it is tried without: a peer that cannot resume is no reason to send in the clear."""
+    sessions, key = tls_memory.sessions, SessionKey(options.tls, host.name or address)
+    context = tls_memory.context(options.tls)
+    offered = sessions.get(key, now) is not None
+    greeted = await greet(host, address, options, context)
+    if offered and isinstance(greeted, Refusal) and greeted.tls_broken:
+        sessions.refuse(key, now)
+        tls_memory.handshook("failed")
+        greeted = await greet(host, address, options, context)
+    if isinstance(greeted, Refusal):
+        if greeted.tls_broken:
+            tls_memory.handshook("failed")
+    elif greeted.tls:
+        tls_memory.handshook("resumed" if greeted.resumed else "ok")
+        if greeted.session is not None:
+            sessions.keep(key, greeted.session, now)
+    return greeted

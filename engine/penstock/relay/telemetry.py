@@ -7,6 +7,7 @@ from penstock.events.definitions import reply_labels
 from penstock.events.metrics import Registry
 from penstock.events.types import Attempt
 from penstock.mail.outcome import Kind
+from penstock.relay.tls import Handshake
 
 
 class Telemetry:
@@ -55,13 +56,13 @@ class Telemetry:
         """One question to the name servers; values as in the table of metrics."""
         self._lookups.inc((kind, result))
 
-    def connected(self, tls: bool, broken: int) -> None:
-        """A connection was made; ``broken`` handshakes were met on the way."""
+    def connected(self) -> None:
+        """A connection was made."""
         self._opened.inc(("out",))
-        if tls:
-            self._handshakes.inc(("ok",))
-        if broken:
-            self._handshakes.inc(("failed",), broken)
+
+    def handshook(self, result: Handshake) -> None:
+        """A TLS handshake ended, well or not."""
+        self._handshakes.inc((result,))
 
     def reported(self, action: str) -> None:
         """A delivery status notification was queued."""

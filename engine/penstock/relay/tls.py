@@ -7,15 +7,19 @@ host, and mail goes in the clear meanwhile.
 
 from __future__ import annotations
 
-import functools
 import ssl
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Literal
+
+from penstock.relay.resumption import ResumingContext, SessionKey, TlsSessions
+
+Handshake = Literal["ok", "resumed", "failed"]
 
 
-@functools.cache
-def opportunistic_context() -> ssl.SSLContext:
+def opportunistic_context() -> ResumingContext:
     """TLS 1.2 or better, no verification (RFC 7435): against whoever only listens."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -25,9 +29,22 @@ def opportunistic_context() -> ssl.SSLContext:
 
 
 class TlsMemory:
-    """Hosts whose handshake broke lately. ``now`` is seconds on any one monotonic axis."""
+    """Hosts whose handshake broke lately. ``now`` is seconds on any one monotonic axis.
 
-    def __init__(self, *, keep_s: float = 3600.0, entries_max: int = 10_000) -> None:
+    ``sessions``: what hosts may resume; ``handshook`` is told how each handshake ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        keep_s: float = 3600.0,
+        entries_max: int = 10_000,
+        sessions: TlsSessions | None = None,
+        handshook: Callable[[Handshake], None] = lambda _: None,
+    ) -> None:
+        self.sessions = sessions or TlsSessions()
+        self.handshook = handshook
+        self._contexts: dict[str, ResumingContext] = {}
         self._keep_s = keep_s
         self._entries_max = entries_max
         self._until: OrderedDict[str, float] = OrderedDict()
@@ -40,10 +57,13 @@ class TlsMemory:
         if len(self._until) > self._entries_max:
             self._until.popitem(last=False)
 
-    @property
-    def broken(self) -> int:
-        """Handshakes that broke, ever."""
-        return self._broken
+    def context(self, policy: str) -> ssl.SSLContext:
+        """The one of this policy, which no other shares; it offers what ``sessions`` has."""
+        context = self._contexts.get(policy)
+        if context is None:
+            context = self._contexts[policy] = opportunistic_context()
+            context.offer = lambda host: self.sessions.peek(SessionKey(policy, host))
+        return context
 
     def usable(self, host: str, now: float) -> bool:
         """Whether STARTTLS is worth trying with this host."""

@@ -85,6 +85,12 @@ class RelaySettings(Table):
         le=1 << 36,
         description="Memory for messages read ahead, over all sites.",
     )
+    tls_sessions_max: int = Field(
+        default=2000,
+        ge=0,
+        le=1_000_000,
+        description="TLS sessions kept to be resumed, the last of each host; 0: none.",
+    )
     dsn: Literal["send", "none"] = Field(
         default="send", description="Whether senders get a report on mail that failed (RFC 3464)."
     )

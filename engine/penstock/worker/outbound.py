@@ -20,6 +20,7 @@ from penstock.relay.opening import open_connection
 from penstock.relay.ports import Sandbox
 from penstock.relay.report import ReportConfig, Reporter
 from penstock.relay.resolver import DnsResolver
+from penstock.relay.resumption import TlsSessions
 from penstock.relay.settle import OutcomeSettler, SettleConfig
 from penstock.relay.spool import Spool
 from penstock.relay.steer import Steering
@@ -47,7 +48,10 @@ class Outbound:
         loop = asyncio.get_running_loop()
         self._hostname = settings.hostname
         self._rng = rng = random.Random()  # noqa: S311 (jitter and the order of hosts)
-        self._tls_memory = TlsMemory()
+        self._tls_memory = TlsMemory(
+            sessions=TlsSessions(entries_max=settings.relay.tls_sessions_max),
+            handshook=telemetry.handshook,
+        )
         self._telemetry = telemetry
         self._resolver = DnsResolver(parts.resolver_config(settings), on_lookup=telemetry.looked_up)
         own = DestinationConfig(
@@ -91,10 +95,9 @@ class Outbound:
 
     async def _connect(self, site: Site) -> Connection | Outcome:
         options = parts.connect_options(self._hostname, site.limits)
-        broken = self._tls_memory.broken
         opened = await open_connection(site.destination, options, self._tls_memory, self._rng)
         if isinstance(opened, Connection):
-            self._telemetry.connected(bool(opened.tls), self._tls_memory.broken - broken)
+            self._telemetry.connected()
         return opened
 
     def reload(self, settings: Settings, policies: Policies, ring: KeyRing) -> None:

@@ -1,0 +1,189 @@
+"""The generated part of ``docs/performance.md``: figures, machine, targets, from ``bench/out/``.
+
+What stands outside the two marks is written by people and stays as it is.
+
+    python -m bench.page
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench import report
+from bench.harness import ROOT
+from bench.latency import FIGURES, PERCENTILES
+
+PAGE = ROOT / "docs/performance.md"
+BEGIN = "<!-- figures: begin; written by `python -m bench.page`, from `make bench-full` -->"
+END = "<!-- figures: end -->"
+
+
+def write() -> None:
+    """Put the figures between the marks. Raises ``ValueError`` where the page has none."""
+    text = PAGE.read_text(encoding="utf-8")
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{PAGE.name} lacks the marks of the figures")
+    PAGE.write_text(f"{head}{BEGIN}\n\n{figures()}\n{END}{tail}", encoding="utf-8")
+
+
+def figures() -> str:
+    """Markdown: a section for each benchmark that has run."""
+    sections = [
+        _targets(),
+        *(_relay(report.load("relay"))),
+        _latency(report.load("latency")),
+        _tls(report.load("tls")),
+        _sign(report.load("sign")),
+        *_scale(report.load("scale")),
+    ]
+    return "\n".join(
+        [_machine(), "![The figures as bars](performance.svg)\n", *filter(None, sections)]
+    )
+
+
+def _machine() -> str:
+    found = [one["machine"] for one in map(report.load, ("relay", "latency", "sign")) if one]
+    if not found:
+        return "Nothing was measured yet.\n"
+    m = found[0]
+    return (
+        f"Measured on {m['date']}: {m['cpu']}, {m['cpus']} cores that servers, injector and next "
+        f"hop share, {m['memory_gib']} GiB, Linux {m['kernel']}, queues on {m['disk']}, "
+        f"Python {m['python']}.\n"
+    )
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _targets() -> str:
+    verdicts = []
+    for name in ("relay", "latency"):
+        verdicts += (report.load(name) or {}).get("verdicts", [])
+    if not verdicts:
+        return ""
+    rows = [(v["what"], v["target"], "yes" if v["met"] else "**no**") for v in verdicts]
+    return "### Targets\n\n" + _table(("reached", "target", "met"), rows)
+
+
+def _relay(relay: Mapping[str, Any] | None) -> list[str]:
+    sections = []
+    for what, result in (relay or {"results": {}})["results"].items():
+        assert relay is not None
+        middle = result["median"]
+        ours, rows = middle["penstock"], []
+        for name, one in middle.items():
+            rates = [each["messages_per_s"] for each in result["rounds"][name]]
+            rows.append(
+                (
+                    name,
+                    f"{one['messages_per_s']:,.0f}",
+                    f"{min(rates):,.0f}–{max(rates):,.0f}",
+                    f"{one['cpu_ms']:.3f}",
+                    f"{one['peak_mib']:.0f}",
+                    f"{ours['messages_per_s'] / one['messages_per_s']:.2f}",
+                    f"{one['cpu_ms'] / ours['cpu_ms']:.2f}",
+                )
+            )
+        columns = (
+            *("", "messages/s", "range", "CPU ms/message", "peak MiB"),
+            *("we are faster, times", "CPU of ours, times"),
+        )
+        text = f"### Relay, {what}\n\n{_table(columns, rows)}\nMedians of {relay['rounds']} rounds."
+        if result["missing"]:
+            text += f" Not there: {', '.join(result['missing'])}."
+        busiest = max(r["foreign"] for rounds in result["rounds"].values() for r in rounds)
+        sections.append(f"{text} Other work kept at most {busiest:.2f} CPUs busy.\n")
+    return sections
+
+
+def _latency(latency: Mapping[str, Any] | None) -> str:
+    if latency is None:
+        return ""
+    rows = [
+        (
+            f"{load['share']:.0%}, {load['rate']:,.0f}/s",
+            label,
+            *(f"{load[key][name]:.1f}" for name in PERCENTILES),
+        )
+        for load in latency["loads"]
+        for key, label in FIGURES.items()
+    ]
+    return (
+        f"### Latency\n\n{_table(('load', 'milliseconds', *PERCENTILES), rows)}\n"
+        f"Of a maximum of {latency['maximum_per_s']:,.0f} messages/s with {latency['workers']} "
+        "workers, every message synced before its 250. Accept and end to end count from the time "
+        "a message was due by the timetable, so waiting is in them; end of data counts from the "
+        "final dot.\n"
+    )
+
+
+def _tls(tls: Mapping[str, Any] | None) -> str:
+    if tls is None:
+        return ""
+    rows = [
+        (
+            name,
+            f"{one['messages_per_s']:,.0f}",
+            f"{one['cpu_ms']:.3f}",
+            f"{one['handshakes_full']:,}",
+            f"{one['handshakes_resumed']:,}",
+        )
+        for name, one in tls["results"].items()
+    ]
+    columns = ("messages", "messages/s", "CPU ms/message", "full handshakes", "resumed")
+    return (
+        f"### STARTTLS to the next hop\n\n{_table(columns, rows)}\n"
+        f"Medians of {tls['rounds']} rounds; handshakes of all rounds.\n"
+    )
+
+
+def _sign(sign: Mapping[str, Any] | None) -> str:
+    if sign is None:
+        return ""
+    rows = [
+        (
+            {"rsa": "RSA-2048", "ed25519": "Ed25519"}.get(kind, kind),
+            *(f"{one[key]:.0f}" for key in ("penstock_us", "dkimpy_us")),
+            f"{one['ratio']:.1f}",
+            *(f"{one[key]:.0f}" for key in ("arithmetic_us", "rest_us")),
+        )
+        for kind, one in sign["results"].items()
+    ]
+    columns = ("CPU µs a signature", "penstock", "dkimpy", "times", "the key alone", "the rest")
+    return f"### DKIM signing of {sign['bytes']:,} bytes\n\n{_table(columns, rows)}"
+
+
+def _scale(scale: Mapping[str, Any] | None) -> list[str]:
+    sections = []
+    for what, column, note in (
+        ("depth", "queued", "messages in the queue already"),
+        ("workers", "workers", "workers"),
+        ("domains", "domains", "destination domains"),
+    ):
+        found = (scale or {}).get(what)
+        if not found:
+            continue
+        rows = [
+            (
+                f"{row[column]:,}",
+                f"{row['accept_per_s']:,.0f}",
+                f"{row['deliver_per_s']:,.0f}",
+                f"{row['cpu_ms']:.3f}",
+            )
+            for row in found
+        ]
+        columns = (note, "accepted/s", "delivered/s", "CPU ms/message")
+        sections.append(f"### Scale: {note}\n\n{_table(columns, rows)}")
+    return sections
+
+
+if __name__ == "__main__":
+    write()
+    sys.exit(0)

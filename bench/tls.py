@@ -1,0 +1,114 @@
+"""What TLS costs on the way out, and what resuming sessions saves.
+
+The relay benchmark with a next hop that offers STARTTLS (RSA-2048 and its issuer, TLS 1.3):
+one message a connection, the worst case, and a hundred; sessions kept, and not. The four take
+turns; medians. CPU is ours alone; the rate is that of the whole machine, next hop included.
+
+    python -m bench.tls [--rounds N] [--count N] [--workers N] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from bench import keys, report
+from bench.harness import Failed, free_port, scratch
+from bench.relay import SINK_HOST, Measured, measure, median
+from bench.servers import Penstock
+from bench.sink import Sink
+
+PER_CONNECTION = (1, 100)
+_NO_SESSIONS = "[relay]\ntls_sessions_max = 0"
+
+
+def _server(hop: str, workers: int, each: int, resume: bool) -> Penstock:
+    how = "sessions kept" if resume else "full handshakes"
+    return Penstock(
+        hop,
+        workers,
+        None,
+        name=f"{each} a connection, {how}",
+        route=f"messages_per_connection = {each}",
+        extra="" if resume else _NO_SESSIONS,
+    )
+
+
+def run(options: argparse.Namespace) -> dict[str, object]:
+    rounds: dict[str, list[Measured]] = {}
+    handshakes: dict[str, list[int]] = {}
+    with scratch() as directory:
+        certificate, key = directory / "sink.crt", directory / "sink.key"
+        keys.make_chain(certificate, key, "sink.example")
+        port = free_port(SINK_HOST)
+        hop = f"{SINK_HOST}:{port}"
+        servers = [
+            _server(hop, options.workers, each, resume)
+            for each in PER_CONNECTION
+            for resume in (False, True)
+        ]
+        with Sink(directory, SINK_HOST, port, tls=(certificate, key)) as sink:
+            for _ in range(options.rounds):
+                for server in servers:
+                    before = sink.read()
+                    measured = measure(server, sink, options.count, signed=False)
+                    after = sink.read()
+                    rounds.setdefault(server.name, []).append(measured)
+                    full, resumed = handshakes.setdefault(server.name, [0, 0])
+                    resumed_now = after.resumed - before.resumed
+                    full_now = after.handshakes - before.handshakes - resumed_now
+                    handshakes[server.name] = [full + full_now, resumed + resumed_now]
+    return _show(rounds, handshakes, options.rounds)
+
+
+def _show(
+    rounds: dict[str, list[Measured]], handshakes: dict[str, list[int]], count: int
+) -> dict[str, object]:
+    rows, results = [], {}
+    for name, measured in rounds.items():
+        middle = median(measured)
+        full, resumed = handshakes[name]
+        if not full:
+            raise Failed(f"{name}: no handshake at all")
+        rows.append(
+            (
+                name,
+                f"{middle.messages_per_s:,.0f}",
+                f"{middle.cpu_ms:.3f}",
+                f"{full:,}",
+                f"{resumed:,}",
+            )
+        )
+        results[name] = {
+            **asdict(middle),
+            "handshakes_full": full,
+            "handshakes_resumed": resumed,
+            "rounds": [asdict(one) for one in measured],
+        }
+    title = f"STARTTLS to the next hop, 10 KiB, median of {count}; handshakes of all rounds"
+    report.show(title, ("", "messages/s", "CPU ms/message", "full", "resumed"), rows)
+    return {"rounds": count, "results": results}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.tls")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=1500, help="messages a round")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--json", type=pathlib.Path, help="default: bench/out/tls.json")
+    options = parser.parse_args(arguments)
+    try:
+        result = run(options)
+    except Failed as error:
+        print(f"bench.tls: {error}", file=sys.stderr)
+        return 1
+    path = report.save("tls", {"workers": options.workers, **result}, options.json)
+    report.console().print(f"Figures: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
