@@ -151,7 +151,7 @@ class Session(Connection):
         if isinstance(answer, Reply):
             phase = verb.decode("ascii").lower()
             told = self.refuse(answer, phase)
-            if answer is BDAT_SYNTAX:  # what follows may be message or command
+            if answer is BDAT_SYNTAX and not self._reason:  # what follows may be message or command
                 told += self.refuse(replies.OUT_OF_STEP, phase)
             return told
         self._body = answer
