@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from tests.fuzz.run import CORPUS, TARGETS, main
 
 FILES = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
