@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -51,6 +53,23 @@ def test_next_to_nothing(name: str, data: bytes) -> None:
 def test_every_target_has_a_small_corpus() -> None:
     assert {path.parent.name for path in FILES} == set(TARGETS)
     assert sum(path.stat().st_size for path in FILES) <= CORPUS_BYTES_MAX
+
+
+@pytest.mark.slow
+def test_the_runner_fuzzes(tmp_path: Path) -> None:
+    pytest.importorskip("atheris")
+    command = [sys.executable, "-m", "tests.fuzz.run", "reply", "--seconds", "1"]
+    ran = subprocess.run(
+        [*command, "--work", str(tmp_path)],
+        cwd=CORPUS.parents[2],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert "stat::number_of_executed_units" in ran.stderr
+    assert list((tmp_path / "reply/found").iterdir())
 
 
 def test_without_atheris_the_runner_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
