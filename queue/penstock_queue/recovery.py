@@ -93,14 +93,14 @@ def _replay_all(state: State, recovery: Recovery) -> None:
     headers = _headers(state, numbers)
     if numbers:
         state.segments.next_number = numbers[-1] + 1
-    good = [number for number in numbers if headers[number] is not None]
+    last = last_used(state, numbers)
     replay = Replay(state)
     for number in numbers:
         header = headers[number]
         if header is None:
             _set_aside_whole(state, number, recovery)
         else:
-            _replay(state, header, replay, recovery, last=number == good[-1])
+            _replay(state, header, replay, recovery, last=number == last)
     replay.finish()
     if numbers:
         # Numbers that were given out and lost with the crash are not given to others.
@@ -121,6 +121,20 @@ def _headers(state: State, numbers: list[int]) -> dict[int, Header | None]:
             file.close()
         headers[number] = header if header is not None and header.number == number else None
     return headers
+
+
+def last_used(state: State, numbers: list[int]) -> int:
+    """The newest segment that may hold a group, 0 where none does. Only its tail may be torn: a
+    group goes to a segment once those in the segments before it are durable."""
+    for number in reversed(numbers):
+        file = state.disk.open(state.path(number))
+        try:
+            head = file.read(0, HEADER_BYTES)
+            if file.size() > HEADER_BYTES or Header.decode(head, state.path(number)) is not None:
+                return number
+        finally:
+            file.close()
+    return 0
 
 
 def _set_aside_whole(state: State, number: int, recovery: Recovery) -> None:

@@ -23,7 +23,7 @@ from penstock_queue.record import (
     read_entries,
     read_settle,
 )
-from penstock_queue.recovery import INFLIGHT_NAME, LOCK_NAME, QUARANTINE_PREFIX, Cut
+from penstock_queue.recovery import INFLIGHT_NAME, LOCK_NAME, QUARANTINE_PREFIX, Cut, last_used
 from penstock_queue.replay import Replay
 from penstock_queue.scan import Damage, Found, scan
 from penstock_queue.segment import HEADER_BYTES, Header, Segment, file_name, file_number
@@ -76,6 +76,7 @@ def _check(state: State, names: list[str]) -> Report:
             report.quarantine_files.append(name)
         elif file_number(name) is None and name not in (LOCK_NAME, INFLIGHT_NAME):
             report.foreign.append(name)
+    last = last_used(state, numbers)
     for number in numbers:
         name = file_name(number)
         size, header, found = _read(state.disk, state.path(number))
@@ -89,7 +90,7 @@ def _check(state: State, names: list[str]) -> Report:
         replay.start(segment)
         for item in found:
             if isinstance(item, Damage):
-                lawful = item.tail and number == numbers[-1]
+                lawful = item.tail and number == last
                 where = report.torn if lawful else report.damaged
                 where.append(Cut(name, item.offset, item.end - item.offset))
             else:

@@ -85,8 +85,8 @@ class Recorder:
     def on_reject(self, reply: Reply, phase: str, client: str) -> None:
         self.heard.append(("reject", str(reply), phase))
 
-    def on_auth(self, client: str, account: str, ok: bool) -> None:
-        self.heard.append(("auth", account, ok))
+    def on_auth(self, client: str, account: str, reason: str) -> None:
+        self.heard.append(("auth", account, reason))
 
     def on_error(self, error: BaseException, phase: str) -> None:
         self.heard.append(("error", type(error).__name__, phase))

@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 
+from penstock.events.metrics import Registry
+from penstock.intake import auth
 from penstock.intake.auth import Account, AuthConfig, Authenticator
 from penstock.intake.guesses import Guesses
 from penstock.smtp.reply import Reply
+from penstock.worker.observe import IntakeObserver
 
 Run = Callable[..., Any]
 HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -76,7 +79,7 @@ async def test_plain(connect: Run, authenticator: Authenticator, sink: Any, obse
     envelope, body = sink.messages[0]
     assert (envelope.account, envelope.tenant) == ("ann", "acme")
     assert b"with ESMTPA id" in body
-    assert observer.of("auth") == [("auth", "ann", True)]
+    assert observer.of("auth") == [("auth", "ann", "")]
 
 
 async def test_plain_with_a_challenge(connect: Run, authenticator: Authenticator) -> None:
@@ -213,10 +216,10 @@ def test_the_table_of_failures_is_bounded() -> None:
     for key in ("a", "b", "a", "a", "a", "c"):
         guesses.failed(key, 0.0)
     assert len(guesses) == 2
-    assert guesses.delay("b", 0.0) == 0.0
-    assert guesses.delay("a", 0.0) == 5.0
-    assert guesses.delay("c", 99.0) == 1.0
-    assert guesses.delay("c", 100.0) == 0.0
+    assert guesses.delay(guesses.count("b", 0.0)) == 0.0
+    assert guesses.delay(guesses.count("a", 0.0)) == 5.0
+    assert guesses.delay(guesses.count("c", 99.0)) == 1.0
+    assert guesses.delay(guesses.count("c", 100.0)) == 0.0
 
 
 async def test_a_check_that_breaks(
@@ -231,3 +234,137 @@ async def test_a_check_that_breaks(
     assert (await heard(line, f"AUTH PLAIN {GOOD}"))[0].startswith("451 4.3.0")
     assert observer.of("error") == [("error", "RuntimeError", "auth")]
     assert await line.ask("NOOP") == ["250 2.0.0 Ok"]
+
+
+async def tick() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class Held(Time):
+    """Sleepers wait until they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await self.gate.wait()
+
+
+async def test_many_guesses_at_once_are_slowed_as_much_as_one_after_the_other() -> None:
+    """From as many clients as there are guesses; each may take the whole of the longest delay."""
+    held = Held()
+    guarded = Authenticator([ANN], AuthConfig(), clock=lambda: held.now, sleep=held.sleep)
+    tries = [
+        asyncio.create_task(guarded.check(f"192.0.2.{i}", b"ann", b"%d" % i)) for i in range(8)
+    ]
+    await tick()
+    assert held.slept == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    held.gate.set()
+    verdicts = await asyncio.gather(*tries)
+    assert {str(verdict) for verdict in verdicts} == {
+        "535 5.7.8 Authentication credentials invalid"
+    }
+    assert guarded.stats()["auth_tries"] == 0
+    assert guarded._tries == {}
+    guarded.close()
+
+
+async def test_a_client_with_several_accounts_is_slowed_only_after_a_failure() -> None:
+    held = Held()
+    guarded = Authenticator([ANN, BOB], AuthConfig(), clock=lambda: held.now, sleep=held.sleep)
+    both = guarded.check("192.0.2.1", b"ann", b"secret"), guarded.check("192.0.2.1", b"bob", b"x")
+    assert (await asyncio.gather(*both))[0] is ANN
+    assert held.slept == []
+    held.gate.set()
+    await guarded.check("192.0.2.1", b"carl", b"x")
+    assert held.slept == [1.0]
+    guarded.close()
+
+
+async def test_slowed_guesses_take_nobodys_place_in_line() -> None:
+    held = Held()
+    config = AuthConfig(waiting_max=1, tries_per_client_max=3)
+    guarded = Authenticator([ANN, BOB], config, clock=lambda: held.now, sleep=held.sleep)
+    await guarded.check("198.51.100.1", b"ann", b"x")
+    guesses = [
+        asyncio.create_task(guarded.check(f"192.0.2.{i % 10}", b"ann", b"%d" % i))
+        for i in range(50)
+    ]
+    await tick()
+    assert len(held.slept) == 30  # three of each client; the others were told to come again
+    assert sum(guess.done() for guess in guesses) == 20
+    assert await guarded.check("198.51.100.2", b"bob", b"hunter2") is BOB
+    held.gate.set()
+    verdicts = await asyncio.gather(*guesses)
+    assert all(isinstance(verdict, Reply) for verdict in verdicts)
+    guarded.close()
+
+
+async def test_who_knows_the_password_does_not_wait_for_the_guesses_of_others(
+    authenticator: Authenticator, time: Time
+) -> None:
+    assert await authenticator.check("198.51.100.1", b"ann", b"secret") is ANN
+    for i in range(9):
+        await authenticator.check(f"192.0.2.{i}", b"ann", b"wrong")
+    time.slept.clear()
+    time.now += 120.0  # what was remembered is forgotten
+    assert await authenticator.check("198.51.100.1", b"ann", b"secret") is ANN
+    assert time.slept == []
+    time.now += 120.0
+    assert await authenticator.check("198.51.100.2", b"ann", b"secret") is ANN
+    assert time.slept == [30.0]
+    await authenticator.check("198.51.100.1", b"ann", b"wrong")
+    await authenticator.check("198.51.100.1", b"ann", b"wrong")
+    assert time.slept == [30.0, 1.0]  # its own failures count
+
+
+async def test_what_is_kept_of_guesses_is_bounded(time: Time) -> None:
+    config = AuthConfig(keys_max=4)
+    guarded = Authenticator([ANN], config, clock=lambda: time.now, sleep=time.sleep)
+    for i in range(10):
+        await guarded.check(f"192.0.2.{i}", b"ann", b"secret")
+        await guarded.check(f"198.51.100.{i}", b"x" * 300 + b"%d" % i, b"wrong")
+        time.now += 100.0
+    assert guarded.stats()["auth_slowed_keys"] == 4
+    assert len(guarded._trusted) == 4
+    assert all(len(key) < 100 for key in guarded._guesses._failures)
+    guarded.close()
+
+
+async def test_an_unknown_name_is_verified_like_a_known_one(
+    authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes as long: the same work with the same parameters."""
+    tried: list[str] = []
+    genuine = auth._matches
+
+    def matches(stored: str, password: bytes) -> bool:
+        tried.append(stored)
+        return genuine(stored, password)
+
+    monkeypatch.setattr(auth, "_matches", matches)
+    for login in (b"ann", b"nobody", b"\xff", b""):
+        assert str(await authenticator.check("192.0.2.1", login, b"x")) == str(auth.WRONG)
+    assert tried[0] == ANN.password
+    assert len(tried) == 4
+    cost = extract_parameters(ANN.password)
+    assert all(extract_parameters(stored) == cost for stored in tried)
+
+
+async def test_failures_are_counted_by_reason(connect: Run, time: Time) -> None:
+    registry = Registry()
+    observer = IntakeObserver(registry)
+    config = AuthConfig(failures_max=2)
+    guarded = Authenticator([ANN], config, clock=lambda: time.now, sleep=time.sleep)
+    line = connect(authenticator=guarded)
+    line.shared.observer = observer
+    await line.greet()
+    for _ in range(3):
+        await heard(line, f"AUTH PLAIN {WRONG}")
+    assert (await heard(line, f"AUTH PLAIN {GOOD}"))[0].startswith("454 4.7.0")
+    rows = registry.snapshot()["series"]["penstock_auth_failures_total"]
+    assert {tuple(labels): count for labels, count in rows} == {("password",): 2, ("guessing",): 2}
+    guarded.close()

@@ -176,3 +176,14 @@ async def test_a_client_that_does_not_read_is_not_read(connect: Run) -> None:
 def test_senseless_settings(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         ListenerConfig(**bad)
+
+
+async def test_the_last_word_is_said_once(connect: Run, observer: Any) -> None:
+    """Where the last error permitted is also one after which nobody knows what is a command."""
+    line = connect(errors_max=2)
+    await line.greet()
+    assert len(await line.ask("BOO")) == 1
+    said = await line.ask("BDAT many\nNOOP")
+    assert [row[:9] for row in said] == ["501 5.5.4", "421 4.7.0"]
+    assert line.transport.closed
+    assert observer.of("close") == [("close", "127.0.0.1", "errors")]

@@ -87,3 +87,36 @@ async def test_a_last_reply_that_does_not_leave(connect: Run) -> None:
     assert not line.transport.aborted
     line.session.sweep(5.0)
     assert line.transport.aborted
+
+
+@pytest.mark.parametrize(
+    "commands",
+    ["NOOP", "MAIL FROM:<a@b>", "MAIL FROM:<a@b>\nRCPT TO:<a@b>\nDATA"],
+    ids=["idle", "transaction", "content"],
+)
+@pytest.mark.parametrize("drip", [b"", b"x"], ids=["silent", "dripping"])
+async def test_patience_is_short_in_a_crowd(connect: Run, commands: str, drip: bytes) -> None:
+    line = connect(**TIMES, connections_max=4, crowded_timeout_s=10.0)
+    others = [connect() for _ in range(3)]
+    for one in (line, *others):
+        await one.greet()
+    await line.ask(commands)
+    for second in range(0, 11, 5):
+        line.send(drip)
+        others[0].send(b"NOOP\r\n")
+        for one in (line, others[0]):
+            one.session.sweep(float(second))
+    assert (await line.said(1))[0].startswith("421 4.4.2")
+    assert not others[0].transport.closed
+
+
+async def test_three_quarters_are_no_crowd(connect: Run) -> None:
+    line = connect(**TIMES, connections_max=4, crowded_timeout_s=10.0)
+    others = [connect() for _ in range(2)]
+    await line.greet()
+    line.session.sweep(0.0)
+    line.session.sweep(99.0)
+    assert await line.said() == []
+    others.append(connect())
+    line.session.sweep(99.5)
+    assert (await line.said(1))[0].startswith("421 4.4.2")

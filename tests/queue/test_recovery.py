@@ -234,3 +234,45 @@ def test_settlements_that_a_copy_implies_are_kept(opened: Opened, put: Put, comm
     again.close()
     disk.crash(random.Random(1))
     assert check("q", disk).live_entries == 2
+
+
+def two_segments(disk: SimDisk, put: Put, commit: Any, small: QueueConfig) -> tuple[str, str]:
+    """A closed queue of two segments, both with groups."""
+    queue = Queue.open("q", small, disk=disk, now=1_700_000_000.0)
+    while len(disk.names) < 2 or len(disk.names[f"q/{file_name(2)}"].view) < 500:
+        put(queue, bytes(300))
+        commit(queue)
+    queue.close()
+    return f"q/{file_name(1)}", f"q/{file_name(2)}"
+
+
+def test_a_check_calls_torn_what_a_start_calls_torn(
+    opened: Opened, put: Put, commit: Any, small: QueueConfig
+) -> None:
+    """The crash came while the next segment was begun: neither file holds anything promised."""
+    disk = SimDisk()
+    first, second = two_segments(disk, put, commit, small)
+    del disk.names[first].view[-5:]
+    del disk.names[second].view[20:]
+    report = check("q", disk)
+    assert report.ok
+    assert [cut.file for cut in report.torn] == [file_name(1), file_name(2)]
+    queue = opened(disk)
+    assert queue.recovery.quarantined == []
+    assert len(queue.recovery.torn) == 2
+
+
+def test_a_bad_end_before_a_used_segment_is_damage_and_kept(
+    opened: Opened, put: Put, commit: Any, small: QueueConfig
+) -> None:
+    """Also where that segment cannot be read: it was begun after all before it was durable."""
+    disk = SimDisk()
+    first, second = two_segments(disk, put, commit, small)
+    spoil(disk, first, len(disk.names[first].view) - 5)
+    spoil(disk, second, 10)
+    whole = bytes(disk.names[first].view)
+    assert not check("q", disk).ok
+    queue = opened(disk)
+    assert queue.recovery.torn == []
+    assert [cut.file for cut in queue.recovery.quarantined] == [file_name(1), file_name(2)]
+    assert bytes(disk.names[first].view) == whole

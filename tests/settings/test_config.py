@@ -13,6 +13,7 @@ import pytest
 from penstock.policy.rate import Rate
 from penstock.settings.loader import load, load_settings, parse_settings
 from penstock.settings.models import Settings
+from penstock.worker.parts import listener_config
 
 SettingsOf = Callable[[str], Settings]
 
@@ -137,3 +138,13 @@ def test_reading_is_an_argument_and_a_file_that_cannot_be_read_is_a_problem() ->
     binary = load("c.toml", read=lambda path: b"\xff\xfe")
     assert isinstance(binary, list)
     assert str(binary[0]) == "c.toml:1: not UTF-8 text; save the file as UTF-8"
+
+
+def test_the_wait_for_a_command_is_the_same_within_a_transaction_and_outside(
+    settings_of: Callable[[str], Settings],
+) -> None:
+    settings = settings_of(
+        'hostname = "mx.example"\n[[smtp]]\nlisten = "127.0.0.1:2525"\ncommand_timeout_s = "7s"\n'
+    )
+    made = listener_config(settings, settings.smtp[0])
+    assert (made.command_timeout_s, made.idle_timeout_s) == (7.0, 7.0)

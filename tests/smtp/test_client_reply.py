@@ -63,6 +63,11 @@ def test_text_is_made_harmless():
     assert parse(b"550 a\tb\x1b[2Jc\x00\xff\r\n") == [Reply(550, ("a b?[2Jc?\ufffd",))]
 
 
+def test_nothing_in_it_ends_a_line_or_turns_its_direction():
+    text = "550 a\u2028b\u2029c\u202ed\u2066e\u0085f\u3000g\u00a0h\r\n"
+    assert parse(text.encode()) == [Reply(550, ("a?b?c?d?e?f\u3000g\u00a0h",))]
+
+
 @pytest.mark.parametrize(
     "raw",
     [b"\r\n", b"25 x\r\n", b"150 x\r\n", b"650 x\r\n", b"2x0 x\r\n", b"250ok\r\n", b"+50 x\r\n",

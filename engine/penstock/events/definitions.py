@@ -85,7 +85,16 @@ _INTAKE = (
     _counter("penstock_recipients_accepted_total", "Recipients of acknowledged messages."),
     _counter("penstock_bytes_accepted_total", "Content bytes of acknowledged messages."),
     _counter("penstock_rejected_total", "Refusals given to clients.", INTAKE_PHASE, CODE_CLASS),
-    _counter("penstock_auth_failures_total", "Failed SMTP authentications."),
+    _counter(
+        "penstock_auth_failures_total",
+        "Failed SMTP authentications.",
+        Label(
+            "reason",
+            "password: wrong name or password; guessing: refused unheard after too many of them; "
+            "busy: too many at once",
+            ("password", "guessing", "busy"),
+        ),
+    ),
     _histogram("penstock_accept_seconds", "From the end of the content to its 250.", _FAST),
 )
 _DELIVERY_METRICS = (

@@ -13,6 +13,7 @@ CHECKED_POSITIVE = (
     "recipients_max", "errors_max", "connections_max", "connections_per_client_max",
     "pipeline_bytes_max", "receiving_bytes_max", "command_timeout_s", "idle_timeout_s",
     "data_timeout_s", "handshake_timeout_s", "linger_s", "slow_window_s", "sweep_s",
+    "crowded_timeout_s",
 )  # fmt: skip
 
 
@@ -49,6 +50,8 @@ class ListenerConfig:
     linger_s: float = 10.0  # for the last reply to leave
     slow_bytes_per_s: int = 64
     slow_window_s: float = 60.0
+    crowded_share: float = 0.75  # of connections_max; beyond it patience is short
+    crowded_timeout_s: float = 10.0  # then this replaces the longer timeouts above
     sweep_s: float = 1.0
     backlog: int = 1024
     rules: ContentRules = field(init=False)

@@ -86,7 +86,7 @@ class Connection(Verbs):
         elif len(shared.sessions) > shared.config.connections_max:
             refusal = replies.TOO_MANY_CONNECTIONS
         elif refusal is None or refusal.code != 421:
-            self._seat = shared.clients.enter(address)
+            self._seat = self._seat or shared.clients.enter(address)
             refusal = replies.TOO_MANY_YOURS if self._seat is None else None
         if refusal is None:
             self._write(shared.greeting)
@@ -242,6 +242,14 @@ class Connection(Verbs):
             self._go_on([])
 
     def _encrypt(self, address: str, near: bool) -> None:
+        """Handshakes count as connections: who has no place is let go without one, and unheard."""
+        shared = self._shared
+        if len(shared.sessions) <= shared.config.connections_max:
+            self._seat = shared.clients.enter(address)
+        if self._seat is None:
+            shared.refused += 1
+            self._leave("refused")
+            return
         self._busy = True
         self._task = self.loop.create_task(self._encrypt_then_open(address, near))
 
@@ -300,6 +308,7 @@ class Connection(Verbs):
             body=self._body is not None,
             handshake=self._proxied,
             open_transaction=self._transaction.envelope is not None,
+            crowded=self._shared.crowded,
         )
         if reply is not None:
             self._shared.timeouts += 1

@@ -33,12 +33,11 @@ class Guesses:
         count, last = self._failures.get(key, (0, 0.0))
         return count if now - last < self._forget_s else 0
 
-    def delay(self, key: str, now: float) -> float:
-        """Seconds to wait before the next try is looked at."""
-        count = self.count(key, now)
-        if count == 0:
+    def delay(self, failures: int) -> float:
+        """Seconds that the next try waits after so many."""
+        if failures <= 0:
             return 0.0
-        return min(self._delay_max_s, self._delay_s * 2.0 ** min(count - 1, 30))
+        return min(self._delay_max_s, self._delay_s * 2.0 ** min(failures - 1, 30))
 
     def __len__(self) -> int:
         return len(self._failures)

@@ -29,14 +29,11 @@ class Listener:
     async def start(self, sock: socket.socket) -> None:
         shared = self._shared
         config = shared.config
-        # Behind a proxy TLS starts only after the header, see Session.
-        implicit = config.tls == "implicit" and not config.proxy_networks
+        # TLS from the first byte is begun by the session too: so its handshakes count as sessions.
         self._server = await shared.loop.create_server(
             lambda: Session(shared),
             sock=sock,
             backlog=config.backlog,
-            ssl=config.tls_context if implicit else None,
-            ssl_handshake_timeout=config.handshake_timeout_s if implicit else None,
         )
         self._sweep_later()
 
@@ -61,14 +58,6 @@ class Listener:
         if shared.config.tls_context is None:
             raise ValueError("this listener has no TLS")
         shared.tls_context = context
-
-        def switch(
-            connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, old: ssl.SSLContext
-        ) -> None:
-            connection.context = context
-
-        # The server keeps the context that it was made with; this is asked at every handshake.
-        shared.config.tls_context.sni_callback = switch
 
     async def close(self, deadline_s: float) -> None:
         """Stop accepting, tell idle clients, and wait for running messages up to ``deadline_s``

@@ -58,8 +58,9 @@ class Observer(Protocol):
         """Every negative reply, whatever it was about."""
         ...
 
-    def on_auth(self, client: str, account: str, ok: bool) -> None:
-        """``account``: the name as given if ``ok`` or known, else ``""``."""
+    def on_auth(self, client: str, account: str, reason: str) -> None:
+        """``account``: the name if it is known, else ``""``. ``reason``: ``""`` for a success, else
+        ``"password"``, ``"guessing"`` (refused unheard after too many failures) or ``"busy"``."""
         ...
 
     def on_error(self, error: BaseException, phase: str) -> None:
@@ -82,7 +83,7 @@ class NoObserver:
     def on_reject(self, reply: Reply, phase: str, client: str) -> None:
         return
 
-    def on_auth(self, client: str, account: str, ok: bool) -> None:
+    def on_auth(self, client: str, account: str, reason: str) -> None:
         return
 
     def on_error(self, error: BaseException, phase: str) -> None:

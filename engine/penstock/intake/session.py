@@ -29,6 +29,7 @@ _HOT: dict[bytes, Callable[[Transaction, bytes], bytes | Reply | DataReader | Ch
     b"RSET": Transaction.rset,
     b"NOOP": Transaction.noop,
 }
+HTTP_VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS", "CONNECT"})
 # Replies written at a time, so that a flood of tiny commands meets write back-pressure.
 _GROUP_MAX = 256
 # What a message may hold before it is counted: most never are.
@@ -166,7 +167,7 @@ class Session(Connection):
         if isinstance(answer, Reply):
             phase = verb.decode("ascii").lower()
             told = self.refuse(answer, phase)
-            if answer is BDAT_SYNTAX:  # what follows may be message or command
+            if answer is BDAT_SYNTAX and not self._reason:  # what follows may be message or command
                 told += self.refuse(replies.OUT_OF_STEP, phase)
             return told
         self._body = answer
@@ -184,7 +185,9 @@ class Session(Connection):
             self._reason = "quit"
             return replies.BYE
         if verb not in SLOW:
-            return self.refuse(replies.UNKNOWN, "command")
+            # A browser or a gullible service speaks to us; what follows may be commands of another.
+            foreign = verb in HTTP_VERBS
+            return self.refuse(replies.NOT_HTTP if foreign else replies.UNKNOWN, "command")
         refusal = self.precheck(verb, arg)
         if refusal is not None:
             return self.refuse(refusal, verb.lower())

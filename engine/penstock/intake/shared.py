@@ -83,6 +83,11 @@ class Shared:
         origin.envelope = origin._create_envelope()
         return {name: value for name, value in vars(origin).items() if name in _INHERITED}
 
+    @property
+    def crowded(self) -> bool:
+        """So many are connected that whoever says nothing keeps others out."""
+        return len(self.sessions) > self.config.connections_max * self.config.crowded_share
+
     def stats(self) -> dict[str, float]:
         return {
             "connections": len(self.sessions),

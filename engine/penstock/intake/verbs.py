@@ -14,6 +14,7 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from penstock.intake import replies
+from penstock.intake.auth import REASONS
 from penstock.intake.peer import Peer
 from penstock.intake.shared import Shared
 from penstock.intake.transaction import Transaction
@@ -138,10 +139,10 @@ class Verbs(SMTP):
         name = given.login.decode("utf-8", "replace")
         if isinstance(verdict, Reply):
             known = name if authenticator.knows(name) else ""
-            self._shared.observer.on_auth(peer.address, known, False)
+            self._shared.observer.on_auth(peer.address, known, REASONS[verdict])
             return AuthResult(success=False, handled=False, message=str(verdict))
         peer.logged_in(verdict)
-        self._shared.observer.on_auth(peer.address, verdict.name, True)
+        self._shared.observer.on_auth(peer.address, verdict.name, "")
         return AuthResult(success=True, auth_data=verdict)
 
     async def smtp_STARTTLS(self, arg: str | None) -> None:

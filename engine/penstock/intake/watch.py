@@ -2,7 +2,8 @@
 
 A sweep compares counters with those of the sweep before; nothing is done per command. While a
 command is read, only complete lines count as progress, so dripping bytes does not keep a session.
-While a message is read, every byte does, but there is a least rate over a window.
+While a message is read, every byte does, but there is a least rate over a window. Where a listener
+is crowded, patience is short, so that connections which are only held open make room.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Watch:
         body: bool,
         handshake: bool,
         open_transaction: bool,
+        crowded: bool = False,
     ) -> Reply | None:
         """``busy``: the client waits for us, which is never held against it."""
         config = self._config
@@ -51,16 +53,22 @@ class Watch:
             limit = config.handshake_timeout_s
         else:
             limit = config.command_timeout_s if open_transaction else config.idle_timeout_s
+        window = config.slow_window_s
+        if crowded:
+            limit, window = (
+                min(limit, config.crowded_timeout_s),
+                min(window, config.crowded_timeout_s),
+            )
         if now - self._since >= limit:
             return replies.TIMED_OUT
-        return replies.TOO_SLOW if body and self._slow(now, bytes_in) else None
+        return replies.TOO_SLOW if body and self._slow(now, bytes_in, window) else None
 
-    def _slow(self, now: float, bytes_in: int) -> bool:
+    def _slow(self, now: float, bytes_in: int, window: float) -> bool:
         if self._window is None:
             self._window = (now, bytes_in)
             return False
         start, before = self._window
-        if now - start < self._config.slow_window_s:
+        if now - start < window:
             return False
         self._window = (now, bytes_in)
         return bytes_in - before < self._config.slow_bytes_per_s * (now - start)

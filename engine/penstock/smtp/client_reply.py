@@ -23,7 +23,12 @@ REPLY_BYTES_MAX = 64 << 10
 _REMEMBERED_MAX = 16
 _EXCERPT = 120
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*?))?\r*", re.DOTALL)
-_CONTROLS = {**dict.fromkeys((*range(32), *range(127, 160)), "?"), 9: " "}
+# Also what ends a line or turns its direction elsewhere than on the wire.
+_UNICODE_CONTROLS = (*range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_CONTROLS = {
+    **dict.fromkeys((*range(32), *range(127, 160), *_UNICODE_CONTROLS), "?"),
+    9: " ",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
+from unicodedata import is_normalized
 
 import idna
 
@@ -74,8 +75,8 @@ def _check_domain(domain: str) -> Fault | None:
         return Fault.LENGTH
     if domain.isascii():
         labels = domain.split(".")
-    elif not domain.isprintable() or _DOT_LIKE.search(domain):
-        return Fault.DOMAIN
+    elif not (domain.isprintable() and is_normalized("NFC", domain)) or _DOT_LIKE.search(domain):
+        return Fault.DOMAIN  # not NFC: such as the Kelvin sign, whose small letter is k
     else:
         try:
             labels = idna.encode(domain.lower()).decode("ascii").split(".")

@@ -40,10 +40,10 @@ class IntakeObserver:
         self._rejected.inc((phase, _CLASSES.get(reply.code // 100, "other")))
         log.info("refused", client=client, phase=phase, reply=str(reply))
 
-    def on_auth(self, client: str, account: str, ok: bool) -> None:
-        if not ok:
-            self._auth_failures.inc()
-            log.warning("authentication failed", client=client, account=account)
+    def on_auth(self, client: str, account: str, reason: str) -> None:
+        if reason:
+            self._auth_failures.inc((reason,))
+            log.warning("authentication failed", client=client, account=account, reason=reason)
 
     def on_error(self, error: BaseException, phase: str) -> None:
         log.error("intake failed", phase=phase, exc_info=error)

@@ -134,6 +134,7 @@ def listener_config(settings: Settings, smtp: SmtpSettings) -> ListenerConfig:
         connections_max=smtp.connections_max,
         connections_per_client_max=smtp.connections_per_client_max,
         command_timeout_s=smtp.command_timeout_s,
+        idle_timeout_s=smtp.command_timeout_s,
         data_timeout_s=smtp.data_timeout_s,
         slow_bytes_per_s=smtp.bytes_per_s_min,
     )
