@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+import signal
 import sys
 import urllib.error
 import urllib.request
@@ -21,6 +22,7 @@ from penstock.control import call_once
 
 READY_S = 30.0
 _FIGURE = re.compile(r"\b(entries|in_flight)=(\d+)")
+_NAMED = re.compile(r"""\bmaybe_doubled="?\[([^\]]*)\]""")
 
 
 def python() -> str:
@@ -93,6 +95,12 @@ class Daemon:
         """SIGKILL for the supervisor and all workers."""
         self._running().kill()
 
+    def kill_supervisor(self) -> None:
+        """SIGKILL for the supervisor alone; its workers end by themselves."""
+        program = self._running()
+        program.signal(signal.SIGKILL)
+        program.wait(10)
+
     def end(self) -> None:
         """For cleaning up: whatever still runs is killed."""
         if self.program is not None and self.program.running:
@@ -162,9 +170,16 @@ class Daemon:
         """What each start of a worker found, by the log: ``entries`` and ``in_flight``."""
         found = []
         for line in self.log_text().splitlines():
-            if "worker ready" in line:
+            if "worker recovered" in line:
                 fields = dict(_FIGURE.findall(line))
                 found.append({name: int(fields[name]) for name in ("entries", "in_flight")})
+        return found
+
+    def maybe_doubled(self) -> set[str]:
+        """The ids that the starts of workers named as perhaps delivered twice."""
+        found: set[str] = set()
+        for names in _NAMED.findall(self.log_text()):
+            found.update(name.strip("' \"") for name in names.split(",") if name)
         return found
 
     def log_text(self) -> str:

@@ -3,7 +3,8 @@
 It must cost less than what it measures: content is searched for its end in bulk, a group of
 pipelined commands is answered by one write, and counters live in a small shared file that the
 parent reads without asking. Run as ``python -m bench.sink HOST PORT COUNTERS [RECORD]``; with
-RECORD the Message-ID of each message is appended to that file before its 250 is sent.
+RECORD the Message-ID of each message is appended to that file before its 250 is sent, and what the
+server before us called it in its Received field.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from bench.harness import Lines, Program, greets
 _COUNTERS = struct.Struct("=6Q")
 _END = b"\r\n.\r\n"
 _MESSAGE_ID = re.compile(rb"^message-id:\s*<([^>\r\n]*)>", re.IGNORECASE | re.MULTILINE)
+_RECEIVED_ID = re.compile(rb"^received:(?:[^\n]|\n[ \t])*?\sid ([^\s;]+)", re.I | re.MULTILINE)
 _GREETING = b"220 sink.example ESMTP\r\n"
 _EHLO = b"".join(
     (
@@ -122,8 +124,9 @@ class _Server:
         head = content[: content.find(b"\r\n\r\n") + 2]
         self.signed += b"\nDKIM-Signature:" in head
         if self._record >= 0:
-            found = _MESSAGE_ID.search(head)
-            os.write(self._record, (found[1] if found else b"?") + b"\n")
+            found, received = _MESSAGE_ID.search(head), _RECEIVED_ID.search(head)
+            line = (found[1] if found else b"?", received[1] if received else b"?")
+            os.write(self._record, b" ".join(line) + b"\n")
         _COUNTERS.pack_into(
             self._shared,
             0,
@@ -177,7 +180,11 @@ class Sink:
 
     def delivered(self) -> list[str]:
         """The Message-IDs recorded so far, in order, with repetitions."""
-        return self._record.read()
+        return [line.partition(" ")[0] for line in self._record.read()]
+
+    def received_ids(self) -> list[str]:
+        """What the server before us called each message of :meth:`delivered`."""
+        return [line.partition(" ")[2] for line in self._record.read()]
 
     def stop(self) -> None:
         self._program.kill()

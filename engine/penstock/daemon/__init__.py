@@ -6,11 +6,11 @@ import os
 import socket
 import sys
 
+from penstock.daemon.lock import SpoolInUse, hold
 from penstock.events.log import configure
 from penstock.policy.problem import Problem
 from penstock.settings.check import check
 from penstock.settings.loader import load_policy_directory, load_settings
-from penstock_queue import QueueLocked, RealDisk
 
 
 def run(config_path: str) -> int:
@@ -28,10 +28,9 @@ def run(config_path: str) -> int:
         return _wrong(policies)
     configure(settings.log.format, settings.log.level, sys.stdout)
     try:
-        os.makedirs(settings.spool, mode=0o700, exist_ok=True)
-        lock = RealDisk().lock(os.path.join(settings.spool, "lock"))
-    except QueueLocked:
-        return _cannot(f"{settings.spool} is in use by another daemon; stop it first")
+        lock = hold(settings.spool, settings.control, _waiting)
+    except SpoolInUse as error:
+        return _cannot(str(error))
     except OSError as error:
         return _cannot(f"cannot use the spool {settings.spool}: {error.strerror}")
     # these import more, and only a daemon that will run needs them
@@ -49,14 +48,18 @@ def run(config_path: str) -> int:
     workers = settings.worker_count(len(os.sched_getaffinity(0)))
 
     async def serve() -> int:
-        supervisor = Supervisor(path, settings, policies, listeners, http, workers)
+        supervisor = Supervisor(path, settings, policies, listeners, http, lock, workers)
         return await supervisor.run()
 
     try:
         return uvloop.run(serve())
     finally:
         _close([*listeners, *http])
-        lock.close()
+        os.close(lock)
+
+
+def _waiting() -> None:
+    print("penstock: waiting for the workers of the last daemon to end", file=sys.stderr)
 
 
 def _close(sockets: list[socket.socket]) -> None:

@@ -1,9 +1,10 @@
 """Worker processes: started, greeted, watched, started again when they die.
 
-A worker is a fresh interpreter that inherits the listening sockets and one end of a socket pair. It
-says hello on it and is told what it owns; until it says ready it counts as starting. One that dies
-is started again at once, and after repeated deaths with growing pauses, so that a worker that
-cannot start does not eat the machine.
+A worker is a fresh interpreter that inherits the listening sockets, the spool's lock and one end of
+a socket pair. It says hello on it and is told what it owns; until it says ready it counts as
+starting. One that dies is started again at once, and after repeated deaths with growing pauses, so
+that a worker that cannot start does not eat the machine. One that had served is missed by the mail
+in its shards: its pauses stay short.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from penstock.control import Channel, Handler
 
 log = structlog.get_logger("penstock.supervisor")
 RESTART_PAUSE_MAX_S = 10.0
+SERVED_PAUSE_MAX_S = 1.0
 STEADY_S = 30.0
 
 
@@ -36,6 +38,7 @@ class Child:
     ) -> None:
         self.number = number
         self.ready = False
+        self.waiting = asyncio.Event()  # for a shard that another process has
         self.beat = 0.0
         self.channel: Channel | None = None
         self.process: asyncio.subprocess.Process | None = None
@@ -54,12 +57,13 @@ class Child:
         while True:
             started = loop.time()
             code = await self._run_once()
+            pause_max = SERVED_PAUSE_MAX_S if self.ready else RESTART_PAUSE_MAX_S
             self.ready = False
             self._gone(self)
             if self._stopping:
                 break
             self._deaths = 0 if loop.time() - started > STEADY_S else self._deaths + 1
-            pause = min(0.1 * 2.0 ** min(self._deaths, 10), RESTART_PAUSE_MAX_S)
+            pause = min(0.1 * 2.0 ** min(self._deaths, 10), pause_max)
             log.error("worker died", worker=self.number, exit=code, restart_in_s=pause)
             await asyncio.sleep(pause)
 

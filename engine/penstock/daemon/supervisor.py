@@ -38,7 +38,8 @@ _BEAT_LATE_S = 20.0
 
 
 class Supervisor:
-    """One daemon. ``listeners`` and ``http`` are bound sockets; ``workers`` is their number."""
+    """One daemon. ``listeners`` and ``http`` are bound sockets, ``lock`` is the descriptor that
+    holds the spool; ``workers`` is their number."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Supervisor:
         policies: Policies,
         listeners: list[socket.socket],
         http: list[socket.socket],
+        lock: int,
         workers: int,
     ) -> None:
         self.config_path, self.settings, self.policies = config_path, settings, policies
@@ -59,7 +61,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._notify = SystemdNotifier()
         self._listeners = listeners
-        fds = [one.fileno() for one in listeners]
+        fds = [*(one.fileno() for one in listeners), lock]
         self.shards = assign_shards(settings.spool, workers)
         self.children = [Child(n, fds, self._worker_handler, self._gone) for n in range(workers)]
         self.admin = Admin(self)
@@ -122,9 +124,15 @@ class Supervisor:
                 return None
             if method == "hello":
                 return self._greeting(child)
+            if method == "waiting":
+                child.waiting.set()
+                return None
+            if method == "recovered":
+                log.info("worker recovered", worker=child.number, pid=child.pid, **params)
+                return None
             if method == "ready":
                 child.ready, child.beat = True, time.monotonic()
-                log.info("worker ready", worker=child.number, pid=child.pid, **params)
+                log.info("worker ready", worker=child.number, pid=child.pid)
                 if all(one.ready for one in self.children):
                     self._notify.notify("READY=1")
                 return None
@@ -161,7 +169,8 @@ class Supervisor:
                 log.error("workers do not answer", workers=late)
             else:
                 self._notify.notify("WATCHDOG=1")
-            await self.admin.end_suspensions()
+            with contextlib.suppress(ControlError):  # one that starts now is told in its greeting
+                await self.admin.end_suspensions()
 
     # seeing
 

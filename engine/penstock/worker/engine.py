@@ -7,6 +7,7 @@ import functools
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,8 +31,9 @@ from penstock.worker import parts
 from penstock.worker.gauges import CommitFigures, Gauges
 from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
+from penstock.worker.shards import take_over
 from penstock.worker.sink import IntakeSink, refused
-from penstock_queue import Committer, Queue, RealDisk
+from penstock_queue import Committer
 
 log = structlog.get_logger("penstock.worker")
 _LOG_FLUSH_S = 0.1
@@ -107,19 +109,24 @@ class Engine:
         self._looked = 0.0
 
     @classmethod
-    async def open(cls, settings: Settings, greeting: Greeting, channel: Channel) -> Engine:
-        """Recover the shards, then put the rest together around them."""
+    async def open(
+        cls,
+        settings: Settings,
+        greeting: Greeting,
+        channel: Channel,
+        waiting: Callable[[], None],
+    ) -> Engine:
+        """Recover the shards, then put the rest together around them. ``waiting()`` is called
+        where a shard is still another worker's."""
         policies = load_policy_directory(settings.policies)
         if isinstance(policies, list):
             raise RuntimeError("the policies have problems; see penstock check")
         loop = asyncio.get_running_loop()
-        disk, config, registry = RealDisk(), parts.queue_config(settings), Registry()
+        config, registry = parts.queue_config(settings), Registry()
         observer = CommitFigures(registry)
         shards = []
         for number in greeting.shards:
-            directory = shard_path(settings.spool, number)
-            recover = functools.partial(Queue.open, directory, config, disk=disk, now=time.time())
-            queue = await loop.run_in_executor(None, recover)
+            queue = await take_over(shard_path(settings.spool, number), config, waiting)
             shards.append(Shard(number, queue, Committer(queue, loop, observer)))
         return cls(settings, policies, greeting, channel, shards, registry)
 
@@ -142,11 +149,12 @@ class Engine:
 
     async def start(self) -> None:
         for shard in self._shards:
+            shard.queue.forget_in_flight()
             shard.committer.start()
         if self._sink.look():
             log.warning("intake", shut=True, reason="disk space or inodes")
         for fd, smtp in zip(self._greeting.listeners, self._settings.smtp, strict=True):
-            bound = socket.socket(fileno=socket.dup(fd))
+            bound = socket.socket(fileno=fd)  # ours alone: closed, we hold the port no more
             bound.setblocking(False)
             authenticator = parts.authenticator(smtp)
             self._authenticators.append(authenticator)
