@@ -33,7 +33,8 @@ def python() -> str:
 
 class Daemon:
     """``smtp``: more lines of ``[[smtp]]``; ``extra``: more tables, such as ``[[dkim]]``; ``top``:
-    more keys before the tables; ``relay_from``: who may relay. ``next_hop`` is ``host:port``."""
+    more keys before the tables; ``relay_from``: who may relay;
+    ``routes``: tables before the route for all. ``next_hop`` is ``host:port``."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Daemon:
         policies: pathlib.Path = ROOT / "policies",
         spool: pathlib.Path | None = None,
         smtp: str = "",
+        routes: str = "",
         route: str = "",
         top: str = "",
         extra: str = "",
@@ -68,6 +70,7 @@ class Daemon:
             f"{smtp}\n"
             "[http]\n"
             f'listen = "127.0.0.1:{self.http_port}"\n'
+            f"{routes}\n"
             "[[route]]\n"
             'domains = ["*"]\n'
             f'next_hop = "{next_hop}"\n'

@@ -81,6 +81,7 @@ class Admin:
                 {
                     "number": c.number,
                     "pid": c.pid,
+                    "away_s": c.away_s,
                     "shards": supervisor.shards[c.number],
                     **(s or {}),
                 }

@@ -13,6 +13,7 @@ import asyncio
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,6 +41,8 @@ class Child:
         self.ready = False
         self.waiting = asyncio.Event()  # for a shard that another process has
         self.beat = 0.0
+        self.away_s = 0.0  # how long its shards were without a worker, the last time
+        self._gone_at = time.monotonic()
         self.channel: Channel | None = None
         self.process: asyncio.subprocess.Process | None = None
         self._fds = tuple(fds)
@@ -58,6 +61,8 @@ class Child:
             started = loop.time()
             code = await self._run_once()
             pause_max = SERVED_PAUSE_MAX_S if self.ready else RESTART_PAUSE_MAX_S
+            if self.ready:
+                self._gone_at = time.monotonic()
             self.ready = False
             self._gone(self)
             if self._stopping:
@@ -88,6 +93,10 @@ class Child:
         channel.close()
         self.channel = None
         return code
+
+    def begin_to_serve(self) -> None:
+        self.ready, self.beat = True, time.monotonic()
+        self.away_s = round(self.beat - self._gone_at, 3)
 
     async def call(self, method: str, params: Any = None, timeout_s: float = 30.0) -> Any:
         """Ask the worker; ``ConnectionError`` when it is not there or does not answer in time."""

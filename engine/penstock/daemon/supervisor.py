@@ -131,8 +131,8 @@ class Supervisor:
                 log.info("worker recovered", worker=child.number, pid=child.pid, **params)
                 return None
             if method == "ready":
-                child.ready, child.beat = True, time.monotonic()
-                log.info("worker ready", worker=child.number, pid=child.pid)
+                child.begin_to_serve()
+                log.info("worker ready", worker=child.number, pid=child.pid, away_s=child.away_s)
                 if all(one.ready for one in self.children):
                     self._notify.notify("READY=1")
                 return None
