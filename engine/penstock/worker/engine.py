@@ -101,7 +101,7 @@ class Engine:
             monotonic=self._loop.time,
             observe=registry.histogram("penstock_accept_seconds").observe,
         )
-        self._gauges = Gauges(registry, self._spool, self._dispatcher, time.time)
+        self._gauges = Gauges(registry, self._spool, self._dispatcher, time.time, self._sink.reason)
         self._observer = IntakeObserver(registry)
         self._listeners: list[Listener] = []
         self._authenticators: list[Authenticator | None] = []
@@ -199,6 +199,7 @@ class Engine:
         now = self._loop.time()
         try:
             self._gauges.lag(now - planned)
+            self._sink.lag(now - planned)
             self._attempts.flush()
             if now - self._looked >= _LOOK_S:
                 self._looked = now
