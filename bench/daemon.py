@@ -56,7 +56,7 @@ class Daemon:
         self.port, self.http_port = free_port(), free_port()
         self.workers = workers
         self.log = directory / "penstock.log"
-        self._config = directory / "config.toml"
+        self.config = directory / "config.toml"
         self._text = (
             'hostname = "mta.example"\n'
             f'spool = "{self.spool}"\n'
@@ -78,6 +78,7 @@ class Daemon:
             f"{extra}\n"
         )
         self.program: Program | None = None
+        self._supervisor = 0  # where it is not the program that we started
 
     def start(self, ready_s: float = READY_S) -> float:
         """Start and wait until it takes mail; the seconds that took. Raises :class:`Failed`."""
@@ -85,8 +86,9 @@ class Daemon:
 
     def spawn(self) -> Program:
         """Start, and wait for nothing."""
-        self._config.write_text(self._text.replace("%WORKERS%", str(self.workers)))
-        command = [python(), "-m", "penstock", "run", "--config", str(self._config)]
+        self._supervisor = 0
+        self.config.write_text(self._text.replace("%WORKERS%", str(self.workers)))
+        command = [python(), "-m", "penstock", "run", "--config", str(self.config)]
         self.program = Program("penstock", command, self.log)
         return self.program
 
@@ -116,10 +118,14 @@ class Daemon:
     def __exit__(self, *exc: object) -> None:
         self.end()
 
+    def adopt(self, pid: int) -> None:
+        """The daemon is another process now, by an upgrade."""
+        self._supervisor = pid
+
     @property
     def pids(self) -> list[int]:
         """The supervisor first, then its descendants."""
-        return tree([self._running().pid])
+        return tree([self._supervisor or self._running().pid])
 
     def worker_pids(self) -> list[int]:
         found = []

@@ -25,6 +25,7 @@ log = structlog.get_logger("penstock.supervisor")
 RESTART_PAUSE_MAX_S = 10.0
 SERVED_PAUSE_MAX_S = 1.0
 STEADY_S = 30.0
+FAILED_DEATHS = 3
 
 
 class Child:
@@ -40,6 +41,8 @@ class Child:
         self.number = number
         self.ready = False
         self.waiting = asyncio.Event()  # for a shard that another process has
+        self.serving = asyncio.Event()
+        self.failed = asyncio.Event()  # again and again, and never served
         self.beat = 0.0
         self.away_s = 0.0  # how long its shards were without a worker, the last time
         self._gone_at = time.monotonic()
@@ -64,10 +67,13 @@ class Child:
             if self.ready:
                 self._gone_at = time.monotonic()
             self.ready = False
+            self.serving.clear()
             self._gone(self)
             if self._stopping:
                 break
             self._deaths = 0 if loop.time() - started > STEADY_S else self._deaths + 1
+            if self._deaths >= FAILED_DEATHS and pause_max == RESTART_PAUSE_MAX_S:
+                self.failed.set()
             pause = min(0.1 * 2.0 ** min(self._deaths, 10), pause_max)
             log.error("worker died", worker=self.number, exit=code, restart_in_s=pause)
             await asyncio.sleep(pause)
@@ -96,6 +102,7 @@ class Child:
 
     def begin_to_serve(self) -> None:
         self.ready, self.beat = True, time.monotonic()
+        self.serving.set()
         self.away_s = round(self.beat - self._gone_at, 3)
 
     async def call(self, method: str, params: Any = None, timeout_s: float = 30.0) -> Any:
@@ -107,6 +114,15 @@ class Child:
         except TimeoutError:
             text = f"worker {self.number} did not answer in {timeout_s:g} s"
             raise ConnectionError(text) from None
+
+    @property
+    def stopped(self) -> bool:
+        """Told to stop, and not told to go on since."""
+        return self._stopping
+
+    def go_on(self) -> None:
+        """After :meth:`stop`: it may be kept again."""
+        self._stopping, self._deaths = False, 0
 
     async def stop(self, deadline_s: float) -> None:
         """Orderly: ask, wait, and kill what is not gone ``deadline_s`` later."""
