@@ -3,8 +3,8 @@
 It must cost less than what it measures: content is searched for its end in bulk, a group of
 pipelined commands is answered by one write, and counters live in a small shared file that the
 parent reads without asking. Run as ``python -m bench.sink HOST PORT COUNTERS [RECORD]``; with
-RECORD the Message-ID of each message is appended to that file before its 250 is sent, and what the
-server before us called it in its Received field.
+RECORD a line for each message is appended to that file before its 250 is sent: its Message-ID, the
+time (``time.monotonic_ns``), and what the server before us called it in its Received field.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ class _Server:
         self.signed += b"\nDKIM-Signature:" in head
         if self._record >= 0:
             found, received = _MESSAGE_ID.search(head), _RECEIVED_ID.search(head)
-            line = (found[1] if found else b"?", received[1] if received else b"?")
-            os.write(self._record, b" ".join(line) + b"\n")
+            ours, theirs = (found[1] if found else b"?"), (received[1] if received else b"?")
+            os.write(self._record, b"%s %d %s\n" % (ours, now, theirs))
         _COUNTERS.pack_into(
             self._shared,
             0,
@@ -184,7 +184,15 @@ class Sink:
 
     def received_ids(self) -> list[str]:
         """What the server before us called each message of :meth:`delivered`."""
-        return [line.partition(" ")[2] for line in self._record.read()]
+        return [line.split(" ")[2] for line in self._record.read()]
+
+    def times_ns(self) -> dict[str, int]:
+        """When each Message-ID came, the first time."""
+        found: dict[str, int] = {}
+        for line in self._record.read():
+            name, at, _ = line.split(" ")
+            found.setdefault(name, int(at))
+        return found
 
     def stop(self) -> None:
         self._program.kill()

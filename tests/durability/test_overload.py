@@ -9,7 +9,7 @@ import os
 
 import pytest
 from bench.harness import wait_until
-from bench.pace import Pace
+from bench.storm import Storm
 from bench.usage import PeakMemory, memory_bytes
 
 SECONDS = float(os.environ.get("PENSTOCK_OVERLOAD_S", "8"))
@@ -51,7 +51,7 @@ def test_twice_the_load_is_pushed_back_and_memory_does_not_grow(site, say):
 
     def pace(name, rate, seconds, sessions=SESSIONS):
         options = {"rate": rate, "seconds": seconds, "name": name, "sessions": sessions}
-        paces.append(Pace(site.directory, "127.0.0.1", daemon.port, **options))
+        paces.append(Storm(site.directory, "127.0.0.1", daemon.port, **options))
         with paces[-1] as running:
             running.program.wait(seconds + 90)
         return running

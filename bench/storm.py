@@ -7,7 +7,7 @@ is refused is not sent again. Every acknowledged one is noted with the times
 (``time.monotonic_ns``) of its start and of its 250, so that latency is that of what was taken in,
 connecting included.
 
-``python -m bench.pace HOST PORT DIRECTORY --rate R --seconds S``; ends after ``S`` or on SIGTERM.
+``python -m bench.storm HOST PORT DIRECTORY --rate R --seconds S``; ends after ``S`` or on SIGTERM.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class _Session(asyncio.Protocol):
             self._refusal = self._refusal or line
             self.transport.abort()
         elif what == "greeting":
-            self.transport.write(b"EHLO pace.example\r\n")
+            self.transport.write(b"EHLO storm.example\r\n")
             self._due.append("hello")
         elif what == "hello":
             if self._number:
@@ -128,7 +128,7 @@ class _Pool:
         self._line = b"x" * 76 + b"\r\n"
 
     def message_id(self, number: int) -> str:
-        return f"{self.options.name}.{number}@pace.example"
+        return f"{self.options.name}.{number}@storm.example"
 
     def commands(self, number: int) -> bytes:
         domain = f"{self.options.domain}{number % self.options.domains}.example"
@@ -136,7 +136,7 @@ class _Pool:
 
     def content(self, number: int) -> bytes:
         head = (
-            f"From: <{SENDER}>\r\nTo: <u{number}@example>\r\nSubject: pace {number}\r\n"
+            f"From: <{SENDER}>\r\nTo: <u{number}@example>\r\nSubject: storm {number}\r\n"
             f"Date: Sun, 22 Nov 2026 08:00:00 +0000\r\nMessage-ID: <{self.message_id(number)}>\r\n"
             "\r\n"
         )
@@ -198,7 +198,7 @@ async def _run(options: argparse.Namespace) -> None:
     await pool.finish()
 
 
-class Pace:
+class Storm:
     """The injector as a child process, its notes in ``directory``."""
 
     def __init__(
@@ -209,7 +209,7 @@ class Pace:
         *,
         rate: float,
         seconds: float = 3600.0,
-        name: str = "pace",
+        name: str = "storm",
         sessions: int = 100,
         size: int = 10240,
         domains: int = 1,
@@ -218,9 +218,9 @@ class Pace:
         self._taken = Lines(directory / f"{name}.taken")
         self._failed = Lines(directory / f"{name}.failed")
         self.program = Program(
-            f"pace {name}",
+            f"storm {name}",
             [
-                *(sys.executable, "-m", "bench.pace", host, str(port), str(directory)),
+                *(sys.executable, "-m", "bench.storm", host, str(port), str(directory)),
                 *(f"--name={name}", f"--sessions={sessions}", f"--size={size}"),
                 *(f"--domains={domains}", f"--rate={rate}", f"--seconds={seconds}"),
                 f"--domain={domain}",
@@ -236,7 +236,7 @@ class Pace:
         """How often each reply, or ``unsent``, ``reset``, ``closed``, ``connect: ...``."""
         return Counter(self._failed.read())
 
-    def __enter__(self) -> Pace:
+    def __enter__(self) -> Storm:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -245,13 +245,13 @@ class Pace:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.pace")
+    parser = argparse.ArgumentParser(prog="python -m bench.storm")
     parser.add_argument("host")
     parser.add_argument("port", type=int)
     parser.add_argument("directory")
     parser.add_argument("--rate", type=float, required=True, help="messages a second")
     parser.add_argument("--seconds", type=float, default=3600.0)
-    parser.add_argument("--name", default="pace")
+    parser.add_argument("--name", default="storm")
     parser.add_argument("--sessions", type=int, default=100, help="at most")
     parser.add_argument("--size", type=int, default=10240, help="bytes of a message")
     parser.add_argument("--domains", type=int, default=1, help="recipient domains")
