@@ -152,6 +152,11 @@ _STATE = (
     _gauge("penstock_connections_open", "Connections open now.", DIRECTION),
     _counter("penstock_connections_opened_total", "Connections made.", DIRECTION),
     _histogram("penstock_loop_lag_seconds", "How late the event loop runs its timers.", _FAST),
+    _gauge(
+        "penstock_clock_offset_seconds",
+        "How far the machine's clock is ahead of the schedule's, after a jump.",
+        merge="max",
+    ),
     _counter(
         "penstock_log_dropped_total",
         "Attempt lines dropped since the log's reader was too slow.",

@@ -24,6 +24,7 @@ from penstock.mail.envelope import id_text
 from penstock.policy.policies import Policies
 from penstock.relay.spool import Shard, Spool, shard_path
 from penstock.relay.telemetry import Telemetry
+from penstock.schedule.clock import SteadyClock
 from penstock.settings.files import read_file
 from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
@@ -54,6 +55,10 @@ class Greeting:
     suspensions: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
+def _boot_time() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)  # unlike the loop's, it counts sleep
+
+
 class Engine:
     """Everything of one worker but its process. :meth:`open` recovers, :meth:`start` serves."""
 
@@ -69,6 +74,7 @@ class Engine:
         self._settings, self._greeting, self._shards = settings, greeting, shards
         self._loop = asyncio.get_running_loop()
         self._registry = registry
+        self._clock = SteadyClock(time.time, _boot_time)
         self._attempts = AttemptLog(
             Writer(sys.stdout.fileno()).write,
             AttemptLogConfig(settings.log.format),
@@ -88,6 +94,7 @@ class Engine:
             telemetry=Telemetry(registry, self._attempts if settings.log.attempts else None),
             sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
             workers=greeting.workers,
+            clock=self._clock,
         )
         self._dispatcher = self._outbound.dispatcher
         self._dispatcher.suspensions = dict(greeting.suspensions)
@@ -97,11 +104,13 @@ class Engine:
             parts.gate_config(settings, max_age_s),
             self._spool,
             primary.free,
-            now=time.time,
+            now=self._clock,
             monotonic=self._loop.time,
             observe=registry.histogram("penstock_accept_seconds").observe,
         )
-        self._gauges = Gauges(registry, self._spool, self._dispatcher, time.time, self._sink.reason)
+        self._gauges = Gauges(
+            registry, self._spool, self._dispatcher, self._clock, self._sink.reason
+        )
         self._observer = IntakeObserver(registry)
         self._listeners: list[Listener] = []
         self._authenticators: list[Authenticator | None] = []
@@ -203,12 +212,19 @@ class Engine:
             self._attempts.flush()
             if now - self._looked >= _LOOK_S:
                 self._looked = now
+                self._look_at_the_clock()
                 self._dispatcher.sweep()
                 if self._sink.look():
                     log.warning("intake", shut=self._sink.short, reason="disk space or inodes")
         finally:
             again = now + _LOG_FLUSH_S
             self._timers["keep_up"] = self._loop.call_at(again, self._keep_up, again)
+
+    def _look_at_the_clock(self) -> None:
+        jumped = self._clock.look()
+        self._gauges.clock(self._clock.offset_s)
+        if jumped:
+            log.warning("the machine's clock jumped; followed slowly", seconds=round(jumped, 1))
 
     def _fresh(self, refs: list[int]) -> None:
         self._dispatcher.enqueue(refs)

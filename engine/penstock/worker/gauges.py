@@ -54,6 +54,7 @@ class Gauges:
         self._oldest = registry.gauge("penstock_queue_oldest_age_seconds")
         self._connections = registry.gauge("penstock_connections_open")
         self._lag = registry.histogram("penstock_loop_lag_seconds")
+        self._clock = registry.gauge("penstock_clock_offset_seconds")
         self._recovered = registry.gauge("penstock_recovered_entries")
         self._doubled = registry.gauge("penstock_recovered_in_flight_entries")
         registry.on_snapshot(self._collect)
@@ -73,6 +74,9 @@ class Gauges:
 
     def lag(self, seconds: float) -> None:
         self._lag.observe(max(0.0, seconds))
+
+    def clock(self, offset_s: float) -> None:
+        self._clock.set(offset_s)
 
     def recovered(self, entries: int, in_flight: int) -> None:
         """What the last start found; ``in_flight`` deliveries may be doubled."""

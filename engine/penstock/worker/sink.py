@@ -113,6 +113,8 @@ class IntakeSink:
 
     def submit(self, envelope: Envelope, body: list[bytes]) -> asyncio.Future[None]:
         """Raises :class:`Refused` when there is no room for it."""
+        # its Received field has the machine's date; its age is by the clock that decides
+        envelope.received_at = self._now()
         if not envelope.expires_at:
             envelope.expires_at = envelope.received_at + self._config.max_age_s
         try:
