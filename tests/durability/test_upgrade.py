@@ -99,14 +99,36 @@ def follow(site):
             wait_until(lambda pid=pid: gone(pid), 30, "the new daemon has stopped")
 
 
+@pytest.fixture
+def systemd(site, monkeypatch):
+    """Stands in for systemd: what was told to it, in order."""
+    path = str(site.directory / "notify")
+    told: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(path)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+
+        def listen() -> None:
+            while text := heard.recv(4096).decode():
+                told.append(text)
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        yield lambda: [text for text in told if text != "WATCHDOG=1"]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", path)
+        listener.join()
+
+
 @pytest.mark.slow
-def test_an_upgrade_under_load_refuses_nobody_and_loses_nothing(site, code, follow, say):
+def test_an_upgrade_under_load_refuses_nobody_and_loses_nothing(site, code, follow, systemd, say):
     site.open_sink()
     daemon = site.daemon(workers=2)
     daemon.start()
     load = site.load(daemon)
     wait_until(lambda: len(load.acknowledged()) > 300, 30, "mail flows")
     before = daemon.control("status")
+    assert systemd() == ["READY=1"]
     release(code)
     began = time.monotonic()
     with Knocker(daemon.port) as knocker:
@@ -118,6 +140,7 @@ def test_an_upgrade_under_load_refuses_nobody_and_loses_nothing(site, code, foll
         wait_until(daemon.ready, 20, "the new one is ready")
         goal = len(load.acknowledged()) + 300
         wait_until(lambda: len(load.acknowledged()) > goal, 30, "mail flows on")
+    assert systemd() == ["READY=1", f"MAINPID={pid}", "READY=1"]
     after = daemon.control("status")
     load.stop()
     daemon.drain(60)

@@ -73,6 +73,8 @@ class Supervisor:
         self._sandbox: Sandbox | None = None
         self._stop = asyncio.Event()
         self._notify = SystemdNotifier()
+        if self._notify.socket is not None:
+            self._notify.socket.setblocking(False)  # better a word lost than to stand
         self._listeners = listeners
         fds = [*(one.fileno() for one in listeners), lock]
         self.shards = assign_shards(settings.spool, workers)
