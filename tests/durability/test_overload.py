@@ -12,14 +12,16 @@ from bench.harness import wait_until
 from bench.storm import Storm
 from bench.usage import PeakMemory, memory_bytes
 
-SECONDS = float(os.environ.get("PENSTOCK_OVERLOAD_S", "8"))
-CALM_S = 3.0
+from penstock.settings.models import QueueSettings
+
+SECONDS = float(os.environ.get("PENSTOCK_OVERLOAD_S", "5"))
+CALM_S = 2.0
 SHARE = 0.1  # of the capacity, before and after
 WORKERS = 2
 SESSIONS_MAX = 100  # that a worker takes
 SESSIONS = 600  # that the injector would open
 MIB = 1 << 20
-LATENCY_MAX_S = 3.0
+LATENCY_MAX_S = QueueSettings().wait_max_s  # whoever came then would be pushed back
 # of what comes in a worker may keep so much: fresh mail, mail that waits for the disk, mail read
 # back to be sent, one unfinished message a session
 CACHE_MIB, WAITING_MIB, STAGE_MIB = 16, 16, 8
