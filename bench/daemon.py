@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+import signal
 import sys
 import urllib.error
 import urllib.request
@@ -21,6 +22,7 @@ from penstock.control import call_once
 
 READY_S = 30.0
 _FIGURE = re.compile(r"\b(entries|in_flight)=(\d+)")
+_NAMED = re.compile(r"""\bmaybe_doubled="?\[([^\]]*)\]""")
 
 
 def python() -> str:
@@ -31,7 +33,8 @@ def python() -> str:
 
 class Daemon:
     """``smtp``: more lines of ``[[smtp]]``; ``extra``: more tables, such as ``[[dkim]]``; ``top``:
-    more keys before the tables; ``relay_from``: who may relay. ``next_hop`` is ``host:port``."""
+    more keys before the tables; ``relay_from``: who may relay;
+    ``routes``: tables before the route for all. ``next_hop`` is ``host:port``."""
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Daemon:
         policies: pathlib.Path = ROOT / "policies",
         spool: pathlib.Path | None = None,
         smtp: str = "",
+        routes: str = "",
         route: str = "",
         top: str = "",
         extra: str = "",
@@ -52,7 +56,7 @@ class Daemon:
         self.port, self.http_port = free_port(), free_port()
         self.workers = workers
         self.log = directory / "penstock.log"
-        self._config = directory / "config.toml"
+        self.config = directory / "config.toml"
         self._text = (
             'hostname = "mta.example"\n'
             f'spool = "{self.spool}"\n'
@@ -66,6 +70,7 @@ class Daemon:
             f"{smtp}\n"
             "[http]\n"
             f'listen = "127.0.0.1:{self.http_port}"\n'
+            f"{routes}\n"
             "[[route]]\n"
             'domains = ["*"]\n'
             f'next_hop = "{next_hop}"\n'
@@ -73,6 +78,7 @@ class Daemon:
             f"{extra}\n"
         )
         self.program: Program | None = None
+        self._supervisor = 0  # where it is not the program that we started
 
     def start(self, ready_s: float = READY_S) -> float:
         """Start and wait until it takes mail; the seconds that took. Raises :class:`Failed`."""
@@ -80,8 +86,9 @@ class Daemon:
 
     def spawn(self) -> Program:
         """Start, and wait for nothing."""
-        self._config.write_text(self._text.replace("%WORKERS%", str(self.workers)))
-        command = [python(), "-m", "penstock", "run", "--config", str(self._config)]
+        self._supervisor = 0
+        self.config.write_text(self._text.replace("%WORKERS%", str(self.workers)))
+        command = [python(), "-m", "penstock", "run", "--config", str(self.config)]
         self.program = Program("penstock", command, self.log)
         return self.program
 
@@ -92,6 +99,12 @@ class Daemon:
     def kill(self) -> None:
         """SIGKILL for the supervisor and all workers."""
         self._running().kill()
+
+    def kill_supervisor(self) -> None:
+        """SIGKILL for the supervisor alone; its workers end by themselves."""
+        program = self._running()
+        program.signal(signal.SIGKILL)
+        program.wait(10)
 
     def end(self) -> None:
         """For cleaning up: whatever still runs is killed."""
@@ -105,10 +118,14 @@ class Daemon:
     def __exit__(self, *exc: object) -> None:
         self.end()
 
+    def adopt(self, pid: int) -> None:
+        """The daemon is another process now, by an upgrade."""
+        self._supervisor = pid
+
     @property
     def pids(self) -> list[int]:
         """The supervisor first, then its descendants."""
-        return tree([self._running().pid])
+        return tree([self._supervisor or self._running().pid])
 
     def worker_pids(self) -> list[int]:
         found = []
@@ -162,9 +179,16 @@ class Daemon:
         """What each start of a worker found, by the log: ``entries`` and ``in_flight``."""
         found = []
         for line in self.log_text().splitlines():
-            if "worker ready" in line:
+            if "worker recovered" in line:
                 fields = dict(_FIGURE.findall(line))
                 found.append({name: int(fields[name]) for name in ("entries", "in_flight")})
+        return found
+
+    def maybe_doubled(self) -> set[str]:
+        """The ids that the starts of workers named as perhaps delivered twice."""
+        found: set[str] = set()
+        for names in _NAMED.findall(self.log_text()):
+            found.update(name.strip("' \"") for name in names.split(",") if name)
         return found
 
     def log_text(self) -> str:

@@ -52,7 +52,8 @@ class _Job:
         return f"{self.options.name}.{number}@load.example"
 
     def commands(self, number: int) -> bytes:
-        domain = f"d{number % int(self.options.domains)}.example"
+        options = self.options
+        domain = options.domain or f"d{number % int(options.domains)}.example"
         return f"MAIL FROM:<{SENDER}>\r\nRCPT TO:<u{number}@{domain}>\r\nDATA\r\n".encode()
 
     def content(self, number: int) -> bytes:
@@ -193,6 +194,7 @@ class Load:
         size: int = 10240,
         count: int = 0,
         domains: int = 1,
+        domain: str = "",
     ) -> None:
         self._acknowledged = Lines(directory / f"{name}.acknowledged")
         self._refused = Lines(directory / f"{name}.refused")
@@ -202,6 +204,7 @@ class Load:
                 *(sys.executable, "-m", "bench.load", host, str(port), str(directory)),
                 *(f"--name={name}", f"--sessions={sessions}", f"--size={size}"),
                 *(f"--count={count}", f"--domains={domains}"),
+                f"--domain={domain}",
             ],
             directory / f"{name}.log",
         )
@@ -236,6 +239,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--size", type=int, default=10240, help="bytes of a message")
     parser.add_argument("--count", type=int, default=0, help="messages; 0: until SIGTERM")
     parser.add_argument("--domains", type=int, default=1, help="recipient domains")
+    parser.add_argument("--domain", default="", help="instead: one recipient domain by name")
     uvloop.run(_run(parser.parse_args(arguments)))
 
 

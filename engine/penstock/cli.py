@@ -25,6 +25,7 @@ from penstock.cli_common import (
     print_json,
 )
 
+UPGRADE_S = 1800.0  # every worker drains and recovers, one after the other
 _GROUPS = {
     "queue": "See and steer the mail that waits.",
     "spool": "Look into a spool that no daemon has open.",
@@ -93,6 +94,14 @@ def reload(config: Config = CONFIG) -> None:
         typer.echo(change)
     what = "routes, keys, certificates and accounts were read again"
     typer.echo(f"reloaded; {what}" if changes else f"reloaded; no policy has changed; {what}")
+
+
+@app.command()
+@command
+def upgrade(config: Config = CONFIG) -> None:
+    """Have the running daemon replaced by the code and settings installed now, without a gap."""
+    answer = ask(config, "upgrade", timeout_s=UPGRADE_S)
+    typer.echo(f"upgraded: {answer['was']} -> {answer['version']}, pid {answer['pid']}")
 
 
 @app.command()

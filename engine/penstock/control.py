@@ -173,6 +173,12 @@ def call_once(path: str, method: str, params: Any = None, timeout_s: float = 30.
     return payload
 
 
+def tell(connection: socket.socket, method: str, params: Any = None) -> None:
+    """Ask for something and do not wait for the answer, blocking; raises ``OSError``."""
+    frame = msgpack.packb([_ASK, 0, method, params])
+    connection.sendall(_LENGTH.pack(len(frame)) + frame)
+
+
 def _exactly(connection: socket.socket, count: int) -> bytes:
     parts = bytearray()
     while len(parts) < count:

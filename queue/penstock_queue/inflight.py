@@ -28,9 +28,11 @@ class Inflight:
         """The numbers that the last process left."""
         return sorted({seq for seq in self._table.tolist() if seq})
 
-    def clear(self) -> None:
+    def forget_found(self) -> None:
+        """They have been reported; what is marked now stays."""
+        used = set(self._slots.values())
         for slot, seq in enumerate(self._table.tolist()):
-            if seq:
+            if seq and slot not in used:
                 self._table[slot] = 0
 
     def mark(self, seq: int) -> None:

@@ -148,6 +148,11 @@ class Queue:
         """In flight: a restart would report it. ``settle`` and ``defer`` unmark when written."""
         self._state.inflight.mark(seq)
 
+    def forget_in_flight(self) -> None:
+        """What ``recovery`` found in flight has been reported: no later start repeats it. Until
+        this is called a process that dies while it starts takes no name along."""
+        self._state.inflight.forget_found()
+
     def unmark(self, seq: int) -> None:
         self._state.inflight.unmark(seq)
 

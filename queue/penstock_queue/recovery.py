@@ -226,6 +226,5 @@ def _finish(state: State, recovery: Recovery, now: float) -> None:
             state.disk.delete(state.path(number))
         state.disk.sync_directory(state.directory)
         state.segments.forget(delete)
-    state.inflight.clear()
     recovery.entries, recovery.bodies = index.live, index.bodies
     recovery.segments = len(state.segments)

@@ -155,3 +155,38 @@ def test_a_missing_certificate_stops_the_start_with_its_line(daemon) -> None:
     assert done.returncode == 2
     assert "none.pem" in done.stderr
     assert "config.toml:" in done.stderr
+
+
+def test_an_upgrade_replaces_the_daemon_and_keeps_the_mail(daemon) -> None:
+    daemon.start()
+    daemon.call("queue.suspend", selector={"domain": "gmail.com"})
+    daemon.send("ann@gmail.com")
+    old, workers = daemon.process.pid, daemon.worker_pids()
+    good = daemon.config.read_text()
+    daemon.config.write_text(good + "\n[nonsense]\n")
+    with pytest.raises(ControlError, match=r"nonsense(.|\n)*nothing was changed"):
+        daemon.call("upgrade")
+    assert daemon.worker_pids() == workers
+    moved = f'spool = "{daemon.home}/other"\ncontrol = "{daemon.control}"'
+    daemon.config.write_text(good.replace(f'spool = "{daemon.home}/spool"', moved))
+    with pytest.raises(ControlError, match="spool"):
+        daemon.call("upgrade")
+    daemon.config.write_text(good.replace("workers = 2", "workers = 1"))
+
+    new = daemon.call("upgrade")["pid"]
+    try:
+        assert daemon.process.wait(20) == 0
+        daemon.process = None
+        daemon.log.close()
+        daemon.until(lambda: daemon.get("/readyz")[0] == 200, "ready")
+        status = daemon.call("status")
+        assert (status["pid"], len(status["workers"])) == (new, 1)
+        assert new != old
+        assert status["workers"][0]["shards"] == [0, 1]
+        assert daemon.call("queue.list")["total"] == 1
+        assert [one["selector"] for one in status["suspensions"]] == [{"domain": "gmail.com"}]
+        daemon.call("queue.resume", selector={})
+        daemon.until(lambda: daemon.metric("penstock_delivered_total") >= 1, "delivered", 30)
+    finally:
+        os.kill(new, signal.SIGTERM)
+        daemon.until(lambda: not os.path.exists(daemon.control), "stopped", 30)

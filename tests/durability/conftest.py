@@ -31,6 +31,14 @@ class Balance(NamedTuple):
     doubled: int
 
 
+class Doubles(NamedTuple):
+    """``explained``: deliveries beyond the first of what a recovery named as in flight;
+    ``unexplained``: the ids of the rest."""
+
+    explained: int
+    unexplained: list[str]
+
+
 class Site:
     """One directory with everything a test runs; whatever still runs at its end is killed."""
 
@@ -65,6 +73,14 @@ class Site:
         counts = collections.Counter(self.sink.delivered())
         lost = sorted(promised - counts.keys())
         return Balance(len(promised), lost, counts.total() - len(counts))
+
+    def doubles(self, daemon: Daemon) -> Doubles:
+        """What came twice, held against what the recoveries of ``daemon`` named."""
+        named = daemon.maybe_doubled()
+        counts = collections.Counter(self.sink.received_ids())
+        twice = {id_: count - 1 for id_, count in counts.items() if count > 1}
+        explained = sum(more for id_, more in twice.items() if id_ in named)
+        return Doubles(explained, sorted(twice.keys() - named))
 
 
 @pytest.fixture

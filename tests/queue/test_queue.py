@@ -202,10 +202,16 @@ def test_marks_outlive_the_process(
     disk.kill()
     again = Queue.open("q", small, disk=disk, now=0.0)
     assert again.recovery.in_flight == [seqs[3], *seqs[4:8]]
+    again.mark(seqs[0])
     again.close()
     third = Queue.open("q", small, disk=disk, now=0.0)
-    assert third.recovery.in_flight == []
+    assert {seqs[3], *seqs[4:8]} <= {seqs[0], *third.recovery.in_flight}, "nobody reported it yet"
+    third.mark(seqs[5])
+    third.forget_in_flight()
     third.close()
+    fourth = Queue.open("q", small, disk=disk, now=0.0)
+    assert fourth.recovery.in_flight == [seqs[5]]
+    fourth.close()
 
 
 def test_oldest_and_listing(opened: Opened, put: Put, now: float) -> None:

@@ -6,11 +6,14 @@ import os
 import socket
 import sys
 
+from penstock.daemon.handover import Inheritance, Predecessor
+from penstock.daemon.lock import SpoolInUse, hold
 from penstock.events.log import configure
+from penstock.policy.policies import Policies
 from penstock.policy.problem import Problem
 from penstock.settings.check import check
 from penstock.settings.loader import load_policy_directory, load_settings
-from penstock_queue import QueueLocked, RealDisk
+from penstock.settings.models import Settings
 
 
 def run(config_path: str) -> int:
@@ -19,44 +22,81 @@ def run(config_path: str) -> int:
     Exit codes: 0 stopped, 1 cannot run here, 2 the settings are wrong.
     """
     path = os.path.abspath(config_path)
+    inheritance = Inheritance.take(os.environ)
     problems = check(path)
     settings = load_settings(path)
     if problems or isinstance(settings, list):
-        return _wrong(problems)
+        return _wrong(problems, inheritance)
     policies = load_policy_directory(settings.policies)
     if isinstance(policies, list):
-        return _wrong(policies)
+        return _wrong(policies, inheritance)
     configure(settings.log.format, settings.log.level, sys.stdout)
     try:
-        os.makedirs(settings.spool, mode=0o700, exist_ok=True)
-        lock = RealDisk().lock(os.path.join(settings.spool, "lock"))
-    except QueueLocked:
-        return _cannot(f"{settings.spool} is in use by another daemon; stop it first")
+        lock = _lock(settings, inheritance)
+    except SpoolInUse as error:
+        return _cannot(str(error), inheritance)
     except OSError as error:
-        return _cannot(f"cannot use the spool {settings.spool}: {error.strerror}")
+        reason = f"cannot use the spool {settings.spool}: {error.strerror}"
+        return _cannot(reason, inheritance)
+    try:
+        return _serve(path, settings, policies, lock, inheritance)
+    finally:
+        os.close(lock)
+
+
+def _lock(settings: Settings, inheritance: Inheritance | None) -> int:
+    if inheritance is None:
+        return hold(settings.spool, settings.control, _waiting)
+    if inheritance.spool != settings.spool:
+        raise SpoolInUse("another spool needs a restart, an upgrade keeps the one it has")
+    return inheritance.lock
+
+
+def _serve(
+    path: str,
+    settings: Settings,
+    policies: Policies,
+    lock: int,
+    inheritance: Inheritance | None,
+) -> int:
     # these import more, and only a daemon that will run needs them
     import uvloop
 
-    from penstock.daemon.sockets import BindError, inherited, listen
+    from penstock.daemon.sockets import BindError, by_address, inherited, listen, listen_control
     from penstock.daemon.supervisor import Supervisor
 
+    handed = inheritance.sockets if inheritance else []
+    ready = {**inherited(dict(os.environ), os.getpid()), **by_address(handed)}
+    bound: list[socket.socket] = []
     try:
-        passed = inherited(dict(os.environ), os.getpid())
-        listeners = [listen(smtp.listen, passed) for smtp in settings.smtp]
-        http = [listen(settings.http.listen, passed)] if settings.http else []
+        for address in [*(smtp.listen for smtp in settings.smtp), *_http(settings)]:
+            bound.append(listen(address, ready))
+        control = listen_control(settings.control, handed)
     except BindError as error:
-        return _cannot(str(error))
+        return _cannot(str(error), inheritance)
+    listeners, http = bound[: len(settings.smtp)], bound[len(settings.smtp) :]
+    _close([one for one in handed if one not in (*bound, control)])
     workers = settings.worker_count(len(os.sched_getaffinity(0)))
 
     async def serve() -> int:
-        supervisor = Supervisor(path, settings, policies, listeners, http, workers)
+        predecessor = Predecessor(inheritance) if inheritance else None
+        supervisor = Supervisor(
+            path, settings, policies, listeners, http, control, lock, workers, predecessor
+        )
         return await supervisor.run()
 
     try:
         return uvloop.run(serve())
     finally:
-        _close([*listeners, *http])
-        lock.close()
+        _close([*bound, control])
+
+
+def _http(settings: Settings) -> list[str]:
+    return [settings.http.listen] if settings.http else []
+
+
+def _waiting() -> None:
+    print("penstock: waiting for the workers of the last daemon to end", file=sys.stderr)
 
 
 def _close(sockets: list[socket.socket]) -> None:
@@ -64,12 +104,16 @@ def _close(sockets: list[socket.socket]) -> None:
         one.close()
 
 
-def _wrong(problems: list[Problem]) -> int:
-    for problem in problems:
-        print(problem, file=sys.stderr)
+def _wrong(problems: list[Problem], inheritance: Inheritance | None) -> int:
+    lines = [str(problem) for problem in problems]
+    print("\n".join(lines), file=sys.stderr)
+    if inheritance is not None:
+        inheritance.refuse("the settings are wrong\n" + "\n".join(lines))
     return 2
 
 
-def _cannot(reason: str) -> int:
+def _cannot(reason: str, inheritance: Inheritance | None) -> int:
     print(f"penstock: {reason}", file=sys.stderr)
+    if inheritance is not None:
+        inheritance.refuse(reason)
     return 1

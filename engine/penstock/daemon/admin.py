@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("penstock.admin")
 SELECTOR_FIELDS = ("domain", "provider", "tenant", "campaign")
 ROWS_MAX = 10_000
+_WHILE_UPGRADING = {"status", "metrics", "upgrade"}
 
 
 class Admin:
@@ -37,6 +38,7 @@ class Admin:
             "status": self.status,
             "metrics": self.metrics,
             "reload": self.reload,
+            "upgrade": self.upgrade,
             "queue.list": self.queue_list,
             "queue.show": self.queue_show,
             "queue.suspend": self.queue_suspend,
@@ -49,6 +51,8 @@ class Admin:
         found = self._methods.get(method)
         if found is None:
             raise ControlError("unknown-method", f"no method {method!r}")
+        if self._supervisor.upgrading and method not in _WHILE_UPGRADING:
+            raise ControlError("unavailable", "an upgrade is under way; try again when it is done")
         return found(params or {})
 
     async def _all(self, method: str, params: Any, timeout_s: float = 30.0) -> list[Any]:
@@ -81,6 +85,7 @@ class Admin:
                 {
                     "number": c.number,
                     "pid": c.pid,
+                    "away_s": c.away_s,
                     "shards": supervisor.shards[c.number],
                     **(s or {}),
                 }
@@ -181,6 +186,9 @@ class Admin:
             return _sum(await self._all(f"queue.{verb}", asked, 300.0))
 
         return steer
+
+    async def upgrade(self, params: dict[str, Any]) -> dict[str, Any]:
+        return await self._supervisor.upgrade()
 
     async def reload(self, params: dict[str, Any]) -> dict[str, Any]:
         """Validate everything first; on any problem nothing changes."""

@@ -1,9 +1,10 @@
 """Worker processes: started, greeted, watched, started again when they die.
 
-A worker is a fresh interpreter that inherits the listening sockets and one end of a socket pair. It
-says hello on it and is told what it owns; until it says ready it counts as starting. One that dies
-is started again at once, and after repeated deaths with growing pauses, so that a worker that
-cannot start does not eat the machine.
+A worker is a fresh interpreter that inherits the listening sockets, the spool's lock and one end of
+a socket pair. It says hello on it and is told what it owns; until it says ready it counts as
+starting. One that dies is started again at once, and after repeated deaths with growing pauses, so
+that a worker that cannot start does not eat the machine. One that had served is missed by the mail
+in its shards: its pauses stay short.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,7 +23,9 @@ from penstock.control import Channel, Handler
 
 log = structlog.get_logger("penstock.supervisor")
 RESTART_PAUSE_MAX_S = 10.0
+SERVED_PAUSE_MAX_S = 1.0
 STEADY_S = 30.0
+FAILED_DEATHS = 3
 
 
 class Child:
@@ -36,7 +40,12 @@ class Child:
     ) -> None:
         self.number = number
         self.ready = False
+        self.waiting = asyncio.Event()  # for a shard that another process has
+        self.serving = asyncio.Event()
+        self.failed = asyncio.Event()  # again and again, and never served
         self.beat = 0.0
+        self.away_s = 0.0  # how long its shards were without a worker, the last time
+        self._gone_at = time.monotonic()
         self.channel: Channel | None = None
         self.process: asyncio.subprocess.Process | None = None
         self._fds = tuple(fds)
@@ -54,12 +63,18 @@ class Child:
         while True:
             started = loop.time()
             code = await self._run_once()
+            pause_max = SERVED_PAUSE_MAX_S if self.ready else RESTART_PAUSE_MAX_S
+            if self.ready:
+                self._gone_at = time.monotonic()
             self.ready = False
+            self.serving.clear()
             self._gone(self)
             if self._stopping:
                 break
             self._deaths = 0 if loop.time() - started > STEADY_S else self._deaths + 1
-            pause = min(0.1 * 2.0 ** min(self._deaths, 10), RESTART_PAUSE_MAX_S)
+            if self._deaths >= FAILED_DEATHS and pause_max == RESTART_PAUSE_MAX_S:
+                self.failed.set()
+            pause = min(0.1 * 2.0 ** min(self._deaths, 10), pause_max)
             log.error("worker died", worker=self.number, exit=code, restart_in_s=pause)
             await asyncio.sleep(pause)
 
@@ -85,6 +100,11 @@ class Child:
         self.channel = None
         return code
 
+    def begin_to_serve(self) -> None:
+        self.ready, self.beat = True, time.monotonic()
+        self.serving.set()
+        self.away_s = round(self.beat - self._gone_at, 3)
+
     async def call(self, method: str, params: Any = None, timeout_s: float = 30.0) -> Any:
         """Ask the worker; ``ConnectionError`` when it is not there or does not answer in time."""
         if self.channel is None or not self.ready:
@@ -94,6 +114,15 @@ class Child:
         except TimeoutError:
             text = f"worker {self.number} did not answer in {timeout_s:g} s"
             raise ConnectionError(text) from None
+
+    @property
+    def stopped(self) -> bool:
+        """Told to stop, and not told to go on since."""
+        return self._stopping
+
+    def go_on(self) -> None:
+        """After :meth:`stop`: it may be kept again."""
+        self._stopping, self._deaths = False, 0
 
     async def stop(self, deadline_s: float) -> None:
         """Orderly: ask, wait, and kill what is not gone ``deadline_s`` later."""

@@ -1,4 +1,4 @@
-"""The listening sockets: bound once by the supervisor, or handed over by systemd.
+"""The listening sockets: bound once by the supervisor, or handed over, by systemd or a daemon.
 
 Sockets are bound before any worker starts and live as long as the supervisor, so a worker that is
 restarted misses no connection. systemd passes them as file descriptors from 3 on
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections.abc import Iterable
 
 _FIRST_FD = 3
 BACKLOG = 1024
@@ -30,16 +31,12 @@ def inherited(environ: dict[str, str], pid: int) -> dict[tuple[str, int], socket
     """The sockets systemd passed to this process, by address; takes the variables out."""
     count, owner = environ.pop("LISTEN_FDS", "0"), environ.pop("LISTEN_PID", "")
     environ.pop("LISTEN_FDNAMES", None)
-    found: dict[tuple[str, int], socket.socket] = {}
     if owner != str(pid):
-        return found
-    for fd in range(_FIRST_FD, _FIRST_FD + int(count)):
-        passed = socket.socket(fileno=fd)
-        passed.set_inheritable(False)
-        if passed.family in (socket.AF_INET, socket.AF_INET6):
-            host, port = passed.getsockname()[:2]
-            found[host, port] = passed
-    return found
+        return {}
+    passed = [socket.socket(fileno=fd) for fd in range(_FIRST_FD, _FIRST_FD + int(count))]
+    for one in passed:
+        one.set_inheritable(False)
+    return by_address(passed)
 
 
 def listen(address: str, ready: dict[tuple[str, int], socket.socket]) -> socket.socket:
@@ -68,12 +65,36 @@ def listen(address: str, ready: dict[tuple[str, int], socket.socket]) -> socket.
     return bound
 
 
-def unix_server_path(path: str) -> str:
-    """Make ``path`` free for a Unix socket: a leftover of a daemon that died is removed.
+def by_address(passed: Iterable[socket.socket]) -> dict[tuple[str, int], socket.socket]:
+    """Those for TCP, by their address."""
+    found: dict[tuple[str, int], socket.socket] = {}
+    for one in passed:
+        if one.family in (socket.AF_INET, socket.AF_INET6):
+            host, port = one.getsockname()[:2]
+            found[host, port] = one
+    return found
 
-    The spool's lock is held by now, so nobody else can be listening there.
+
+def listen_control(path: str, passed: Iterable[socket.socket]) -> socket.socket:
+    """A Unix socket that listens at ``path``, for this user alone: one of ``passed`` where it is
+    there. A leftover of a daemon that died is removed: the spool's lock is held by now, so nobody
+    else can be listening there. Raises :class:`BindError`.
     """
+    for one in passed:
+        if one.family == socket.AF_UNIX and one.getsockname() == path:
+            return one
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    return path
+    bound = socket.socket(socket.AF_UNIX)
+    old = os.umask(0o177)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        bound.bind(path)
+        bound.listen(BACKLOG)
+        bound.setblocking(False)
+    except OSError as error:
+        bound.close()
+        raise BindError(f"cannot listen on {path}: {error.strerror or error}") from error
+    finally:
+        os.umask(old)
+    return bound

@@ -22,9 +22,15 @@ from penstock import __version__
 from penstock.control import Channel, ControlError, Handler
 from penstock.daemon.admin import Admin
 from penstock.daemon.children import Child
+from penstock.daemon.handover import (
+    NEW_WORKERS,
+    Predecessor,
+    Successor,
+    UpgradeFailed,
+    take_over,
+)
 from penstock.daemon.sandbox import Sandbox
 from penstock.daemon.shards import assign_shards
-from penstock.daemon.sockets import unix_server_path
 from penstock.daemon.suspensions import Suspensions
 from penstock.events.metrics import Registry
 from penstock.intake.http import HttpConfig, HttpServer, make_app
@@ -38,7 +44,9 @@ _BEAT_LATE_S = 20.0
 
 
 class Supervisor:
-    """One daemon. ``listeners`` and ``http`` are bound sockets; ``workers`` is their number."""
+    """One daemon. ``listeners``, ``http`` and ``control`` are bound sockets, ``lock`` is the
+    descriptor that holds the spool; ``workers`` is their number. With a ``predecessor`` it begins
+    by taking over from that."""
 
     def __init__(
         self,
@@ -47,10 +55,17 @@ class Supervisor:
         policies: Policies,
         listeners: list[socket.socket],
         http: list[socket.socket],
+        control: socket.socket,
+        lock: int,
         workers: int,
+        predecessor: Predecessor | None = None,
     ) -> None:
         self.config_path, self.settings, self.policies = config_path, settings, policies
-        self._http = http
+        self._http, self._control, self._lock = http, control, lock
+        self._predecessor = predecessor
+        self._successor: Successor | None = None
+        self._handed_over = False
+        self._keepers: dict[int, asyncio.Task[None]] = {}
         self._registry = Registry()
         self.governor = Governor(time.monotonic)
         self.suspensions = Suspensions(os.path.join(settings.spool, "suspensions.json"))
@@ -58,8 +73,10 @@ class Supervisor:
         self._sandbox: Sandbox | None = None
         self._stop = asyncio.Event()
         self._notify = SystemdNotifier()
+        if self._notify.socket is not None:
+            self._notify.socket.setblocking(False)  # better a word lost than to stand
         self._listeners = listeners
-        fds = [one.fileno() for one in listeners]
+        fds = [*(one.fileno() for one in listeners), lock]
         self.shards = assign_shards(settings.spool, workers)
         self.children = [Child(n, fds, self._worker_handler, self._gone) for n in range(workers)]
         self.admin = Admin(self)
@@ -70,6 +87,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_by_signal)
+        loop.add_signal_handler(signal.SIGUSR2, self._upgrade_by_signal)
         log.info(
             "starting",
             version=__version__,
@@ -81,31 +99,119 @@ class Supervisor:
         async with contextlib.AsyncExitStack() as stack:
             if self.settings.delivery == "sandbox":
                 self._sandbox = await stack.enter_async_context(Sandbox())
-            keepers = [asyncio.create_task(child.keep()) for child in self.children]
-            control = await self._serve_control()
-            app = make_app(self.collect, self.readiness)
-            servers = [HttpServer(app, bound, self._http_config()) for bound in self._http]
-            for server in servers:
-                await server.start()
-            beat = asyncio.create_task(self._heartbeat())
+            self._keep(self.children)
             try:
-                await self._stop.wait()
+                if self._predecessor is not None and not await self._take_over(self._predecessor):
+                    return 1
+                await self._serve()
             finally:
-                self._notify.notify("STOPPING=1")
-                beat.cancel()
-                log.info("stopping")
-                deadline = float(self.settings.stop_deadline_s)
-                await asyncio.gather(*(child.stop(deadline) for child in self.children))
-                for keeper in keepers:
-                    keeper.cancel()
-                await asyncio.gather(beat, *keepers, return_exceptions=True)
-                control.close()
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self.settings.control)
-                for server in servers:
-                    await server.stop()
+                await self._end_workers()
         log.info("stopped")
         return 0
+
+    async def _serve(self) -> None:
+        """Answer at the control socket and over HTTP until told to stop."""
+        loop = asyncio.get_running_loop()
+        control = await loop.create_unix_server(
+            lambda: Channel(self.admin.handle), sock=self._control
+        )
+        app = make_app(self.collect, self.readiness)
+        servers = [HttpServer(app, bound, self._http_config()) for bound in self._http]
+        for server in servers:
+            await server.start()
+        beat = asyncio.create_task(self._heartbeat())
+        self._tell_ready()
+        try:
+            await self._stop.wait()
+        finally:
+            if not self._handed_over:
+                self._notify.notify("STOPPING=1")
+            beat.cancel()
+            log.info("stopping")
+            await self._end_workers()
+            await asyncio.gather(beat, return_exceptions=True)
+            control.close()
+            if not self._handed_over:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.settings.control)
+            for server in servers:
+                await server.stop()
+
+    def _keep(self, children: list[Child]) -> None:
+        for child in children:
+            child.go_on()
+            self._keepers[child.number] = asyncio.create_task(child.keep())
+
+    async def _end_workers(self) -> None:
+        if self._successor is not None:
+            await self._successor.abort()
+        deadline = float(self.settings.stop_deadline_s)
+        await asyncio.gather(*(child.stop(deadline) for child in self.children))
+        for keeper in self._keepers.values():
+            keeper.cancel()
+        await asyncio.gather(*self._keepers.values(), return_exceptions=True)
+
+    # upgrades
+
+    @property
+    def upgrading(self) -> bool:
+        return self._successor is not None
+
+    async def upgrade(self) -> dict[str, Any]:
+        """Start the next daemon and hand everything over to it; on any failure go on as before."""
+        if self._successor is not None:
+            raise ControlError("unavailable", "an upgrade is under way")
+        starting = [str(child.number) for child in self.children if not child.ready]
+        if starting:
+            raise ControlError(
+                "unavailable", f"worker {', '.join(starting)} is starting; try again"
+            )
+        successor = Successor(self._release, self._finish, self.governor.handle)
+        self._successor = successor
+        log.info("upgrade begins")
+        sockets = [one.fileno() for one in (*self._listeners, *self._http, self._control)]
+        try:
+            await successor.run(self.settings.spool, self._lock, sockets)
+        except UpgradeFailed as error:
+            self._successor = None
+            log.error("upgrade failed, this daemon goes on", reason=str(error))
+            for child in self.children:
+                self.governor.worker_gone(NEW_WORKERS + child.number)
+            if not self._stop.is_set():
+                self._keep([child for child in self.children if child.stopped])
+            raise ControlError("failed", f"{error}; nothing was changed") from None
+        log.info("upgraded", pid=successor.pid, version=successor.version)
+        self._handed_over = True
+        asyncio.get_running_loop().call_soon(self._stop.set)
+        return {"pid": successor.pid, "version": successor.version, "was": __version__}
+
+    async def _release(self, shards: list[int]) -> None:
+        """End the workers that have any of these shards: the next daemon waits for them."""
+        owners = [
+            c for c in self.children if not c.stopped and set(self.shards[c.number]) & set(shards)
+        ]
+        deadline = float(self.settings.stop_deadline_s)
+        await asyncio.gather(*(child.stop(deadline) for child in owners))
+
+    async def _finish(self, pid: int) -> None:
+        deadline = float(self.settings.stop_deadline_s)
+        await asyncio.gather(*(child.stop(deadline) for child in self.children))
+        self._notify.notify(f"MAINPID={pid}")
+
+    async def _take_over(self, predecessor: Predecessor) -> bool:
+        await predecessor.connect()
+        reason = await take_over(predecessor, self.children, self.shards, self._stop)
+        self._predecessor = None
+        if reason:
+            log.error("taking over failed", reason=reason)
+        return not reason
+
+    async def _grant(self, predecessor: Predecessor, child: Child, method: str, params: Any) -> Any:
+        """Limits hold for both daemons together as long as there are two."""
+        try:
+            return await predecessor.grant(child.number, method, params)
+        except ConnectionError:
+            return self.governor.handle(child.number, method[7:], params)
 
     def _http_config(self) -> HttpConfig:
         http = self.settings.http
@@ -116,17 +222,24 @@ class Supervisor:
     def _worker_handler(self, child: Child) -> Handler:
         def handle(method: str, params: Any) -> Any:
             if method.startswith("limits."):
+                if self._predecessor is not None:
+                    return self._grant(self._predecessor, child, method, params)
                 return self.governor.handle(child.number, method[7:], params)
             if method == "beat":
                 child.beat = time.monotonic()
                 return None
             if method == "hello":
                 return self._greeting(child)
+            if method == "waiting":
+                child.waiting.set()
+                return None
+            if method == "recovered":
+                log.info("worker recovered", worker=child.number, pid=child.pid, **params)
+                return None
             if method == "ready":
-                child.ready, child.beat = True, time.monotonic()
-                log.info("worker ready", worker=child.number, pid=child.pid, **params)
-                if all(one.ready for one in self.children):
-                    self._notify.notify("READY=1")
+                child.begin_to_serve()
+                log.info("worker ready", worker=child.number, pid=child.pid, away_s=child.away_s)
+                self._tell_ready()
                 return None
             raise ControlError("unknown-method", f"no method {method!r}")
 
@@ -144,6 +257,10 @@ class Supervisor:
             "suspensions": {one.id: one.selector for one in self.suspensions.active(time.time())},
         }
 
+    def _tell_ready(self) -> None:
+        if self._predecessor is None and all(one.ready for one in self.children):
+            self._notify.notify("READY=1")
+
     def _gone(self, child: Child) -> None:
         self.governor.worker_gone(child.number)
 
@@ -152,6 +269,9 @@ class Supervisor:
         told = False
         while True:
             await asyncio.sleep(_BEAT_S)
+            if self.upgrading:
+                self._notify.notify("WATCHDOG=1")
+                continue
             now = time.monotonic()
             late = [c.number for c in self.children if c.ready and now - c.beat > _BEAT_LATE_S]
             if self._sandbox is not None and not self._sandbox.alive and not told:
@@ -161,7 +281,8 @@ class Supervisor:
                 log.error("workers do not answer", workers=late)
             else:
                 self._notify.notify("WATCHDOG=1")
-            await self.admin.end_suspensions()
+            with contextlib.suppress(ControlError):  # one that starts now is told in its greeting
+                await self.admin.end_suspensions()
 
     # seeing
 
@@ -185,6 +306,8 @@ class Supervisor:
         if self._sandbox is not None and not self._sandbox.alive:
             reasons.append("the fake providers of the sandbox have ended; restart the daemon")
         for child in self.children:
+            if child.stopped and self.upgrading:
+                continue  # another serves in its place
             if not child.ready:
                 reasons.append(f"worker {child.number} is not ready")
                 continue
@@ -199,21 +322,21 @@ class Supervisor:
     # steering
 
     def _reload_by_signal(self) -> None:
-        task = asyncio.ensure_future(self.admin.reload({}))
+        task = asyncio.ensure_future(self.admin.handle("reload", {}))
         task.add_done_callback(_log_reload)
 
-    async def _serve_control(self) -> asyncio.Server:
-        path = unix_server_path(self.settings.control)
-        old = os.umask(0o177)  # only this user may steer the daemon
-        try:
-            return await asyncio.get_running_loop().create_unix_server(
-                lambda: Channel(self.admin.handle), path
-            )
-        finally:
-            os.umask(old)
+    def _upgrade_by_signal(self) -> None:
+        task = asyncio.ensure_future(self.upgrade())
+        task.add_done_callback(_log_upgrade)
 
 
 def _log_reload(task: asyncio.Future[Any]) -> None:
     error = task.exception()
     if error is not None:
         log.error("reload refused, the old settings stay in force", reason=str(error))
+
+
+def _log_upgrade(task: asyncio.Future[Any]) -> None:
+    error = task.exception()
+    if error is not None:
+        log.error("no upgrade", reason=str(error))

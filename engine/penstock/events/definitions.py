@@ -62,6 +62,8 @@ INTAKE_PHASE = Label(
 )
 DIRECTION = Label("direction", "in: clients to us; out: us to next hops", ("in", "out"))
 
+SHUT_REASONS = ("stopping", "disk", "memory", "late")
+
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _ATTEMPT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _DELIVERY = (0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 432000.0)
@@ -94,6 +96,11 @@ _INTAKE = (
             "busy: too many at once",
             ("password", "guessing", "busy"),
         ),
+    ),
+    _gauge(
+        "penstock_intake_shut",
+        "Workers that take no mail now, by the reason.",
+        Label("reason", "what stands against it", SHUT_REASONS),
     ),
     _histogram("penstock_accept_seconds", "From the end of the content to its 250.", _FAST),
 )
@@ -154,6 +161,11 @@ _STATE = (
     _gauge("penstock_connections_open", "Connections open now.", DIRECTION),
     _counter("penstock_connections_opened_total", "Connections made.", DIRECTION),
     _histogram("penstock_loop_lag_seconds", "How late the event loop runs its timers.", _FAST),
+    _gauge(
+        "penstock_clock_offset_seconds",
+        "How far the machine's clock is ahead of the schedule's, after a jump.",
+        merge="max",
+    ),
     _counter(
         "penstock_log_dropped_total",
         "Attempt lines dropped since the log's reader was too slow.",

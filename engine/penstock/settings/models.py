@@ -33,6 +33,12 @@ class QueueSettings(Table):
         le=1 << 31,
         description="What may wait for the disk; beyond three quarters, clients get 421 4.3.2.",
     )
+    wait_max_s: Duration = Field(
+        default=5.0,
+        ge=0.1,
+        le=300,
+        description="While a message waits longer for the disk or its turn, clients get 421 4.3.2.",
+    )
     disk_free_min_bytes: Size = Field(
         default=256 * _MIB,
         ge=0,

@@ -30,6 +30,7 @@ from penstock.relay.settle import OutcomeSettler, SettleConfig
 from penstock.relay.spool import Shard, Spool
 from penstock.relay.steer import Steering
 from penstock.relay.telemetry import Telemetry
+from penstock.schedule.clock import SteadyClock
 from penstock.smtp.reply import Reply
 from penstock_queue import Queue, QueueConfig, SimDisk
 
@@ -122,12 +123,14 @@ class RelayWorld:
         disk: SimDisk | None = None,
         queue: QueueConfig | None = None,
         config: DispatchConfig | None = None,
+        jump: float = 0.0,
     ) -> None:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(Inline())
         self.loop = loop
         self.disk = disk or SimDisk()
-        self.offset = NOW - loop.time()
+        self.offset = NOW - loop.time() + jump
+        self.clock = SteadyClock(self.wall, loop.time)
         self.queue = Queue.open("spool", queue or QueueConfig(), disk=self.disk, now=self.now())
         self.committer = Instantly(self.queue)
         shard = Shard(1, self.queue, self.committer)  # type: ignore[arg-type]
@@ -175,8 +178,12 @@ class RelayWorld:
     def _enqueue(self, refs: list[int], keys: list[bytes]) -> None:
         self.dispatcher.enqueue(refs, keys)
 
-    def now(self) -> float:
+    def wall(self) -> float:
+        """The machine's clock: a change of ``offset`` is a jump."""
         return self.loop.time() + self.offset
+
+    def now(self) -> float:
+        return self.clock()
 
     def add(self, attempt: Attempt) -> None:
         """In place of the attempt log."""
@@ -217,6 +224,7 @@ class RelayWorld:
             await asyncio.sleep(max(0.05, self.dispatcher.tick()))
             if self.loop.time() - swept >= 1.0:
                 swept = self.loop.time()
+                self.clock.look()
                 self.dispatcher.sweep()
 
     async def pass_time(self, seconds: float) -> None:

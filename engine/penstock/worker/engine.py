@@ -7,6 +7,7 @@ import functools
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from penstock.mail.envelope import id_text
 from penstock.policy.policies import Policies
 from penstock.relay.spool import Shard, Spool, shard_path
 from penstock.relay.telemetry import Telemetry
+from penstock.schedule.clock import SteadyClock
 from penstock.settings.files import read_file
 from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
@@ -30,8 +32,9 @@ from penstock.worker import parts
 from penstock.worker.gauges import CommitFigures, Gauges
 from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
+from penstock.worker.shards import take_over
 from penstock.worker.sink import IntakeSink, refused
-from penstock_queue import Committer, Queue, RealDisk
+from penstock_queue import Committer
 
 log = structlog.get_logger("penstock.worker")
 _LOG_FLUSH_S = 0.1
@@ -52,6 +55,10 @@ class Greeting:
     suspensions: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
+def _boot_time() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)  # unlike the loop's, it counts sleep
+
+
 class Engine:
     """Everything of one worker but its process. :meth:`open` recovers, :meth:`start` serves."""
 
@@ -67,6 +74,7 @@ class Engine:
         self._settings, self._greeting, self._shards = settings, greeting, shards
         self._loop = asyncio.get_running_loop()
         self._registry = registry
+        self._clock = SteadyClock(time.time, _boot_time)
         self._attempts = AttemptLog(
             Writer(sys.stdout.fileno()).write,
             AttemptLogConfig(settings.log.format),
@@ -86,6 +94,7 @@ class Engine:
             telemetry=Telemetry(registry, self._attempts if settings.log.attempts else None),
             sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
             workers=greeting.workers,
+            clock=self._clock,
         )
         self._dispatcher = self._outbound.dispatcher
         self._dispatcher.suspensions = dict(greeting.suspensions)
@@ -95,11 +104,13 @@ class Engine:
             parts.gate_config(settings, max_age_s),
             self._spool,
             primary.free,
-            now=time.time,
+            now=self._clock,
             monotonic=self._loop.time,
             observe=registry.histogram("penstock_accept_seconds").observe,
         )
-        self._gauges = Gauges(registry, self._spool, self._dispatcher, time.time)
+        self._gauges = Gauges(
+            registry, self._spool, self._dispatcher, self._clock, self._sink.reason
+        )
         self._observer = IntakeObserver(registry)
         self._listeners: list[Listener] = []
         self._authenticators: list[Authenticator | None] = []
@@ -107,19 +118,24 @@ class Engine:
         self._looked = 0.0
 
     @classmethod
-    async def open(cls, settings: Settings, greeting: Greeting, channel: Channel) -> Engine:
-        """Recover the shards, then put the rest together around them."""
+    async def open(
+        cls,
+        settings: Settings,
+        greeting: Greeting,
+        channel: Channel,
+        waiting: Callable[[], None],
+    ) -> Engine:
+        """Recover the shards, then put the rest together around them. ``waiting()`` is called
+        where a shard is still another worker's."""
         policies = load_policy_directory(settings.policies)
         if isinstance(policies, list):
             raise RuntimeError("the policies have problems; see penstock check")
         loop = asyncio.get_running_loop()
-        disk, config, registry = RealDisk(), parts.queue_config(settings), Registry()
+        config, registry = parts.queue_config(settings), Registry()
         observer = CommitFigures(registry)
         shards = []
         for number in greeting.shards:
-            directory = shard_path(settings.spool, number)
-            recover = functools.partial(Queue.open, directory, config, disk=disk, now=time.time())
-            queue = await loop.run_in_executor(None, recover)
+            queue = await take_over(shard_path(settings.spool, number), config, waiting)
             shards.append(Shard(number, queue, Committer(queue, loop, observer)))
         return cls(settings, policies, greeting, channel, shards, registry)
 
@@ -142,11 +158,12 @@ class Engine:
 
     async def start(self) -> None:
         for shard in self._shards:
+            shard.queue.forget_in_flight()
             shard.committer.start()
         if self._sink.look():
             log.warning("intake", shut=True, reason="disk space or inodes")
         for fd, smtp in zip(self._greeting.listeners, self._settings.smtp, strict=True):
-            bound = socket.socket(fileno=socket.dup(fd))
+            bound = socket.socket(fileno=fd)  # ours alone: closed, we hold the port no more
             bound.setblocking(False)
             authenticator = parts.authenticator(smtp)
             self._authenticators.append(authenticator)
@@ -191,15 +208,23 @@ class Engine:
         now = self._loop.time()
         try:
             self._gauges.lag(now - planned)
+            self._sink.lag(now - planned)
             self._attempts.flush()
             if now - self._looked >= _LOOK_S:
                 self._looked = now
+                self._look_at_the_clock()
                 self._dispatcher.sweep()
                 if self._sink.look():
                     log.warning("intake", shut=self._sink.short, reason="disk space or inodes")
         finally:
             again = now + _LOG_FLUSH_S
             self._timers["keep_up"] = self._loop.call_at(again, self._keep_up, again)
+
+    def _look_at_the_clock(self) -> None:
+        jumped = self._clock.look()
+        self._gauges.clock(self._clock.offset_s)
+        if jumped:
+            log.warning("the machine's clock jumped; followed slowly", seconds=round(jumped, 1))
 
     def _fresh(self, refs: list[int], keys: list[bytes]) -> None:
         self._dispatcher.enqueue(refs, keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from penstock.events.definitions import SHUT_REASONS
 from penstock.events.metrics import Registry
 from penstock.relay.dispatch import Dispatcher
 from penstock.relay.spool import Spool
@@ -36,7 +37,7 @@ class CommitFigures:
 
 
 class Gauges:
-    """Bound to one registry; ``now`` is wall time."""
+    """Bound to one registry; ``now`` is wall time, ``shut()`` says why intake takes no mail."""
 
     def __init__(
         self,
@@ -44,13 +45,16 @@ class Gauges:
         spool: Spool,
         dispatcher: Dispatcher,
         now: Callable[[], float],
+        shut: Callable[[], str],
     ) -> None:
-        self._spool, self._dispatcher, self._now = spool, dispatcher, now
+        self._spool, self._dispatcher, self._now, self._shut_by = spool, dispatcher, now, shut
+        self._shut = registry.gauge("penstock_intake_shut")
         names = (*_FROM_SPOOL.values(), *_FROM_DISPATCHER.values())
         self._gauges = {name: registry.gauge(name) for name in names}
         self._oldest = registry.gauge("penstock_queue_oldest_age_seconds")
         self._connections = registry.gauge("penstock_connections_open")
         self._lag = registry.histogram("penstock_loop_lag_seconds")
+        self._clock = registry.gauge("penstock_clock_offset_seconds")
         self._recovered = registry.gauge("penstock_recovered_entries")
         self._doubled = registry.gauge("penstock_recovered_in_flight_entries")
         registry.on_snapshot(self._collect)
@@ -63,10 +67,16 @@ class Gauges:
             self._gauges[name].set(dispatcher[key])
         oldest = spool.get("oldest_created", 0)
         self._oldest.set(max(0.0, self._now() - oldest) if oldest else 0.0)
+        reason = self._shut_by()
+        for one in SHUT_REASONS:
+            self._shut.set(1 if one == reason else 0, (one,))
         self._connections.set(dispatcher["connections"], ("out",))
 
     def lag(self, seconds: float) -> None:
         self._lag.observe(max(0.0, seconds))
+
+    def clock(self, offset_s: float) -> None:
+        self._clock.set(offset_s)
 
     def recovered(self, entries: int, in_flight: int) -> None:
         """What the last start found; ``in_flight`` deliveries may be doubled."""

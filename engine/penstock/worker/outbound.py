@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 
 from penstock.limits.ports import Limiter
 from penstock.mail.dkim_ring import KeyRing
@@ -44,6 +45,7 @@ class Outbound:
         telemetry: Telemetry,
         sandbox: Sandbox | None,
         workers: int,
+        clock: Callable[[], float],
     ) -> None:
         loop = asyncio.get_running_loop()
         self._hostname = settings.hostname
@@ -61,7 +63,7 @@ class Outbound:
             self._resolver,
             policies,
             parts.routes(settings),
-            clock=time.time,
+            clock=clock,
             config=own,
             sandbox=sandbox,
         )
@@ -75,7 +77,7 @@ class Outbound:
             find=self._destinations.find,
             connect=self._connect,
             build=self._builder.build,
-            now=time.time,
+            now=clock,
             rng=rng,
             waited=telemetry.waited,
         )
@@ -86,12 +88,12 @@ class Outbound:
             reporter=Reporter(report, spool, telemetry.reported),
             telemetry=telemetry,
             lane_of=self.dispatcher.lane_of,
-            now=time.time,
+            now=clock,
             loop_time=loop.time,
             rng=rng,
         )
         self.dispatcher.settler = self.settler
-        self.steering = Steering(self.dispatcher, self.settler, spool, time.time)
+        self.steering = Steering(self.dispatcher, self.settler, spool, clock)
 
     async def _connect(self, site: Site) -> Connection | Outcome:
         options = parts.connect_options(self._hostname, site.limits)

@@ -46,6 +46,7 @@ def gate_config(settings: Settings, max_age_s: float) -> GateConfig:
         queue.inodes_free_min,
         queue.uncommitted_bytes_max,
         max_age_s,
+        queue.wait_max_s,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,18 +16,23 @@ from penstock_queue import CommitFailed, QueueFull
 
 _DISK = Reply.of(452, "4.3.1 Insufficient system storage, try again later")
 _MEMORY = Reply.of(421, "4.3.2 Too much mail waits for the disk here, try again later")
+_LATE = Reply.of(421, "4.3.2 This server is too busy now, try again later")
 _STOPPING = Reply.of(421, "4.3.2 This server is shutting down")
+_REFUSALS = {"stopping": _STOPPING, "disk": _DISK, "memory": _MEMORY, "late": _LATE}
+_LATE_S = 1.0  # a loop that was late is given this time to prove that it no longer is
 
 
 @dataclass(frozen=True, slots=True)
 class GateConfig:
     """``free_bytes_min`` and ``free_inodes_min`` of the spool's file system; intake shuts below
-    them. ``uncommitted_bytes_max``: intake shuts when three quarters of it wait."""
+    them. ``uncommitted_bytes_max``: intake shuts when three quarters of it wait. ``wait_max_s``: it
+    shuts while a message waits for the disk, or the event loop is late, by more than this."""
 
     free_bytes_min: int
     free_inodes_min: int
     uncommitted_bytes_max: int
     max_age_s: float
+    wait_max_s: float
 
 
 class IntakeSink:
@@ -52,6 +58,8 @@ class IntakeSink:
         self.stopping = False
         self._group: asyncio.Future[None] | None = None
         self._began: list[float] = []
+        self._groups: deque[list[float]] = deque()  # those under way: one is written, one gathers
+        self._late_until = 0.0
 
     def look(self) -> bool:
         """Look at the disk again; returns True when the gate opened or shut by that."""
@@ -64,24 +72,49 @@ class IntakeSink:
         changed, self._short = short != self._short, short
         return changed
 
+    def lag(self, seconds: float) -> None:
+        """How late the event loop was just now."""
+        if seconds > self._config.wait_max_s:
+            self._late_until = self._monotonic() + _LATE_S
+
+    @property
+    def late(self) -> bool:
+        """Whoever came now would wait for too long: a message has, for its commit or its turn."""
+        groups = self._groups
+        if not groups and not self._late_until:
+            return False
+        now = self._monotonic()
+        if self._late_until:
+            if now < self._late_until:
+                return True
+            self._late_until = 0.0
+        return bool(groups) and now - groups[0][0] > self._config.wait_max_s
+
     @property
     def short(self) -> bool:
         return self._short
 
     def refusal(self) -> Reply | None:
+        reason = self.reason()
+        return _REFUSALS[reason] if reason else None
+
+    def reason(self) -> str:
+        """Why no mail is taken now, as the metric names it; empty where it is."""
         if self.stopping:
-            return _STOPPING
+            return "stopping"
         if self._short or self._spool.full:
-            return _DISK
+            return "disk"
         if self._spool.uncommitted_bytes > self._mark:
-            return _MEMORY
-        return None
+            return "memory"
+        return "late" if self.late else ""
 
     def reserve(self, recipients: int) -> int:
         return self._spool.reserve(recipients, self._now())
 
     def submit(self, envelope: Envelope, body: list[bytes]) -> asyncio.Future[None]:
         """Raises :class:`Refused` when there is no room for it."""
+        # its Received field has the machine's date; its age is by the clock that decides
+        envelope.received_at = self._now()
         if not envelope.expires_at:
             envelope.expires_at = envelope.received_at + self._config.max_age_s
         try:
@@ -89,13 +122,16 @@ class IntakeSink:
         except QueueFull:
             raise Refused(_DISK if self._spool.full else _MEMORY) from None
         if group is not self._group:  # one callback for all messages of a commit
-            self._group, self._began = group, []
+            self._group, self._began = group, [self._monotonic()]
+            self._groups.append(self._began)
             group.add_done_callback(functools.partial(self._ended, self._began))
-        self._began.append(self._monotonic())
+        else:
+            self._began.append(self._monotonic())
         return group
 
     def _ended(self, began: list[float], group: asyncio.Future[None]) -> None:
         now = self._monotonic()
+        self._groups.remove(began)
         for start in began:
             self._observe(now - start)
 
