@@ -32,6 +32,8 @@ _COLUMNS: Final = (
     "segment", "offset", "size", "refs", "created",
 )  # fmt: skip
 NEVER: Final = (1 << 32) - 1
+_ALIVE: Final = bytes(flags & LIVE for flags in range(256))
+_ARMED: Final = bytes(flags | ARMED if flags & LIVE else flags for flags in range(256))
 
 
 class Chunk:
@@ -88,6 +90,14 @@ class Chunk:
             self.note_segment = array("I", empty)
         self.note_segment[row] = segment
         self.note_offset[row] = offset
+
+    def alive(self) -> bytes:
+        """For each row 1 where its entry is alive, 0 elsewhere; to pick from columns with."""
+        return self.state.tobytes().translate(_ALIVE)
+
+    def arm_all(self) -> None:
+        """Say of every live entry that the timers hold it."""
+        self.state = array("B", self.state.tobytes().translate(_ARMED))
 
     def slot(self, row: int) -> int:
         return row if self.slots is None else self.slots[row]

@@ -16,7 +16,7 @@ from penstock_queue.chunk import ARMED, BITS, BODY, EXPIRED, LIVE, MASK, NEVER, 
 from penstock_queue.timers import Expiries
 
 TICKS_PER_S: Final = 16
-_TICK_MAX: Final = (1 << 32) - 1
+TICK_MAX: Final = (1 << 32) - 1
 
 
 class Place(NamedTuple):
@@ -42,11 +42,11 @@ class Index:
 
     def tick(self, at: float) -> int:
         """The first tick not before ``at``."""
-        return min(max(ceil((at - self.epoch) * TICKS_PER_S), 0), _TICK_MAX)
+        return min(max(ceil((at - self.epoch) * TICKS_PER_S), 0), TICK_MAX)
 
     def ticks_passed(self, now: float) -> int:
         """The last tick that is not after ``now``."""
-        return min(max(int((now - self.epoch) * TICKS_PER_S), 0), _TICK_MAX)
+        return min(max(int((now - self.epoch) * TICKS_PER_S), 0), TICK_MAX)
 
     def time(self, tick: int) -> float:
         return self.epoch + tick / TICKS_PER_S

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Final, NamedTuple
 
-from penstock_queue.chunk import ARMED, BITS, LIVE
+from penstock_queue.chunk import BITS, SPAN
 from penstock_queue.config import QueueConfig
 from penstock_queue.disk import Disk, File
 from penstock_queue.errors import QueueLocked
@@ -151,7 +152,7 @@ def _replay(
     try:
         size = segment.size = file.size()
         replay.start(segment)
-        for item in scan(file, segment.salt, HEADER_BYTES, size):
+        for item in scan(file, segment.salt, HEADER_BYTES, size, take=replay.take):
             if not isinstance(item, Damage):
                 replay.record(item)
             elif last and item.tail:
@@ -198,12 +199,11 @@ def _finish(state: State, recovery: Recovery, now: float) -> None:
     present = index.ticks_passed(now)
     for number in sorted(index.chunks):
         chunk = index.chunks[number]
-        column, due, first, slots = chunk.state, chunk.due, number << BITS, chunk.slots
-        rows = [row for row, flags in enumerate(column) if flags & LIVE]
-        for row in rows:
-            column[row] |= ARMED
-        seqs = [first + (row if slots is None else slots[row]) for row in rows]
-        state.timers.load([due[row] for row in rows], seqs, present)
+        alive, slots = chunk.alive(), range(SPAN) if chunk.slots is None else chunk.slots
+        first = number << BITS
+        seqs = [first + slot for slot in compress(slots, alive)]
+        state.timers.load(compress(chunk.due, alive), seqs, present)
+        chunk.arm_all()
     in_flight = state.inflight.found()
     recovery.in_flight = [seq for seq in in_flight if index.find(seq) is not None]
     state.disk.sync_directory(state.directory)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 # Ticks in a bucket are 1 << shift: 1/16 s, 64 s and about 18 hours.
@@ -41,20 +41,25 @@ class Timers:
         bucket.append(seq)
         self.entries += 1
 
-    def load(self, ticks: list[int], seqs: list[int], now: int) -> None:
+    def load(self, ticks: Iterable[int], seqs: Sequence[int], now: int) -> None:
         """``add`` for many; quick where neighbours share a bucket."""
-        last, bucket = -1, array("Q")
+        last, append = -1, array("Q").append
         near, far = now + (1 << SHIFTS[1]), now + (1 << SHIFTS[2])
+        near_shift, far_shift = SHIFTS[1], SHIFTS[2]
         for tick, seq in zip(ticks, seqs, strict=True):
-            level = 0 if tick < near else 1 if tick < far else 2
-            number = tick >> SHIFTS[level]
-            name = number << 2 | level
-            if name == last:
-                bucket.append(seq)
-                self.entries += 1
+            if tick < near:
+                name = tick << 2
+            elif tick < far:
+                name = tick >> near_shift << 2 | 1
             else:
-                self.add(tick, seq, now)
-                last, bucket = name, self._buckets[level][number]
+                name = tick >> far_shift << 2 | 2
+            if name == last:
+                append(seq)
+                continue
+            self.add(tick, seq, now)
+            self.entries -= 1
+            last, append = name, self._buckets[name & 3][name >> 2].append
+        self.entries += len(seqs)
 
     def next_tick(self) -> int | None:
         """When ``pop`` should be called; may be earlier than the first deadline, never later."""
