@@ -64,7 +64,7 @@ class Queue:
         """The first of ``count`` consecutive sequence numbers that nobody ever had."""
         self._advance(now)
         state = self._state
-        first = max(state.next_seq, int(now) << 16)
+        first = state.next_seq
         if first + count > SEQ_MAX:
             raise QueueFull("no sequence numbers are left")
         state.next_seq = first + count

@@ -66,7 +66,7 @@ def recover(directory: str, config: QueueConfig, disk: Disk, now: float) -> tupl
     try:
         state = State(directory, config, disk, lock, now)
         recovery = Recovery()
-        _replay_all(state, recovery)
+        _replay_all(state, recovery, now)
         state.inflight = Inflight(disk, f"{directory}/{INFLIGHT_NAME}", config.inflight_slots)
         try:
             _finish(state, recovery, now)
@@ -79,7 +79,7 @@ def recover(directory: str, config: QueueConfig, disk: Disk, now: float) -> tupl
     return state, recovery
 
 
-def _replay_all(state: State, recovery: Recovery) -> None:
+def _replay_all(state: State, recovery: Recovery, now: float) -> None:
     disk, directory = state.disk, state.directory
     numbers: list[int] = []
     for name in disk.list(directory):
@@ -102,10 +102,12 @@ def _replay_all(state: State, recovery: Recovery) -> None:
             _set_aside_whole(state, number, recovery)
         else:
             _replay(state, header, replay, recovery, last=number == good[-1])
-    replay.finish()
     if numbers:
         # Numbers that were given out and lost with the crash are not given to others.
         state.next_seq += SEQ_GAP
+    # Nor are those of a queue that was here before and was removed whole.
+    state.next_seq = max(state.next_seq, int(now) << 16)
+    replay.finish()
     recovery.orphans = replay.orphans
     state.implied = sorted(replay.implied)
 
