@@ -2,8 +2,8 @@
 
 The real daemon on loopback, the spool on a real disk, a pipelining injector and a counting sink.
 Rates are compared in turns, round by round, and medians count, so that a busy machine hurts both
-sides alike. The backlog is mail that is due tomorrow. MiB are resident at the end of the rounds: the
-sum over all processes of the daemon, pages that they share counted for each. Bytes are what a
+sides alike. The backlog is mail that is due tomorrow. MiB are resident at the end of the rounds:
+the sum over all processes of the daemon, pages that they share counted for each. Bytes are what a
 queued message adds to that after a restart. A restart is one after ``kill -9``, with the segments
 out of the page cache, and lasts until ``/readyz`` says so.
 
@@ -172,7 +172,8 @@ def depth(bench: Bench, scale: Scale) -> list[dict[str, Any]]:
         deep.end()
     report.show(
         f"The backlog: messages of {SIZE} bytes, 2 workers, {scale.rounds} rounds in turns",
-        ("queued", "MiB", "bytes", "restart", "a million", "in/s", "out/s", "rate", "CPU ms", "CPU"),
+        ("queued", "MiB", "bytes", "restart", "a million", "in/s", "out/s", "rate", "CPU ms",
+         "CPU"),
         [
             (
                 f"{row['queued']:,}",
