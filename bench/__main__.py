@@ -13,7 +13,7 @@ import sys
 from bench import report
 from bench.harness import ROOT
 
-BENCHMARKS = ("sign", "schedule", "queue", "relay")
+BENCHMARKS = ("sign", "schedule", "queue", "relay", "scale")
 
 
 def _run(name: str) -> int:

@@ -172,14 +172,15 @@ def depth(bench: Bench, scale: Scale) -> list[dict[str, Any]]:
         deep.end()
     report.show(
         f"The backlog: messages of {SIZE} bytes, 2 workers, {scale.rounds} rounds in turns",
-        ("queued", "MiB", "bytes", "restart", "a million", "in/s", "out/s", "rate", "CPU ms",
-         "CPU"),
+        ("queued", "MiB", "bytes", "restart", "CPU", "a million", "in/s", "out/s", "rate",
+         "CPU ms", "CPU"),
         [
             (
                 f"{row['queued']:,}",
                 f"{row['resident_mib']:.0f}",
                 f"{row['bytes_each']:.0f}",
                 f"{row['restart_s']:.1f} s",
+                f"{row['restart_cpu_s']:.1f} s",
                 f"{row['s_per_million']:.1f} s" if row["queued"] >= 10**6 else "",
                 f"{row['accept_per_s']:,.0f}",
                 f"{row['deliver_per_s']:,.0f}",
@@ -205,7 +206,7 @@ def _row(daemon: Daemon, queued: int, flow: Flow, base: Flow) -> dict[str, Any]:
     daemon.kill()
     evict(daemon.spool)
     restart_s = daemon.start(READY_S_MAX)
-    restarted = resident_bytes(daemon.pids)
+    cpu, restarted = cpu_s(daemon.pids), resident_bytes(daemon.pids)
     if daemon.queued() != queued:
         raise Failed(f"{daemon.queued()} of {queued} are queued after a restart")
     return {
@@ -214,6 +215,7 @@ def _row(daemon: Daemon, queued: int, flow: Flow, base: Flow) -> dict[str, Any]:
         "restarted_mib": restarted / MIB,
         "bytes_each": 0.0,
         "restart_s": restart_s,
+        "restart_cpu_s": cpu,
         "s_per_million": restart_s / queued * 1e6,
         "ratio": (flow.accept_per_s + flow.deliver_per_s)
         / (base.accept_per_s + base.deliver_per_s),
