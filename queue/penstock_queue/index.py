@@ -17,6 +17,7 @@ from penstock_queue.timers import Expiries
 
 TICKS_PER_S: Final = 16
 TICK_MAX: Final = (1 << 32) - 1
+_WAITING: Final = LIVE | ARMED
 
 
 class Place(NamedTuple):
@@ -181,11 +182,11 @@ class Index:
 
     def ready(self, seq: int, tick: int) -> bool:
         """Whether a timer of ``tick`` still means this entry; if so it is disarmed."""
-        found = self.find(seq)
-        if found is None:
+        chunk = self.chunks.get(seq >> BITS)
+        if chunk is None:
             return False
-        chunk, row = found
-        if not chunk.state[row] & ARMED or chunk.due[row] != tick:
+        row = seq & MASK if chunk.slots is None else chunk.row(seq & MASK)
+        if row < 0 or chunk.state[row] & _WAITING != _WAITING or chunk.due[row] != tick:
             return False
         chunk.state[row] &= ~ARMED
         return True
