@@ -31,12 +31,14 @@ class Place(NamedTuple):
 
 
 class Index:
-    """``epoch``: the second that due times are counted from, in ticks of 1/16 s."""
+    """``epoch``: the second that due times are counted from, in ticks of 1/16 s. ``live``: entries
+    that are alive; ``armed``: those of them that the timers hold."""
 
     def __init__(self, now: float) -> None:
         self.chunks: dict[int, Chunk] = {}
         self.newest = -1
         self.live = 0
+        self.armed = 0
         self.bodies = 0
         self.epoch = int(now) - (1 << 27)
         self.expiries = Expiries()
@@ -157,6 +159,8 @@ class Index:
     def drop_entry(self, chunk: Chunk, row: int, owner: tuple[Chunk, int]) -> bool:
         """Take a live entry out; whether it was the last of its message. The columns of the message
         stay readable until ``tidy``."""
+        if chunk.state[row] & ARMED:
+            self.armed -= 1
         chunk.state[row] &= BODY
         chunk.live -= 1
         self.live -= 1
@@ -189,6 +193,7 @@ class Index:
         if row < 0 or chunk.state[row] & _WAITING != _WAITING or chunk.due[row] != tick:
             return False
         chunk.state[row] &= ~ARMED
+        self.armed -= 1
         return True
 
     def armed_tick(self, seq: int) -> int | None:

@@ -206,6 +206,7 @@ def _finish(state: State, recovery: Recovery, now: float) -> None:
         seqs = [first + slot for slot in compress(slots, alive)]
         state.timers.load(compress(chunk.due, alive), seqs, present)
         chunk.arm_all()
+    index.armed = index.live
     in_flight = state.inflight.found()
     recovery.in_flight = [seq for seq in in_flight if index.find(seq) is not None]
     state.disk.sync_directory(state.directory)

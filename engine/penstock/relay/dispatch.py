@@ -386,15 +386,15 @@ class Dispatcher:
             task.result()
 
     def stats(self) -> dict[str, float]:
-        staged = sum(len(batch.refs) for site in self.sites.values() for batch in site.staged)
-        waiting = sum(len(lane.waiting) for lane in self.lanes.values())
+        """Costs the same however many lanes and sites there are, while nothing is suspended."""
+        sites = self.sites.values() if self.suspensions else ()
         return {
             "lanes": len(self.lanes),
             "sites": len(self.sites),
             "connections": self._connections,
             "in_flight": len(self.in_flight),
-            "ready": sum(len(site.ready) for site in self.sites.values()) + staged + waiting,
-            "suspended": sum(len(s.ready) - s.ready.ready for s in self.sites.values()),
+            "ready": max(0, self.spool.handed_out - len(self.in_flight)),
+            "suspended": sum(len(site.ready) - site.ready.ready for site in sites),
             "staged_bytes": self.stager.staged_bytes,
             "resolving": self.locator.pending,
         }
