@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from bench.harness import Program
+from bench.harness import Failed, Program
 from penstock.mail.envelope import Envelope, Recipient
 from penstock.mail.record import pack_envelope, pack_key, pack_recipient
 from penstock.relay.spool import shard_path
@@ -84,7 +84,7 @@ def fill(
         for writer in writers:
             writer.wait(FILL_S_MAX)
             if writer.exit_code:
-                raise SystemExit(f"{writer.name} failed\n{writer.tail()}")
+                raise Failed(f"{writer.name} failed\n{writer.tail()}")
     finally:
         for writer in writers:
             if writer.running:
