@@ -29,17 +29,18 @@ _FIRST: Final = bytes(4)
 def take_plain(state: State, segment: Segment, data: bytes, at: int, base: int) -> int:
     """See ``scan.Take``. Applies what it takes to the index and to ``segment``."""
     chunks, load, salt, first = state.index.chunks, state.keys.load, segment.salt, at
+    up, head_bytes, ticks_per_s, tick_max, alone = ceil, HEAD_BYTES, TICKS_PER_S, TICK_MAX, _ALONE
     number, epoch, available = segment.number, state.index.epoch, len(data)
     unpack, unpack_fields, crc_extend = HEAD.unpack_from, msgpack.unpackb, google_crc32c.extend
     body_seed, entries_seed = SEED[BODY], SEED[ENTRIES]
     current, top, chunk, taken = -1, -1, Chunk.__new__(Chunk), 0
-    while at + HEAD_BYTES <= available:
+    while at + head_bytes <= available:
         length, kind, body_crc = unpack(data, at)
-        middle = at + HEAD_BYTES + length
-        if kind != BODY or middle + HEAD_BYTES > available:
+        middle = at + head_bytes + length
+        if kind != BODY or middle + head_bytes > available:
             break
         length, kind, crc = unpack(data, middle)
-        start = middle + HEAD_BYTES
+        start = middle + head_bytes
         end = start + length
         if kind != ENTRIES or end > available:
             break
@@ -57,17 +58,18 @@ def take_plain(state: State, segment: Segment, data: bytes, at: int, base: int) 
             dues, expiries, segments = chunk.due, chunk.expires, chunk.segment
             places, sizes, refs, created = chunk.offset, chunk.size, chunk.refs, chunk.created
         slot = seq & MASK
-        if flags[slot] or crc_extend(body_seed, data[at + HEAD_BYTES : middle]) ^ salt != body_crc:
+        if flags[slot] or crc_extend(body_seed, data[at + head_bytes : middle]) ^ salt != body_crc:
             break
         row = rows[0]
-        due = ceil((row[1] - epoch) * TICKS_PER_S)
-        expires = row[2]
-        flags[slot] = _ALONE
+        due, expires = row[1], row[2]
+        flags[slot] = alone
         attempts[slot] = row[4] if len(row) > 4 else 0
         delta[slot] = 0
         keys[slot] = load(row[0])
-        dues[slot] = 0 if due < 0 else due if due < TICK_MAX else TICK_MAX
-        expiries[slot] = min(ceil(expires), NEVER - 1) if expires > 0 else 0
+        due = up((due - epoch) * ticks_per_s)
+        dues[slot] = 0 if due < 0 else due if due < tick_max else tick_max
+        expires = up(expires) if expires > 0 else 0
+        expiries[slot] = expires if expires < NEVER else NEVER - 1
         segments[slot] = number
         places[slot] = base + at
         sizes[slot] = end - at
