@@ -26,6 +26,9 @@ BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "schedule": ((), ()),
     "queue": ((), ()),
     "relay": (("--count=3000",), ("--rounds=5", "--patience=300")),
+    "scale": ((), ("--full",)),
+    "isolation": ((), ("--full",)),
+    "path": ((), ("--count=20000",)),
     "latency": (("--seconds=3", "--count=3000"), ("--seconds=10",)),
     "tls": (("--count=500",), ("--count=3000", "--rounds=5")),
 }

@@ -8,6 +8,7 @@ still looks at the old one sees a consistent past.
 
 from __future__ import annotations
 
+import re
 from array import array
 from bisect import bisect_left
 from itertools import compress
@@ -16,7 +17,9 @@ from typing import Final
 BITS: Final = 12
 SPAN: Final = 1 << BITS
 MASK: Final = SPAN - 1
-FOLD_AT: Final = SPAN // 8
+# A chunk is folded when half of its rows are free, and again at each half of what is left: so no
+# entry ever takes more than twice its bytes, and every row is copied twice at most.
+FOLD_AT: Final = SPAN // 2
 
 # Flags of the state column.
 LIVE: Final = 1  # the entry is not settled
@@ -32,6 +35,18 @@ _COLUMNS: Final = (
     "segment", "offset", "size", "refs", "created",
 )  # fmt: skip
 NEVER: Final = (1 << 32) - 1
+# Rows in use mostly stand together; where they do not, single items are quicker than slices.
+_USED: Final = re.compile(rb"[^\0]+")
+_RUNS_MAX: Final = SPAN // 16
+_ALIVE: Final = bytes(flags & LIVE for flags in range(256))
+_ARMED: Final = bytes(flags | ARMED if flags & LIVE else flags for flags in range(256))
+
+
+def _picked(column: array[int], used: bytes, runs: list[tuple[int, int]]) -> array[int]:
+    """The rows in use, in an array that is exactly as long (one grown item by item is longer)."""
+    if len(runs) > _RUNS_MAX:
+        return array(column.typecode, list(compress(column, used)))
+    return array(column.typecode, b"".join(column[start:end].tobytes() for start, end in runs))
 
 
 class Chunk:
@@ -89,6 +104,14 @@ class Chunk:
         self.note_segment[row] = segment
         self.note_offset[row] = offset
 
+    def alive(self) -> bytes:
+        """For each row 1 where its entry is alive, 0 elsewhere; to pick from columns with."""
+        return self.state.tobytes().translate(_ALIVE)
+
+    def arm_all(self) -> None:
+        """Say of every live entry that the timers hold it."""
+        self.state = array("B", self.state.tobytes().translate(_ARMED))
+
     def slot(self, row: int) -> int:
         return row if self.slots is None else self.slots[row]
 
@@ -97,17 +120,19 @@ class Chunk:
 
     def folded(self) -> Chunk:
         """A copy with the rows in use only."""
-        rows = self.rows_in_use()
+        used = self.state.tobytes()
+        runs = [found.span() for found in _USED.finditer(used)]
         new = Chunk.__new__(Chunk)
-        new.slots = array("H", [self.slot(row) for row in rows])
+        slots = range(SPAN) if self.slots is None else self.slots
+        new.slots = array("H", list(compress(slots, used)))
         for name in _COLUMNS:
-            column = getattr(self, name)
-            setattr(new, name, array(column.typecode, [column[row] for row in rows]))
-        new.fold_at = len(rows) // 4 if len(rows) >= 32 else 0
+            setattr(new, name, _picked(getattr(self, name), used, runs))
+        rows = len(new.slots)
+        new.fold_at = rows // 2 if rows >= 32 else 0
         self._share(new)
         if self.note_segment is not None and self.note_offset is not None:
-            new.note_segment = array("I", [self.note_segment[row] for row in rows])
-            new.note_offset = array("I", [self.note_offset[row] for row in rows])
+            new.note_segment = _picked(self.note_segment, used, runs)
+            new.note_offset = _picked(self.note_offset, used, runs)
         return new
 
     def unfolded(self) -> Chunk:

@@ -28,7 +28,7 @@ from penstock_queue.record import (
     read_entries,
     read_settle,
 )
-from penstock_queue.scan import Damage, Found, scan
+from penstock_queue.scan import WINDOW_BYTES, Damage, Found, scan
 from penstock_queue.segment import HEADER_BYTES, Segment
 from penstock_queue.state import State
 
@@ -85,7 +85,8 @@ class Chore:
 
     def _look(self, file: File, segment: Segment) -> None:
         body: Found | None = None
-        for item in scan(file, segment.salt, self.start, segment.size, self._limit):
+        window = min(self._limit, WINDOW_BYTES)
+        for item in scan(file, segment.salt, self.start, segment.size, window):
             if isinstance(item, Damage):
                 self.damaged = True
                 self.end = item.end

@@ -16,7 +16,8 @@ from penstock_queue.chunk import ARMED, BITS, BODY, EXPIRED, LIVE, MASK, NEVER, 
 from penstock_queue.timers import Expiries
 
 TICKS_PER_S: Final = 16
-_TICK_MAX: Final = (1 << 32) - 1
+TICK_MAX: Final = (1 << 32) - 1
+_WAITING: Final = LIVE | ARMED
 
 
 class Place(NamedTuple):
@@ -30,23 +31,25 @@ class Place(NamedTuple):
 
 
 class Index:
-    """``epoch``: the second that due times are counted from, in ticks of 1/16 s."""
+    """``epoch``: the second that due times are counted from, in ticks of 1/16 s. ``live``: entries
+    that are alive; ``armed``: those of them that the timers hold."""
 
     def __init__(self, now: float) -> None:
         self.chunks: dict[int, Chunk] = {}
         self.newest = -1
         self.live = 0
+        self.armed = 0
         self.bodies = 0
         self.epoch = int(now) - (1 << 27)
         self.expiries = Expiries()
 
     def tick(self, at: float) -> int:
         """The first tick not before ``at``."""
-        return min(max(ceil((at - self.epoch) * TICKS_PER_S), 0), _TICK_MAX)
+        return min(max(ceil((at - self.epoch) * TICKS_PER_S), 0), TICK_MAX)
 
     def ticks_passed(self, now: float) -> int:
         """The last tick that is not after ``now``."""
-        return min(max(int((now - self.epoch) * TICKS_PER_S), 0), _TICK_MAX)
+        return min(max(int((now - self.epoch) * TICKS_PER_S), 0), TICK_MAX)
 
     def time(self, tick: int) -> float:
         return self.epoch + tick / TICKS_PER_S
@@ -156,6 +159,8 @@ class Index:
     def drop_entry(self, chunk: Chunk, row: int, owner: tuple[Chunk, int]) -> bool:
         """Take a live entry out; whether it was the last of its message. The columns of the message
         stay readable until ``tidy``."""
+        if chunk.state[row] & ARMED:
+            self.armed -= 1
         chunk.state[row] &= BODY
         chunk.live -= 1
         self.live -= 1
@@ -181,13 +186,14 @@ class Index:
 
     def ready(self, seq: int, tick: int) -> bool:
         """Whether a timer of ``tick`` still means this entry; if so it is disarmed."""
-        found = self.find(seq)
-        if found is None:
+        chunk = self.chunks.get(seq >> BITS)
+        if chunk is None:
             return False
-        chunk, row = found
-        if not chunk.state[row] & ARMED or chunk.due[row] != tick:
+        row = seq & MASK if chunk.slots is None else chunk.row(seq & MASK)
+        if row < 0 or chunk.state[row] & _WAITING != _WAITING or chunk.due[row] != tick:
             return False
         chunk.state[row] &= ~ARMED
+        self.armed -= 1
         return True
 
     def armed_tick(self, seq: int) -> int | None:

@@ -6,6 +6,9 @@ forgotten only when ``keys_max`` is reached, all at once.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from penstock_queue.errors import QueueFull
 
 
@@ -50,6 +53,11 @@ class Keys:
         """One more entry has this key."""
         entries = self._entries
         entries[number] = entries.get(number, 0) + 1
+
+    def count(self, numbers: Iterable[int]) -> None:
+        """``hold`` for many."""
+        for number, entries in Counter(numbers).items():
+            self._entries[number] = self._entries.get(number, 0) + entries
 
     def release(self, number: int) -> None:
         entries = self._entries

@@ -64,7 +64,7 @@ class Queue:
         """The first of ``count`` consecutive sequence numbers that nobody ever had."""
         self._advance(now)
         state = self._state
-        first = max(state.next_seq, int(now) << 16)
+        first = state.next_seq
         if first + count > SEQ_MAX:
             raise QueueFull("no sequence numbers are left")
         state.next_seq = first + count
@@ -107,6 +107,7 @@ class Queue:
             held(key)
             if tick:
                 chunk.state[number & MASK] |= ARMED
+                index.armed += 1
                 self._timers.add(tick, number, self._tick)
             number += 1
         commits.append(message)
@@ -141,7 +142,9 @@ class Queue:
         if chunk.state[row] & ARMED and chunk.due[row] == tick:
             return
         chunk.due[row] = tick
-        chunk.state[row] |= ARMED
+        if not chunk.state[row] & ARMED:
+            self._index.armed += 1
+            chunk.state[row] |= ARMED
         self._timers.add(tick, seq, self._tick)
 
     def mark(self, seq: int) -> None:
@@ -179,6 +182,11 @@ class Queue:
                     chunk.state[row] |= EXPIRED
             index.pop_expired(second, limit, out)
         return out
+
+    @property
+    def handed_out(self) -> int:
+        """Live entries that wait for no time: appended as due, or returned by ``pop_due``."""
+        return self._index.live - self._index.armed
 
     def next_deadline(self) -> float | None:
         """When ``pop_due`` is worth calling next; may be early, never late."""
@@ -309,6 +317,7 @@ class Queue:
         segments = state.segments.values()
         return {
             "entries": index.live,
+            "armed": index.armed,
             "bodies": index.bodies,
             "segments": len(state.segments),
             "disk_bytes": sum(segment.size for segment in segments),

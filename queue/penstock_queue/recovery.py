@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Final, NamedTuple
 
-from penstock_queue.chunk import ARMED, BITS, LIVE
+from penstock_queue.chunk import BITS, SPAN
 from penstock_queue.config import QueueConfig
 from penstock_queue.disk import Disk, File
 from penstock_queue.errors import QueueLocked
@@ -65,7 +66,7 @@ def recover(directory: str, config: QueueConfig, disk: Disk, now: float) -> tupl
     try:
         state = State(directory, config, disk, lock, now)
         recovery = Recovery()
-        _replay_all(state, recovery)
+        _replay_all(state, recovery, now)
         state.inflight = Inflight(disk, f"{directory}/{INFLIGHT_NAME}", config.inflight_slots)
         try:
             _finish(state, recovery, now)
@@ -78,7 +79,7 @@ def recover(directory: str, config: QueueConfig, disk: Disk, now: float) -> tupl
     return state, recovery
 
 
-def _replay_all(state: State, recovery: Recovery) -> None:
+def _replay_all(state: State, recovery: Recovery, now: float) -> None:
     disk, directory = state.disk, state.directory
     numbers: list[int] = []
     for name in disk.list(directory):
@@ -101,10 +102,12 @@ def _replay_all(state: State, recovery: Recovery) -> None:
             _set_aside_whole(state, number, recovery)
         else:
             _replay(state, header, replay, recovery, last=number == last)
-    replay.finish()
     if numbers:
         # Numbers that were given out and lost with the crash are not given to others.
         state.next_seq += SEQ_GAP
+    # Nor are those of a queue that was here before and was removed whole.
+    state.next_seq = max(state.next_seq, int(now) << 16)
+    replay.finish()
     recovery.orphans = replay.orphans
     state.implied = sorted(replay.implied)
 
@@ -165,7 +168,7 @@ def _replay(
     try:
         size = segment.size = file.size()
         replay.start(segment)
-        for item in scan(file, segment.salt, HEADER_BYTES, size):
+        for item in scan(file, segment.salt, HEADER_BYTES, size, take=replay.take):
             if not isinstance(item, Damage):
                 replay.record(item)
             elif last and item.tail:
@@ -212,12 +215,12 @@ def _finish(state: State, recovery: Recovery, now: float) -> None:
     present = index.ticks_passed(now)
     for number in sorted(index.chunks):
         chunk = index.chunks[number]
-        column, due, first, slots = chunk.state, chunk.due, number << BITS, chunk.slots
-        rows = [row for row, flags in enumerate(column) if flags & LIVE]
-        for row in rows:
-            column[row] |= ARMED
-        seqs = [first + (row if slots is None else slots[row]) for row in rows]
-        state.timers.load([due[row] for row in rows], seqs, present)
+        alive, slots = chunk.alive(), range(SPAN) if chunk.slots is None else chunk.slots
+        first = number << BITS
+        seqs = [first + slot for slot in compress(slots, alive)]
+        state.timers.load(compress(chunk.due, alive), seqs, present)
+        chunk.arm_all()
+    index.armed = index.live
     in_flight = state.inflight.found()
     recovery.in_flight = [seq for seq in in_flight if index.find(seq) is not None]
     state.disk.sync_directory(state.directory)

@@ -1,15 +1,17 @@
 """Applying records to an empty index, in the order of the log.
 
-This loop runs once for everything on disk at a start, so it works on columns directly and makes
-no object that it does not need. The body of a message is checked, but never looked into.
+The body of a message is checked, but never looked into. Plain messages, the bulk of every log, go
+by ``take`` (see ``bulk``); everything else comes as a record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from math import ceil
 from typing import Any
 
+from penstock_queue.bulk import take_plain
 from penstock_queue.chunk import BITS, BODY, FOLD_AT, LIVE, MASK, NEVER, Chunk
 from penstock_queue.record import BODY as BODY_RECORD
 from penstock_queue.record import (
@@ -36,7 +38,6 @@ class Replay:
         self._index = state.index
         self._segments = state.segments
         self._intern = state.keys.load
-        self._hold = state.keys.hold
         self._body_at = -1
         self._body_end = -1
         self.orphans = 0
@@ -48,14 +49,16 @@ class Replay:
         self._body_end = -1
         self._state.next_seq = max(self._state.next_seq, segment.header.next_seq)
 
+    def take(self, data: bytes, at: int, base: int) -> int:
+        """See ``scan.Take``."""
+        return take_plain(self._state, self._segment, data, at, base)
+
     def record(self, found: Found) -> None:
         kind = found[0]
         if kind == BODY_RECORD:
             self._body_at, self._body_end = found[1], found[2]
         elif kind == ENTRIES:
             entries = read_entries(found[3])
-            if self._body_end == found[1] and self._single(entries, self._body_at, found[2]):
-                return
             if self._body_end == found[1]:
                 self._message(entries, self._body_at, found[2])
             else:
@@ -72,40 +75,6 @@ class Replay:
             _, group, next_seq = GROUP_PAYLOAD.unpack(found[3])
             self._state.group = max(self._state.group, group)
             self._state.next_seq = max(self._state.next_seq, next_seq)
-
-    def _single(self, entries: Entries, offset: int, end: int) -> bool:
-        """The common case, a new message with one entry, in one go; ``False`` for any other."""
-        body, created, _, rows = entries
-        if len(rows) != 1 or len(rows[0]) != 4:
-            return False
-        number, at, index, segment = body >> BITS, body & MASK, self._index, self._segment
-        chunk = index.chunks.get(number)
-        if chunk is None:
-            chunk = index.chunks[number] = Chunk()
-        if chunk.state[at]:
-            return False
-        key, due, expires, _ = rows[0]
-        chunk.state[at] = BODY | LIVE
-        chunk.segment[at] = segment.number
-        chunk.offset[at] = offset
-        chunk.size[at] = size = end - offset
-        chunk.created[at] = created
-        chunk.refs[at] = 1
-        chunk.attempts[at] = chunk.delta[at] = 0
-        chunk.due[at] = index.tick(due) if due > 0 else 0
-        chunk.expires[at] = min(ceil(expires), NEVER - 1) if expires > 0 else 0
-        chunk.key[at] = key_id = self._intern(key)
-        self._hold(key_id)
-        chunk.live += 1
-        chunk.bodies += 1
-        index.live += 1
-        index.bodies += 1
-        segment.bodies += 1
-        segment.live_bytes += size
-        segment.chunks.add(number)
-        if body >= self._state.next_seq:
-            self._state.next_seq = body + 1
-        return True
 
     def _message(self, entries: Entries, offset: int, end: int) -> None:
         body, created, seqs, rows = entries
@@ -179,7 +148,6 @@ class Replay:
         chunk.expires[at] = min(ceil(expires), NEVER - 1) if expires > 0 else 0
         key = self._intern(row[0])
         chunk.key[at] = key
-        self._hold(key)
         return 1
 
     def _set_note(self, chunk: Chunk, row: int, number: int, offset: int) -> None:
@@ -205,7 +173,6 @@ class Replay:
             self.implied.discard(seq)
             return
         chunk, row = found
-        self._state.keys.release(chunk.key[row])
         self._set_note(chunk, row, 0, 0)
         # The row may be filled again, by a copy in a damaged log: then it starts from nothing.
         chunk.attempts[row] = 0
@@ -219,7 +186,7 @@ class Replay:
                 segment.live_bytes -= owner[0].size[owner[1]]
 
     def finish(self) -> None:
-        """Free what is empty, fold what is sparse, and put the expiries in order."""
+        """Free what is empty, fold what is sparse, count the keys, put the expiries in order."""
         index = self._index
         for number, full in list(index.chunks.items()):
             if not full.live and not full.bodies:
@@ -227,14 +194,9 @@ class Replay:
                 continue
             chunk = full.folded() if full.live <= FOLD_AT else full
             index.chunks[number] = chunk
-            earliest = min(
-                (
-                    expires
-                    for expires, state in zip(chunk.expires, chunk.state, strict=True)
-                    if expires and state & LIVE
-                ),
-                default=NEVER,
-            )
+            alive = chunk.alive()
+            self._state.keys.count(compress(chunk.key, alive))
+            earliest = min(filter(None, compress(chunk.expires, alive)), default=NEVER)
             chunk.expires_min = earliest
             if earliest != NEVER:
                 index.expiries.push(earliest, number)

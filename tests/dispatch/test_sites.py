@@ -223,6 +223,70 @@ def test_the_worker_wide_bound_on_connections_holds_and_starves_nobody(play) -> 
     play(scenario)
 
 
+def test_what_is_ready_is_counted_wherever_it_waits(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(loaded("[limits]\nconnections = 1\n"))
+        world.latency_s = 1.0
+        await world.send("ann@later.example", due=world.now() + 3600)
+        for n in range(10):
+            await world.send(f"p{n}@a.example")
+        await world.steering.suspensions({"1": {"domain": "b.example"}}, {"domain": "b.example"})
+        for n in range(3):
+            await world.send(f"p{n}@b.example")
+        await world.pass_time(0.5)
+        stats = world.dispatcher.stats()
+        assert (stats["in_flight"], stats["ready"], stats["suspended"]) == (1, 12, 3)
+        await world.pass_time(60)
+        stats = world.dispatcher.stats()
+        assert (stats["in_flight"], stats["ready"], stats["suspended"]) == (0, 3, 3)
+        assert world.entries == 4
+        await world.close()
+
+    play(scenario)
+
+
+def test_idle_connections_make_room_for_sites_that_have_none(play) -> None:
+    """With mail for more sites than there are connections, none is kept open just in case."""
+
+    async def scenario() -> None:
+        world = RelayWorld(
+            loaded('[limits]\nidle_timeout_s = "1h"\n'), config=DispatchConfig(connections_max=5)
+        )
+        for n in range(5):
+            await world.send(f"ann@d{n}.example")
+        await world.pass_time(10)
+        assert world.dispatcher.stats()["connections"] == 5, "nobody else wants them"
+        for n in range(5, 500):
+            await world.send(f"ann@d{n}.example")
+        await world.pass_time(30)
+        assert world.entries == 0
+        assert world.open_max <= 5
+        await world.close()
+
+    play(scenario)
+
+
+def test_a_free_connection_wakes_one_site_not_all_that_wait(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(loaded(""), config=DispatchConfig(connections_max=5))
+        pumped = [0]
+        pump = world.dispatcher.pump
+
+        def counting(site) -> None:  # type: ignore[no-untyped-def]
+            pumped[0] += 1
+            pump(site)
+
+        world.dispatcher.pump = world.dispatcher.permits._pump = counting  # type: ignore[method-assign]
+        for n in range(300):
+            await world.send(f"ann@d{n}.example")
+        await world.pass_time(60)
+        assert world.entries == 0
+        assert pumped[0] < 10 * 300
+        await world.close()
+
+    play(scenario)
+
+
 def test_a_failed_connection_beside_open_ones_is_only_a_hint(play) -> None:
     async def scenario() -> None:
         world = RelayWorld(loaded("[limits]\nconnections = 10\n"))

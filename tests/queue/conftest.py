@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from penstock_queue import CommitFailed, NewEntry, Queue, QueueConfig, QueueFull, SimDisk
+from penstock_queue.chunk import ARMED
 
 SMALL = QueueConfig(
     segment_bytes=4096,
@@ -139,11 +140,15 @@ class Model:
     def due(self) -> None:
         assert self.queue is not None
         self.queue.pop_due(self.now, 100)
+        chunks = self.queue._index.chunks.values()
+        armed = sum(1 for chunk in chunks for flags in chunk.state if flags & ARMED)
+        assert self.queue.handed_out == self.queue.stats()["entries"] - armed
 
     def verify(self) -> set[int]:
         """Open, compare, and take what is there for the truth from now on."""
         queue = self.open()
         live = set(queue.seqs())
+        assert queue.handed_out == 0, "the timers hold all that a start found"
         assert not queue.recovery.quarantined
         assert not queue.recovery.orphans
         assert not self.gone & live, "settled for good and committed, yet back"

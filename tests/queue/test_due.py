@@ -114,6 +114,42 @@ def test_far_deadlines_are_dealt_out_in_pieces(opened: Opened, monkeypatch: Any,
     assert drain(queue, NOW + far + 20) == seqs
 
 
+def test_a_great_many_far_ones_keep_no_near_one_waiting(
+    opened: Opened, monkeypatch: Any, put: Put
+) -> None:
+    """They are dealt out ahead of their time, so that the call that finds one due finds it at
+    once; each call moves a bounded number."""
+    monkeypatch.setattr("penstock_queue.timers.DEAL_MAX", 4)
+    queue = opened(SimDisk(), QueueConfig())
+    evening = NOW - NOW % 65536 + 3 * 65536
+    far = [put(queue, due=evening + 1 + i / 100) for i in range(400)]
+    near = put(queue, due=evening + 0.5)
+    now, calls = evening - 20 * 60, 0
+    while now < evening and (at := queue.next_deadline()) is not None:
+        now = max(now + 0.05, at)
+        if now < evening:
+            assert queue.pop_due(now, 100) == []
+            calls += 1
+    assert calls >= 2 * 400 / 4, "from the coarsest to the finest buckets, four at a time"
+    assert queue.pop_due(evening + 0.5, 100) == [near]
+    assert sorted(drain(queue, evening + 10)) == far
+
+
+def test_a_call_looks_at_a_bounded_number_of_stale_ones(
+    opened: Opened, monkeypatch: Any, put: Put, now: float
+) -> None:
+    monkeypatch.setattr("penstock_queue.timers.LOOK_MAX", 5)
+    queue = opened(SimDisk(), QueueConfig())
+    for seq in [put(queue, due=now + 1) for _ in range(12)]:
+        queue.settle(seq)
+    alive = put(queue, due=now + 1)
+    assert queue.pop_due(now + 2, 100) == []
+    assert queue.next_deadline() == now + 1, "there is more: call again"
+    assert queue.pop_due(now + 2, 100) == []
+    assert queue.pop_due(now + 2, 100) == [alive]
+    assert queue.next_deadline() is None
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     waits=st.lists(

@@ -117,3 +117,21 @@ def test_an_empty_index_is_empty(opened: Opened) -> None:
     assert queue.stats()["entries"] == 0
     assert list(queue.seqs()) == []
     assert queue.stats()["index_chunks"] <= 2
+
+
+def test_an_entry_takes_tens_of_bytes_however_slowly_they_come(opened: Opened) -> None:
+    """A hundred messages a second, and nine tenths of them delivered: the rest stays small."""
+    queue = opened(SimDisk(), QueueConfig(cache_bytes=1, uncommitted_bytes_max=1 << 30))
+    count = 8 * SPAN
+    for i in range(count):
+        now = NOW + i / 100
+        queue.append(queue.reserve(1, now), b"", [b""], [NewEntry(b"k", now + 9e5, 0.0, b"")])
+    chunks = queue._index.chunks
+    assert sum(chunk.bytes() for chunk in chunks.values()) <= 40 * (count + SPAN)
+    for i, seq in enumerate(list(queue.seqs())):
+        if i % 10:
+            queue.settle(seq)
+    left = queue.stats()["entries"]
+    newest = sorted(chunks)[-2:]  # still open for what comes next
+    size = sum(chunk.bytes() for number, chunk in chunks.items() if number not in newest)
+    assert size <= 90 * left

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
@@ -35,7 +35,8 @@ from penstock.smtp.reply import Reply
 
 
 class Dispatcher:
-    """One worker's dispatcher. ``now`` is wall time in seconds; the loop's time is monotonic."""
+    """One worker's dispatcher. ``now`` is wall time in seconds; the loop's time is monotonic.
+    ``starved``: sites that wait because this worker has all the connections it may have."""
 
     def __init__(
         self,
@@ -61,16 +62,14 @@ class Dispatcher:
         self.sites: dict[str, Site] = {}
         self.in_flight: set[int] = set()
         self.suspensions: dict[str, Selector] = {}
-        self.stopping = False
+        self.stopping, self._connections = False, 0
         self.locator = Locator(find, self, config.resolves_max, now)
         self.stager = Stager(config.stage, spool, self)
         self.permits = Permits(limiter, self.pump, waited)
-        self._numbers = itertools.count(1)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._connections = 0
+        self._numbers, self._tasks = itertools.count(1), set[asyncio.Task[None]]()
         self._connected: set[Site] = set()
         self.keeper = Keeper(self.lanes, self.sites, self.locator, self.permits, config.forget_s)
-        self._starved: deque[Site] = deque()
+        self.starved: OrderedDict[Site, None] = OrderedDict()
         self._expired: deque[int] = deque()
 
     # in: refs that are due
@@ -113,8 +112,7 @@ class Dispatcher:
     def tick(self) -> float:
         """Move what came due; returns seconds until it should be called again."""
         now = self._now()
-        refs = self.spool.pop_due(now, self.config.due_batch)
-        due = []
+        refs, due = self.spool.pop_due(now, self.config.due_batch), list[int]()
         for ref in refs:
             if not self.live(ref):
                 continue
@@ -207,8 +205,7 @@ class Dispatcher:
         wanted = min(limit, connections_wanted(site.load, limit) + site.stuck(now))
         while len(site.feeds) + site.opening < wanted:
             if self._connections >= self.config.connections_max:
-                if site not in self._starved:
-                    self._starved.append(site)
+                self.starved[site] = None
                 return
             site.opening += 1
             self._connections += 1
@@ -244,9 +241,13 @@ class Dispatcher:
             if seated:
                 self._limiter.disconnect(seats)
             site.idle_since = self._loop.time()
-            self._loop.call_soon(self.pump, site)
-            while self._starved and self._connections < self.config.connections_max:
-                self._loop.call_soon(self.pump, self._starved.popleft())
+            self._loop.call_soon(self._relieve, site)
+
+    def _relieve(self, site: Site) -> None:
+        """A connection of ``site`` ended: those that wait for one come first."""
+        while self.starved and self._connections < self.config.connections_max:
+            self.pump(self.starved.popitem(last=False)[0])
+        self.pump(site)
 
     async def _open(self, site: Site) -> Carrier | Outcome:
         """A bug on the way to one site must not become a storm of attempts: it counts as a
@@ -344,9 +345,9 @@ class Dispatcher:
     def sweep(self) -> None:
         """Close idle connections; look at some lanes and sites. Called every second; what it costs
         depends on connections, not on how many lanes there are."""
-        now = self._loop.time()
+        now, crowded = self._loop.time(), bool(self.starved)
         for site in list(self._connected):
-            site.close_idle(now, self.config.workers, self.config.idle_surplus_s)
+            site.close_idle(now, self.config.workers, self.config.idle_surplus_s, crowded)
             self.pump(site)  # what waits behind a connection that hangs gets another
         self.keeper.look(now, self._now())
 
@@ -389,15 +390,15 @@ class Dispatcher:
             task.result()
 
     def stats(self) -> dict[str, float]:
-        staged = sum(len(batch.refs) for site in self.sites.values() for batch in site.staged)
-        waiting = sum(len(lane.waiting) for lane in self.lanes.values())
+        """Costs the same however many lanes and sites there are, while nothing is suspended."""
+        sites = self.sites.values() if self.suspensions else ()
         return {
             "lanes": len(self.lanes),
             "sites": len(self.sites),
             "connections": self._connections,
             "in_flight": len(self.in_flight),
-            "ready": sum(len(site.ready) for site in self.sites.values()) + staged + waiting,
-            "suspended": sum(len(s.ready) - s.ready.ready for s in self.sites.values()),
+            "ready": max(0, self.spool.handed_out - len(self.in_flight)),
+            "suspended": sum(len(site.ready) - site.ready.ready for site in sites),
             "staged_bytes": self.stager.staged_bytes,
             "resolving": self.locator.pending,
         }

@@ -46,7 +46,7 @@ class DispatchConfig:
 
     connections_max: int = 500
     resolves_max: int = 200
-    due_batch: int = 2000
+    due_batch: int = 500
     expire_batch: int = 100
     workers: int = 1
     idle_surplus_s: float = 1.0

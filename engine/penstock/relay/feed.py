@@ -32,8 +32,9 @@ class SiteFeed:
         return self._dispatcher.next(self)
 
     async def wait(self) -> bool:
-        """True: there may be work. False: idle for too long, or the engine stops."""
-        if self._dispatcher.stopping:
+        """True: there may be work. False: idle for too long, other sites need the connection more,
+        or the engine stops."""
+        if self._dispatcher.stopping or (self._dispatcher.starved and not self.site.busy):
             return False
         loop = asyncio.get_running_loop()
         self.idle_since = loop.time()

@@ -78,6 +78,11 @@ class Site:
         return self.ready.ready + len(self.staged)
 
     @property
+    def busy(self) -> bool:
+        """Whether a connection that has nothing to do will soon be wanted again."""
+        return bool(self.waiting or self.reading)
+
+    @property
     def load(self) -> int:
         """How many connections what waits is worth: each is to have work for ``BUSY_S``."""
         each = int(BUSY_S / self.pace_s) or 1
@@ -87,12 +92,13 @@ class Site:
         """Connections whose transaction takes long: what waits need not wait for them."""
         return sum(1 for feed in self.feeds if 0 < feed.busy_since < now - STUCK_S)
 
-    def close_idle(self, now: float, workers: int, surplus_s: float) -> None:
+    def close_idle(self, now: float, workers: int, surplus_s: float, crowded: bool) -> None:
         """Close what was idle for too long; sooner what goes beyond this worker's share of the
-        seats, since another worker may be waiting for one."""
+        seats, since another worker may be waiting for one; all where other sites wait for a
+        connection (``crowded``) and this one has no use for it."""
         share = min(seat.limit for seat in self.seats) // workers
         surplus = len(self.feeds) - share if workers > 1 else 0
-        timeout_s = self.limits.idle_timeout_s
+        timeout_s = self.limits.idle_timeout_s if self.busy or not crowded else 0.0
         while self.idle:
             idle_s = now - self.idle[0].idle_since
             if idle_s < timeout_s and (surplus <= 0 or idle_s < surplus_s):

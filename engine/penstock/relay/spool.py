@@ -101,6 +101,11 @@ class Spool:
         """What waits in memory for the disk."""
         return self._primary.queue.uncommitted_bytes
 
+    @property
+    def handed_out(self) -> int:
+        """Deliveries that wait for no time any more, those under way included."""
+        return sum(shard.queue.handed_out for shard in self._shards.values())
+
     # in
 
     def reserve(self, recipients: int, now: float) -> int:
