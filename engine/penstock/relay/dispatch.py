@@ -68,7 +68,7 @@ class Dispatcher:
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections = 0
-        self._connected: set[Site] = set()
+        self._connected: dict[Site, None] = {}  # in order, so that a run can be repeated
         self.keeper = Keeper(self.lanes, self.sites, self.locator, self.permits, config.forget_s)
         self._starved: deque[Site] = deque()
         self._expired: deque[int] = deque()
@@ -77,7 +77,7 @@ class Dispatcher:
 
     def enqueue(self, refs: Iterable[int]) -> None:
         """Take durable, due deliveries; called after a commit and by :meth:`tick`."""
-        touched: set[Site] = set()
+        touched: dict[Site, None] = {}
         wall, now = self._now(), self._loop.time()
         for ref in refs:
             lane = self.lane_of(ref)
@@ -89,7 +89,7 @@ class Dispatcher:
                 self.locator.want(lane)
                 continue
             site.ready.push(lane.number, ref)
-            touched.add(site)
+            touched[site] = None
             if lane.fresh_until <= wall:
                 self.locator.want(lane)
         for site in touched:
@@ -227,7 +227,7 @@ class Dispatcher:
             site.opening -= 1
             feed = SiteFeed(self, site, carrier.passes_dsn)
             site.feeds.add(feed)
-            self._connected.add(site)
+            self._connected[site] = None
             await carrier.run(feed)
         finally:
             if feed is None:
@@ -235,7 +235,7 @@ class Dispatcher:
             else:
                 site.feeds.discard(feed)
                 if not site.feeds:
-                    self._connected.discard(site)
+                    self._connected.pop(site, None)
             self._connections -= 1
             if seated:
                 self._limiter.disconnect(seats)

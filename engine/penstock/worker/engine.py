@@ -6,7 +6,6 @@ import asyncio
 import functools
 import socket
 import sys
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,10 +27,11 @@ from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
 from penstock.worker import parts
 from penstock.worker.gauges import CommitFigures, Gauges
+from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
 from penstock.worker.sink import IntakeSink, refused
-from penstock_queue import Committer, Queue, RealDisk
+from penstock_queue import Committer, Queue
 
 log = structlog.get_logger("penstock.worker")
 _LOG_FLUSH_S = 0.1
@@ -63,12 +63,13 @@ class Engine:
         channel: Channel,
         shards: list[Shard],
         registry: Registry,
+        machine: Machine,
     ) -> None:
         self._settings, self._greeting, self._shards = settings, greeting, shards
         self._loop = asyncio.get_running_loop()
-        self._registry = registry
+        self._registry, self._now = registry, machine.now
         self._attempts = AttemptLog(
-            Writer(sys.stdout.fileno()).write,
+            machine.write or Writer(sys.stdout.fileno()).write,
             AttemptLogConfig(settings.log.format),
             functools.partial(registry.counter("penstock_log_dropped_total").inc, ()),
         )
@@ -86,6 +87,7 @@ class Engine:
             telemetry=Telemetry(registry, self._attempts if settings.log.attempts else None),
             sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
             workers=greeting.workers,
+            machine=machine,
         )
         self._dispatcher = self._outbound.dispatcher
         self._dispatcher.suspensions = dict(greeting.suspensions)
@@ -95,11 +97,11 @@ class Engine:
             parts.gate_config(settings, max_age_s),
             self._spool,
             primary.free,
-            now=time.time,
+            now=machine.now,
             monotonic=self._loop.time,
             observe=registry.histogram("penstock_accept_seconds").observe,
         )
-        self._gauges = Gauges(registry, self._spool, self._dispatcher, time.time)
+        self._gauges = Gauges(registry, self._spool, self._dispatcher, machine.now)
         self._observer = IntakeObserver(registry)
         self._listeners: list[Listener] = []
         self._authenticators: list[Authenticator | None] = []
@@ -108,20 +110,32 @@ class Engine:
 
     @classmethod
     async def open(cls, settings: Settings, greeting: Greeting, channel: Channel) -> Engine:
-        """Recover the shards, then put the rest together around them."""
+        """As :meth:`recover`, on the real machine with the policies of the settings."""
         policies = load_policy_directory(settings.policies)
         if isinstance(policies, list):
             raise RuntimeError("the policies have problems; see penstock check")
+        return await cls.recover(settings, policies, greeting, channel, Machine())
+
+    @classmethod
+    async def recover(
+        cls,
+        settings: Settings,
+        policies: Policies,
+        greeting: Greeting,
+        channel: Channel,
+        machine: Machine,
+    ) -> Engine:
+        """Recover the shards, then put the rest together around them."""
         loop = asyncio.get_running_loop()
-        disk, config, registry = RealDisk(), parts.queue_config(settings), Registry()
+        disk, config, registry = machine.disk, parts.queue_config(settings), Registry()
         observer = CommitFigures(registry)
         shards = []
         for number in greeting.shards:
             directory = shard_path(settings.spool, number)
-            recover = functools.partial(Queue.open, directory, config, disk=disk, now=time.time())
+            recover = functools.partial(Queue.open, directory, config, disk=disk, now=machine.now())
             queue = await loop.run_in_executor(None, recover)
-            shards.append(Shard(number, queue, Committer(queue, loop, observer)))
-        return cls(settings, policies, greeting, channel, shards, registry)
+            shards.append(Shard(number, queue, Committer(queue, loop, observer, machine.jobs)))
+        return cls(settings, policies, greeting, channel, shards, registry, machine)
 
     def recovered(self) -> dict[str, Any]:
         """For the log: what was found, and which deliveries may be doubled."""
@@ -157,6 +171,7 @@ class Engine:
                     self._sink,
                     self._observer,
                     authenticator=authenticator,
+                    clock=self._now,
                 )
             )
         self._tick()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 
 from penstock.limits.ports import Limiter
 from penstock.mail.dkim_ring import KeyRing
@@ -28,6 +26,7 @@ from penstock.relay.tls import TlsMemory
 from penstock.settings.files import read_file
 from penstock.settings.models import Settings
 from penstock.worker import parts
+from penstock.worker.machine import Machine
 
 
 class Outbound:
@@ -43,25 +42,30 @@ class Outbound:
         telemetry: Telemetry,
         sandbox: Sandbox | None,
         workers: int,
+        machine: Machine,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._hostname = settings.hostname
-        self._rng = rng = random.Random()  # noqa: S311 (jitter and the order of hosts)
+        self._rng = rng = machine.rng  # for jitter and the order of hosts
         self._tls_memory = TlsMemory()
         self._telemetry = telemetry
-        self._resolver = DnsResolver(parts.resolver_config(settings), on_lookup=telemetry.looked_up)
+        self._dns: DnsResolver | None = None
+        resolver = machine.resolver
+        if resolver is None:
+            dns_config = parts.resolver_config(settings)
+            resolver = self._dns = DnsResolver(dns_config, on_lookup=telemetry.looked_up)
         own = DestinationConfig(
             settings.hostname, interface_addresses(), settings.dns.destinations_max
         )
         self._destinations = Destinations(
-            self._resolver,
+            resolver,
             policies,
             parts.routes(settings),
-            clock=time.time,
+            clock=machine.now,
             config=own,
             sandbox=sandbox,
         )
-        self._builder = Builder(parts.key_ring(settings, read_file), time.time)
+        self._builder = Builder(parts.key_ring(settings, read_file), machine.now)
         self.dispatcher = Dispatcher(
             parts.dispatch_config(settings, workers),
             policies=policies,
@@ -71,7 +75,7 @@ class Outbound:
             find=self._destinations.find,
             connect=self._connect,
             build=self._builder.build,
-            now=time.time,
+            now=machine.now,
             rng=rng,
             waited=telemetry.waited,
         )
@@ -82,12 +86,12 @@ class Outbound:
             reporter=Reporter(report, spool, telemetry.reported),
             telemetry=telemetry,
             lane_of=self.dispatcher.lane_of,
-            now=time.time,
+            now=machine.now,
             loop_time=loop.time,
             rng=rng,
         )
         self.dispatcher.settler = self.settler
-        self.steering = Steering(self.dispatcher, self.settler, spool, time.time)
+        self.steering = Steering(self.dispatcher, self.settler, spool, machine.now)
 
     async def _connect(self, site: Site) -> Connection | Outcome:
         options = parts.connect_options(self._hostname, site.limits)
@@ -105,4 +109,5 @@ class Outbound:
 
     async def close(self) -> None:
         await self._destinations.close()
-        await self._resolver.close()
+        if self._dns is not None:
+            await self._dns.close()
