@@ -100,6 +100,7 @@ class Dispatcher:
         lane = self.lanes.get(key)
         if lane is None:
             lane = self.lanes[key] = Lane(next(self._numbers), unpack_key(key))
+            lane.limits = self._policies.limits("", "", lane.key.domain)  # until it has a site
             lane.held = self._suspended(lane)
         return lane
 
@@ -265,8 +266,7 @@ class Dispatcher:
             return
         site.failures += 1
         site.last_failure = outcome
-        refs = self.stager.take_refs(site)
-        if refs:
+        if refs := self.stager.take_refs(site):
             self.fail(refs, self.lane_of(refs[0]), outcome)
         self.permits.pause_connects(site, now + self.backoff(site.failures))
 
@@ -276,11 +276,11 @@ class Dispatcher:
         """The next transaction of this connection's site, or None where nothing may go now."""
         site = feed.site
         while site.waiting and not self.stopping:
-            if site.claims and site.tokens <= 0 and not self.permits.refill(site):
+            if site.claims and not self.permits.may_send(site):
                 return None
             batch = self.stager.take(site)
             if batch is None:
-                return None
+                break
             for ref in batch.refs:
                 self.in_flight.add(ref)
                 self.spool.mark(ref)
@@ -323,7 +323,7 @@ class Dispatcher:
         if offered:
             self.settler.settle(feed, ticket, outcomes)
         elif site.claims:
-            site.tokens += 1
+            self._limiter.give_back(site.claims, 1)
 
     def put_back(self, site: Site, ref: int) -> None:
         """First in its line again. A lane that was forgotten meanwhile belongs to ``site``."""
@@ -354,6 +354,7 @@ class Dispatcher:
                 apply_limits(site, policies, routes)
         for lane in self.lanes.values():
             lane.fresh_until = 0.0  # providers and routes may have changed: look again
+            lane.limits = lane.limits if lane.site else policies.limits("", "", lane.key.domain)
             if lane.site is not None:
                 self.locator.want(lane)
         for site in self.sites.values():

@@ -51,6 +51,7 @@ class _Group:
 
     future: asyncio.Future[None]
     refs: list[int] = field(default_factory=list)
+    then: list[Callable[[bool], None]] = field(default_factory=list)
 
 
 class Stored(NamedTuple):
@@ -105,9 +106,14 @@ class Spool:
         return self._primary.base | self._primary.queue.reserve(recipients, now)
 
     def append(
-        self, envelope: Envelope, body: Sequence[bytes], due: float = 0.0
+        self,
+        envelope: Envelope,
+        body: Sequence[bytes],
+        due: float = 0.0,
+        then: Callable[[bool], None] | None = None,
     ) -> asyncio.Future[None]:
         """Take the message in; the future resolves when it is on disk. ``due`` 0 is at once.
+        ``then(stored)`` is called with the end of the commit, before anybody who waits for it.
 
         ``envelope.ref`` must come from :meth:`reserve`. Raises ``QueueFull``.
         """
@@ -127,6 +133,8 @@ class Spool:
             self._commit = commit
             self._group = group = _Group(self._loop.create_future())
             commit.add_done_callback(lambda done: self._committed(done, group))
+        if then is not None:
+            self._group.then.append(then)
         count = len(envelope.recipients)
         if not due:  # else the timers have it
             self._group.refs.extend(range(envelope.ref, envelope.ref + count))
@@ -144,6 +152,8 @@ class Spool:
         else:
             group.future.set_exception(self._refused(error))
             group.future.exception()  # the group may be reports of our own, for which nobody waits
+        for call in group.then:
+            call(error is None)
 
     # out
 

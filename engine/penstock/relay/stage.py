@@ -96,7 +96,10 @@ class Stager:
             and len(self._tasks) < self._config.reads_max
             and self.staged_bytes < self._config.bytes_max
         ):
-            task = asyncio.ensure_future(self._read(self._waiting.popleft()))
+            site = self._waiting.popleft()
+            groups, size = self._choose(site)
+            self.staged_bytes += size
+            task = asyncio.ensure_future(self._read(site, groups, size))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
 
@@ -106,10 +109,8 @@ class Stager:
             task.result()  # a failure here is a bug or a broken disk: let the loop's handler say so
         self._start()
 
-    async def _read(self, site: Site) -> None:
-        groups, size = self._choose(site)
+    async def _read(self, site: Site, groups: list[list[int]], size: int) -> None:
         flat = [ref for refs in groups for ref in refs]
-        self.staged_bytes += size
         loop = asyncio.get_running_loop()
         try:
             stored = await loop.run_in_executor(None, self._spool.read, flat)
@@ -137,9 +138,11 @@ class Stager:
                 site.staged.append(batch)
 
     def _choose(self, site: Site) -> tuple[list[list[int]], int]:
+        """One site's next messages, as many as the bounds allow, and their bytes."""
         groups: list[list[int]] = []
         size = 0
-        while len(groups) < self._config.messages and size < self._config.bytes_each:
+        room = min(self._config.bytes_each, self._config.bytes_max - self.staged_bytes)
+        while len(groups) < self._config.messages and size < room:
             refs = self.take_refs(site)
             if not refs:
                 break

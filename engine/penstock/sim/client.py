@@ -152,7 +152,8 @@ class Client:
         line = await lines.expect(b"250")
         found = _ID.match(line)
         id = found[1].decode() if found else "?"
-        self._ledger.acknowledged(tag, id, addresses, not order.null_sender)
+        told = not order.null_sender and "NEVER" not in order.extra
+        self._ledger.acknowledged(tag, id, addresses, told)
 
     def _body(self, tag: str, size: int) -> bytes:
         line = f".{tag} the quick brown fox\r\n..\r\n".encode()

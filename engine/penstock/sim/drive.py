@@ -27,7 +27,7 @@ class WatchedFile(SimFile):
         except OSError:
             drive.count("write failed")
             raise
-        drive.wrote = True
+        drive.wrote = offset > 0  # a new file's header is no group
 
     def sync(self) -> None:
         drive = self._drive

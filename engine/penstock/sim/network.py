@@ -172,4 +172,3 @@ class Network:
             for end in (wire.near, wire.far):
                 if owner(end.context) is process:
                     end.die()
-

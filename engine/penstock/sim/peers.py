@@ -174,7 +174,7 @@ class Conversation(asyncio.Protocol):
         else:
             if trouble.takes:
                 self._take(content, recipients, trouble.kind)
-            self._misbehave(trouble.kind)
+            self._misbehave(trouble.kind, "dot")
 
     def _delayed_or_now(self, trouble: Trouble | None, copy: Copy) -> None:
         reply = b"250 2.0.0 taken\r\n"
@@ -226,7 +226,7 @@ class Conversation(asyncio.Protocol):
             self._later(self._rng.uniform(0.5, 15.0), lambda: self._say_late(reply))
             return True
         else:
-            self._misbehave(trouble.kind)
+            self._misbehave(trouble.kind, point)
         return False
 
     def _say_late(self, reply: bytes) -> None:
@@ -243,9 +243,10 @@ class Conversation(asyncio.Protocol):
         self._trouble = None
         return trouble
 
-    def _misbehave(self, kind: str) -> None:
+    def _misbehave(self, kind: str, point: str) -> None:
         if kind == "odd reply":
-            self._say(self._rng.choice((b"200 hm\r\n250 so\r\n", b"399 x\r\n", b"150 y\r\n")))
+            odd = (b"399 x\r\n", b"150 y\r\n", b"2501 z\r\n", b"200 hm\r\n250 so\r\n")
+            self._say(self._rng.choice(odd[:3] if point == "dot" else odd))
         elif kind == "421":
             self._say(b"421 4.3.2 closing\r\n")
             self.transport.close()

@@ -17,11 +17,13 @@ from penstock.settings.outbound import RelaySettings
 from penstock.sim.client import Order
 
 TROUBLE_ENDS_S: Final = 50.0
+MESSAGE_BYTES_MAX: Final = 160_000
 _DAY_S = 86400.0
 _SEEN = Provenance("simulation")
 _DEATHS = ("kill", "power", "kill amid I/O", "power amid I/O", "kill amid traffic", "stop")
 _DISK = ("no space", "write error", "sync error", "no cut", "read error", "slow disk")
 KINDS = (*_DEATHS, *_DISK, "no names", "clock forward", "clock back")
+_NOTIFY = ("",) * 17 + (" NOTIFY=SUCCESS,FAILURE", " NOTIFY=SUCCESS,FAILURE", " NOTIFY=NEVER")
 _BASE = Settings(hostname="engine.example", delivery="live")
 
 
@@ -110,6 +112,7 @@ def _clients(rng: random.Random, domains: list[str]) -> tuple[tuple[Order, ...],
                     recipients,
                     rng.random() < 0.1,
                     size,
+                    rng.choice(_NOTIFY),
                 )
             )
         clients.append(tuple(orders))

@@ -96,9 +96,8 @@ class Transport(asyncio.Transport):
     def close(self) -> None:
         if self.closing:
             return
-        self.closing = True
+        self._closed()
         self._forget_arrivals()
-        self.wire.network.watch(self.wire, "closed" if self is self.wire.near else "closed far")
         self._eof_sent = True
         self._push()
 
@@ -179,9 +178,7 @@ class Transport(asyncio.Transport):
         if not self.gone:
             self._outbox.clear()
             if not self.closing:
-                self.closing = True
-                what = "closed" if self is self.wire.near else "closed far"
-                self.wire.network.watch(self.wire, what)
+                self._closed()
             self._eof_sent = True
             self._end(error)
 
@@ -189,9 +186,9 @@ class Transport(asyncio.Transport):
         """The process at this end is dead."""
         self._outbox.clear()
         self.gone = True
-        self.closing = True
-        if not self._eof_sent:
-            self._eof_sent = True
+        if not self.closing:
+            self._closed()
+        self._eof_sent = True
         other = self.wire.other(self)
         if other.gone:
             self.wire.network.ended(self.wire)
@@ -206,6 +203,10 @@ class Transport(asyncio.Transport):
                 self.loop.call_later(_GAP_S, self._mourn, context=self.context)
         else:
             self.lose(ConnectionResetError("Connection reset by peer"))
+
+    def _closed(self) -> None:
+        self.closing = True
+        self.wire.network.watch(self.wire, "closed" if self is self.wire.near else "closed far")
 
     def _forget_arrivals(self) -> None:
         if self._arriving is not None and not self._inbox:

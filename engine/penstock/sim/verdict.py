@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ def judge(ledger: Ledger, rules: Rules) -> dict[str, int]:
         _told_rightly(ledger, rules, address, [one for one in reports if one.action == "failed"])
     reasons: dict[str, int] = {}
     for key, copies in ledger.copies.items():
-        for copy, following in zip(copies, copies[1:], strict=False):
+        for copy, following in itertools.pairwise(copies):
             reason = _why_again(ledger, key, copy, following)
             if reason:
                 reasons[reason] = reasons.get(reason, 0) + 1
@@ -78,7 +79,9 @@ def _why_again(ledger: Ledger, key: str, copy: Copy, following: Copy) -> str:
     if same:
         return "reply lost with its connection, or too late"
     if copy.confirmed is not None and life.synced_from > copy.confirmed:
-        ledger.blame(f"{key} came again after the {life.end}; its settlement must have been on disk")
+        ledger.blame(
+            f"{key} came again after the {life.end}; its settlement must have been on disk"
+        )
         return ""
     if life.end == "kill" and not _named(life, key, copy):
         ledger.blame(f"{key} came again after a kill; the next start did not name it")

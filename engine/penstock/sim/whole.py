@@ -27,7 +27,7 @@ from penstock.sim.nameserver import NameServer
 from penstock.sim.network import Address, Line, Network, Wire
 from penstock.sim.peers import Host as Peer
 from penstock.sim.peers import Trouble, draw_trouble
-from penstock.sim.plan import TROUBLE_ENDS_S, Fault, HostPlan, draw
+from penstock.sim.plan import MESSAGE_BYTES_MAX, TROUBLE_ENDS_S, Fault, HostPlan, draw
 from penstock.sim.verdict import Rules, judge
 from penstock.worker import parts
 from penstock.worker.engine import Engine
@@ -35,7 +35,7 @@ from penstock_queue import Queue
 
 EPOCH = 1_800_000_000.0
 REST_S = 1200.0  # by then everything has come to rest
-_LOOK_S = 1.0
+_LOOK_S = 2.0
 _FAILURES = {
     "write error": ("write",),
     "sync error": ("sync",),
@@ -211,19 +211,24 @@ class Whole:
             ours.discard(wire.number)
 
     def _bounds(self, engine: Engine) -> None:
-        stats = engine.answer("stats", None)
         queue, relay = self.plan.settings.queue, self.plan.settings.relay
-        one_message = 200_000
-        for name, bound in (
-            ("uncommitted_bytes", queue.uncommitted_bytes_max),
-            ("cache_bytes", queue.cache_bytes),
-            ("staged_bytes", relay.stage_bytes_max + one_message),
-            ("connections", relay.connections_max),
+        staged_max = relay.stage_bytes_max + MESSAGE_BYTES_MAX
+        for name, value, bound in (
+            ("uncommitted", engine.spool.uncommitted_bytes, queue.uncommitted_bytes_max),
+            ("staged", engine.dispatcher.stager.staged_bytes, staged_max),
         ):
-            if stats[name] > bound:
-                self.ledger.blame(f"{name} is {stats[name]:g}, its bound {bound:g}")
-        if stats["inflight_overflows"]:
-            self.ledger.blame("more deliveries in flight than slots")
+            if value > bound:
+                self.ledger.blame(f"{value} bytes {name}, the bound is {bound}")
+
+    def _look(self) -> None:
+        """What costs more to ask."""
+        engine = self.host.engine
+        if engine is not None:
+            stats = engine.answer("stats", None)
+            if stats["cache_bytes"] > stats["cache_bytes_max"]:
+                self.ledger.blame(f"the cache holds {stats['cache_bytes']:g} bytes")
+            if stats["inflight_overflows"]:
+                self.ledger.blame("more deliveries in flight than slots")
 
     # the run
 
@@ -237,6 +242,8 @@ class Whole:
         end = self._began + TROUBLE_ENDS_S + REST_S + self.plan.wall_back_s
         while not self._at_rest() and loop.time() < end:
             await asyncio.sleep(_LOOK_S)
+            if not self._calm:
+                self._look()
         if not self._at_rest():
             self._blame_unrest()
         for task in tasks:

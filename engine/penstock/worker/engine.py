@@ -20,6 +20,7 @@ from penstock.intake.listener import Listener, serve
 from penstock.limits.remote import GovernorLimiter, RemoteConfig
 from penstock.mail.envelope import id_text
 from penstock.policy.policies import Policies
+from penstock.relay.dispatch import Dispatcher
 from penstock.relay.spool import Shard, Spool, shard_path
 from penstock.relay.telemetry import Telemetry
 from penstock.settings.files import read_file
@@ -136,6 +137,14 @@ class Engine:
             queue = await loop.run_in_executor(None, recover)
             shards.append(Shard(number, queue, Committer(queue, loop, observer, machine.jobs)))
         return cls(settings, policies, greeting, channel, shards, registry, machine)
+
+    @property
+    def spool(self) -> Spool:
+        return self._spool
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        return self._dispatcher
 
     def recovered(self) -> dict[str, Any]:
         """For the log: what was found, and which deliveries may be doubled."""

@@ -89,6 +89,7 @@ class Outbound:
             now=machine.now,
             loop_time=loop.time,
             rng=rng,
+            held=self.dispatcher.in_flight,
         )
         self.dispatcher.settler = self.settler
         self.steering = Steering(self.dispatcher, self.settler, spool, machine.now)
