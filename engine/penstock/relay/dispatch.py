@@ -181,9 +181,8 @@ class Dispatcher:
 
     def backoff(self, failures: int) -> float:
         """Seconds to leave something alone after so many failures in a row."""
-        exponent = min(failures - 1, 16)
-        pause = min(self.config.block_initial_s * 2.0**exponent, self.config.block_max_s)
-        return pause * (0.75 + 0.5 * self._rng.random())
+        pause = self.config.block_initial_s * 2.0 ** min(failures - 1, 16)
+        return min(pause, self.config.block_max_s) * (0.75 + 0.5 * self._rng.random())
 
     # out: connections
 
@@ -344,6 +343,7 @@ class Dispatcher:
         for site in list(self._connected):
             site.close_idle(now, self.config.workers, self.config.idle_surplus_s)
             self.pump(site)  # what waits behind a connection that hangs gets another
+        self.stager.look()
         self.keeper.look(now, self._now())
 
     def reload(self, policies: Policies, routes: Sequence[RouteLimits]) -> None:

@@ -89,6 +89,10 @@ class Site:
         """Connections whose transaction takes long: what waits need not wait for them."""
         return sum(1 for feed in self.feeds if 0 < feed.busy_since < now - STUCK_S)
 
+    def stands(self, now: float) -> bool:
+        """Nothing will be sent soon."""
+        return self.wake is not None or self.stuck(now) >= len(self.feeds)
+
     def close_idle(self, now: float, workers: int, surplus_s: float) -> None:
         """Close what was idle for too long; sooner what goes beyond this worker's share of the
         seats, since another worker may be waiting for one."""

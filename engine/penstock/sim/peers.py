@@ -76,6 +76,7 @@ class Conversation(asyncio.Protocol):
         self._body = False
         self._silent = False
         self._mails = 0
+        self._null = False  # a report, whose loss nobody would be told of
         self._recipients: list[str] = []
         self._count = 0
         self._timers: list[asyncio.Handle] = []
@@ -121,6 +122,7 @@ class Conversation(asyncio.Protocol):
             self._answer("ehlo", offers + b"250-8BITMIME\r\n250 SIZE 10000000\r\n")
         elif verb == b"MAIL":
             self._mails += 1
+            self._null = b"<>" in line
             self._recipients = []
             self._answer("mail", b"250 2.1.0 ok\r\n")
         elif verb == b"RCPT":
@@ -162,14 +164,14 @@ class Conversation(asyncio.Protocol):
             self._delayed_or_now(trouble, copy)
             return
         self._host.count(trouble.kind)
-        if trouble.kind == "refuses content":
+        if trouble.kind == "refuses content" and not self._null:
             for address in recipients:
                 self._host.ledger.refused_for_good(address, self._host.name)
             self._say(b"554 5.7.1 not this\r\n")
         elif trouble.kind == "takes and defers":
             self._take(content, recipients, trouble.kind)
             self._say(b"451 4.3.0 try again\r\n")
-        elif trouble.kind == "later":
+        elif trouble.kind in ("later", "refuses content"):
             self._say(b"451 4.7.1 try again\r\n")
         else:
             if trouble.takes:
