@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo run test coverage interop durability bench check format docs lock clean
+.PHONY: help setup demo run test coverage interop durability simulate bench check format docs lock clean
 
 help:
 	@echo "make demo        watch 10,000 messages go through the real daemon, to fake providers"
@@ -13,6 +13,7 @@ help:
 	@echo "make check       lint, types, layers"
 	@echo "make interop     against real Postfix, swaks and opendkim (Debian; needs root once)"
 	@echo "make durability  kill -9, full disk, a million messages"
+	@echo "make simulate    10,000 seeds of the whole engine with every fault there is"
 	@echo "make bench       the benchmarks, side by side with Postfix where it is installed"
 	@echo "make docs        write the generated reference pages again"
 
@@ -48,6 +49,9 @@ interop: setup
 
 durability: setup
 	$(BIN)/python -m pytest -q tests/durability
+
+simulate: setup
+	$(BIN)/python -m penstock.sim.simulate --seeds 10000 --jobs 2
 
 bench: setup
 	$(BIN)/python -m bench

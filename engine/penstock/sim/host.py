@@ -76,6 +76,7 @@ class Host:
         self._number = 0
         self._stays_down = False
         self.engine: Engine | None = None
+        self.gone = asyncio.Event()  # set while no process of the engine lives
         self.at_cut = "kill"
         self.disk_s: Callable[[random.Random], float] = lambda rng: 0.001
         self.deaths: dict[str, int] = {}
@@ -85,6 +86,7 @@ class Host:
     def boot(self) -> None:
         if self._process is not None or self._stays_down:
             return
+        self.gone.clear()
         self._number += 1
         self._process = Process(self._number)
         self._process.context.run(self._loop.create_task, self._live(self._process))
@@ -122,6 +124,7 @@ class Host:
         self.deaths[how] = self.deaths.get(how, 0) + 1
         self._ledger.died(process.number, how, self.drive.synced_from)
         self._process, self.engine = None, None
+        self.gone.set()
         self._loop.network.hang_up(process)
         if how == "power":
             self.drive.crash(self._rng)
@@ -150,10 +153,6 @@ class Host:
         self._stays_down = True
         self.die("kill")
         self._token.close()
-
-    @property
-    def down(self) -> bool:
-        return self._process is None
 
     # blocking work
 

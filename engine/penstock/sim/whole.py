@@ -285,8 +285,7 @@ class Whole:
             self.host.shut()
             return
         self.host.stop()
-        while not self.host.down:
-            await asyncio.sleep(0.01)
+        await self.host.gone.wait()
         self.host.shut()
         self.drive.crash(self._rng)
         config = parts.queue_config(self.plan.settings)
