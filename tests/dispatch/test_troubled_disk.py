@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
+
+import pytest
 
 from penstock.mail.envelope import Recipient
 from penstock.policy.rate import Rate
 from penstock.relay.dispatch_ports import DispatchConfig
 from penstock.relay.stage import StageConfig
 from penstock.sim.relay import LATER, NEVER, OK, REFUSED, RelayWorld, loaded
-from penstock_queue import QueueConfig, SimDisk
+from penstock_queue import CommitFailed, QueueConfig, SimDisk
 
 UNCACHED = QueueConfig(cache_bytes=0)
 
@@ -42,13 +43,12 @@ def test_nobody_sends_what_waits_for_its_report(play) -> None:
         world = RelayWorld(disk=disk)
         world.answer = lambda tx, one: NEVER if one == "gone@a.example" else OK
         ref = await world.send("gone@a.example")
-        commit, held = world.committer._run, asyncio.Event()
+        commit = world.committer._run
         world.committer._run = lambda: None
         await world.pass_time(1)
         assert not world.dispatcher.live(ref)
         world.committer._run = commit
         commit()
-        held.set()
         await world.pass_time(5)
         assert not world.queue.exists(ref)
         assert world.recipients() == ["gone@a.example", "app@example.org"]
@@ -61,11 +61,15 @@ def test_what_was_delivered_is_not_sent_again_for_want_of_a_report(play) -> None
     async def scenario() -> None:
         disk = SimDisk()
         world = RelayWorld(disk=disk)
+        world.latency_s = 5.0
         await world.send(Recipient("ann@a.example", ("SUCCESS",)))
         disk.failing["write"] = errno.ENOSPC
+        with pytest.raises(CommitFailed):
+            await world.send("bob@b.example")
         await world.pass_time(300)
         assert world.recipients() == ["ann@a.example"]
         disk.failing.clear()
+        world.committer.nudge()
         await world.pass_time(60)
         assert world.recipients() == ["ann@a.example"]
         assert world.entries == 0
@@ -132,16 +136,44 @@ def test_what_is_staged_stays_within_its_bound(play) -> None:
     play(scenario)
 
 
+class OneShot:
+    """A connection that ends after one transaction, while the next is being read."""
+
+    passes_dsn = False
+
+    async def run(self, feed):
+        tx = feed.next()
+        while tx is None and await feed.wait():
+            tx = feed.next()
+        feed.done(tx, [OK] * len(tx.recipients))
+        assert feed.next() is None
+
+
 def test_a_site_without_a_connection_gives_up_what_it_has_staged(play) -> None:
     """It would wait for a connection, whose owner waits to read, which waits for its share."""
 
     async def scenario() -> None:
         config = DispatchConfig(connections_max=1, stage=StageConfig(bytes_max=5_000))
-        world = RelayWorld(config=config, queue=UNCACHED)
+        policy = "[limits]\nidle_timeout_s = 60\n"
+        world = RelayWorld(loaded(policy), config=config, queue=UNCACHED)
+        connect, tries = world.connect, []
+
+        async def moody(site):
+            if site.name != "a.example" or world.loop.time() > began + 40:
+                return await connect(site)
+            tries.append(site)
+            return OneShot() if len(tries) == 1 else REFUSED
+
+        began = world.loop.time()
+        world.dispatcher._connect_to = moody
         body = b"Subject: x\r\n\r\n" + b"x" * 9_000
+        for number in range(4):
+            await world.send(f"p{number}@a.example", body=body)
         for number in range(3):
-            await world.send(f"p{number}@a.example", f"q{number}@b.example", body=body)
-        await world.pass_time(200)
+            await world.send(f"p{number}@b.example", body=body)
+        await world.pass_time(30)
+        assert world.recipients() == [f"p{number}@b.example" for number in range(3)]
+        await world.pass_time(3000)
         assert len(world.recipients()) == 6
         assert world.entries == 0
         await world.close()
