@@ -13,12 +13,12 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from penstock.sim.whole import Result, simulate
 
-_SLICE = 25
+_SLICE = 10
 _BLAMES_MAX = 3
 
 
@@ -29,10 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(result.trace))
         digest = hashlib.sha256("\n".join(result.trace).encode()).hexdigest()[:16]
         print(f"{result.virtual_s:.0f} virtual seconds, trace {digest}")
-        return _tell([result], 1, time.monotonic())
+        return _tell([result], time.monotonic())
     began = time.monotonic()
     seeds = range(options.start, options.start + options.seeds)
-    return _tell(_run(seeds, options.jobs), options.seeds, began, options.json)
+    results = _until(began + options.seconds, _run(seeds, options.jobs))
+    return _tell(results, began, options.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=200, help="how many (200)")
     parser.add_argument("--start", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
+    parser.add_argument("--seconds", type=float, default=1e9, help="end after so long")
     parser.add_argument("--trace", action="store_true", help="run --start alone, tell everything")
     parser.add_argument("--json", default="", help="write the figures to this file")
     return parser
@@ -55,22 +57,35 @@ def _slice(seeds: range) -> list[Result]:
     return results
 
 
-def _run(seeds: range, jobs: int) -> Iterator[Result]:
+def _run(seeds: range, jobs: int) -> Generator[Result, None, None]:
     slices = [seeds[at : at + _SLICE] for at in range(0, len(seeds), _SLICE)]
     if jobs < 2:
         for one in slices:
             yield from _slice(one)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        for results in pool.map(_slice, slices):
-            yield from results
+        futures = [pool.submit(_slice, one) for one in slices]
+        try:
+            for future in futures:
+                yield from future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _tell(results: Iterable[Result], wanted: int, began: float, path: str = "") -> int:
-    bad = 0
+def _until(end: float, results: Generator[Result, None, None]) -> Iterator[Result]:
+    for result in results:
+        yield result
+        if time.monotonic() > end:
+            results.close()
+            return
+
+
+def _tell(results: Iterable[Result], began: float, path: str = "") -> int:
+    done = bad = 0
     duplicates: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     for result in results:
+        done += 1
         duplicates.update(result.duplicates)
         counts.update(result.counts)
         if result.wrong:
@@ -79,14 +94,14 @@ def _tell(results: Iterable[Result], wanted: int, began: float, path: str = "") 
             print(f"  replay: python -m penstock.sim.simulate --start {result.seed} --trace")
             sys.stdout.flush()
     total = sum(duplicates.values())
-    print(f"{wanted} seeds, {bad} bad, {time.monotonic() - began:.0f} s")
+    print(f"{done} seeds, {bad} bad, {time.monotonic() - began:.0f} s")
     print(f"acknowledged deliveries {counts['acknowledged']}, copies taken {counts['copies']}")
     print(f"explained duplicates {total}")
     for reason, count in duplicates.most_common():
         print(f"  {count:6d} {reason}")
     print("what happened: " + ", ".join(f"{name} {n}" for name, n in sorted(counts.items())))
     if path:
-        figures = {"seeds": wanted, "bad": bad, "duplicates": duplicates, "counts": counts}
+        figures = {"seeds": done, "bad": bad, "duplicates": duplicates, "counts": counts}
         with open(path, "w", encoding="utf-8") as file:
             json.dump(figures, file, indent=1)
     return 1 if bad else 0
