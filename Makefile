@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo run test coverage interop durability bench bench-full peers check format docs lock clean
+.PHONY: help setup demo run test coverage interop durability simulate bench bench-full peers check format docs lock clean
 
 help:
 	@echo "make demo        watch 10,000 messages go through the real daemon, to fake providers"
@@ -13,6 +13,7 @@ help:
 	@echo "make check       lint, types, layers"
 	@echo "make interop     against real Postfix, swaks and opendkim (Debian; needs root once)"
 	@echo "make durability  kill -9, full disk, a million messages"
+	@echo "make simulate    10,000 seeds of the whole engine with every fault there is"
 	@echo "make bench       the benchmarks, quick, side by side with other mail servers"
 	@echo "make bench-full  the same at length, with figures and picture for docs/performance.md"
 	@echo "make peers       installs those servers (Debian; needs root)"
@@ -50,6 +51,9 @@ interop: setup
 
 durability: setup
 	$(BIN)/python -m pytest -q tests/durability
+
+simulate: setup
+	$(BIN)/python -m penstock.sim.simulate --seeds 10000 --jobs 2
 
 bench: setup
 	$(BIN)/python -m bench

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol
 
 from penstock_queue.batch import Batch
 from penstock_queue.compact import Chore
@@ -37,8 +37,18 @@ class GroupFuture(asyncio.Future[None]):
         return False
 
 
-class _Thread:
-    """A thread that runs what it is given, one after the other."""
+class Jobs(Protocol):
+    """Runs what it is given, one after the other, beside the event loop."""
+
+    def put(self, job: Callable[[], None]) -> None: ...
+
+    def join(self) -> None:
+        """No more will come; returns when all is done."""
+        ...
+
+
+class QueueThread:
+    """``Jobs`` on a thread of their own."""
 
     def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -58,14 +68,20 @@ class _Thread:
 
 
 class Committer:
-    """``observer(messages, bytes, seconds)`` is called after each group that succeeded."""
+    """``observer(messages, bytes, seconds)`` is called after each group that succeeded;
+    ``jobs(name)`` makes what blocking work runs on."""
 
     def __init__(
-        self, queue: Queue, loop: asyncio.AbstractEventLoop, observer: Observer | None = None
+        self,
+        queue: Queue,
+        loop: asyncio.AbstractEventLoop,
+        observer: Observer | None = None,
+        jobs: Callable[[str], Jobs] = QueueThread,
     ) -> None:
         self._queue = queue
         self._loop = loop
         self._observer = observer
+        self._jobs = jobs
         self._current: GroupFuture | None = None
         self._next: GroupFuture | None = None
         self._timer: asyncio.Handle | None = None
@@ -74,12 +90,12 @@ class Committer:
         self._chore_done: asyncio.Future[None] | None = None
         self._stopping = False
         self._company = False
-        self._writer: _Thread | None = None
-        self._keeper: _Thread | None = None
+        self._writer: Jobs | None = None
+        self._keeper: Jobs | None = None
 
     def start(self) -> None:
-        self._writer = _Thread("queue-commit")
-        self._keeper = _Thread("queue-chores")
+        self._writer = self._jobs("queue-commit")
+        self._keeper = self._jobs("queue-chores")
         self._pause = self._loop.call_later(IDLE_S, self._keep)
         if self._queue.pending:
             self.nudge()

@@ -67,7 +67,7 @@ class Dispatcher:
         self.stager = Stager(config.stage, spool, self)
         self.permits = Permits(limiter, self.pump, waited)
         self._numbers, self._tasks = itertools.count(1), set[asyncio.Task[None]]()
-        self._connected: set[Site] = set()
+        self._connected: dict[Site, None] = {}  # in order, so that a run can be repeated
         self.keeper = Keeper(self.lanes, self.sites, self.locator, self.permits, config.forget_s)
         self.starved: OrderedDict[Site, None] = OrderedDict()
         self._expired: deque[int] = deque()
@@ -77,7 +77,7 @@ class Dispatcher:
     def enqueue(self, refs: Sequence[int], keys: Iterable[bytes] | None = None) -> None:
         """Take durable, due deliveries; called after a commit and by :meth:`tick`. ``keys``: the
         queue key of each, where they are at hand."""
-        touched: set[Site] = set()
+        touched: dict[Site, None] = {}
         wall, now = self._now(), self._loop.time()
         if keys is None:
             keys = map(self.spool.key_bytes, refs)
@@ -91,7 +91,7 @@ class Dispatcher:
                 self.locator.want(lane)
                 continue
             site.ready.push(lane.number, ref)
-            touched.add(site)
+            touched[site] = None
             if lane.fresh_until <= wall:
                 self.locator.want(lane)
         for site in touched:
@@ -103,6 +103,7 @@ class Dispatcher:
 
     def _new_lane(self, key: bytes) -> Lane:
         lane = self.lanes[key] = Lane(next(self._numbers), unpack_key(key))
+        lane.limits = self._policies.limits("", "", lane.key.domain)  # until it has a site
         lane.held = self._suspended(lane)
         return lane
 
@@ -182,9 +183,8 @@ class Dispatcher:
 
     def backoff(self, failures: int) -> float:
         """Seconds to leave something alone after so many failures in a row."""
-        exponent = min(failures - 1, 16)
-        pause = min(self.config.block_initial_s * 2.0**exponent, self.config.block_max_s)
-        return pause * (0.75 + 0.5 * self._rng.random())
+        pause = self.config.block_initial_s * 2.0 ** min(failures - 1, 16)
+        return min(pause, self.config.block_max_s) * (0.75 + 0.5 * self._rng.random())
 
     # out: connections
 
@@ -228,7 +228,7 @@ class Dispatcher:
             site.opening -= 1
             feed = SiteFeed(self, site, carrier.passes_dsn)
             site.feeds.add(feed)
-            self._connected.add(site)
+            self._connected[site] = None
             await carrier.run(feed)
         finally:
             if feed is None:
@@ -236,7 +236,7 @@ class Dispatcher:
             else:
                 site.feeds.discard(feed)
                 if not site.feeds:
-                    self._connected.discard(site)
+                    self._connected.pop(site, None)
             self._connections -= 1
             if seated:
                 self._limiter.disconnect(seats)
@@ -270,8 +270,7 @@ class Dispatcher:
             return
         site.failures += 1
         site.last_failure = outcome
-        refs = self.stager.take_refs(site)
-        if refs:
+        if refs := self.stager.take_refs(site):
             self.fail(refs, self.lane_of(refs[0]), outcome)
         self.permits.pause_connects(site, now + self.backoff(site.failures))
 
@@ -281,11 +280,11 @@ class Dispatcher:
         """The next transaction of this connection's site, or None where nothing may go now."""
         site = feed.site
         while site.waiting and not self.stopping:
-            if site.claims and site.tokens <= 0 and not self.permits.refill(site):
+            if site.claims and not self.permits.may_send(site):
                 return None
             batch = self.stager.take(site)
             if batch is None:
-                return None
+                break
             for ref in batch.refs:
                 self.in_flight.add(ref)
                 self.spool.mark(ref)
@@ -328,7 +327,7 @@ class Dispatcher:
         if offered:
             self.settler.settle(feed, ticket, outcomes)
         elif site.claims:
-            site.tokens += 1
+            self._limiter.give_back(site.claims, 1)
 
     def put_back(self, site: Site, ref: int) -> None:
         """First in its line again. A lane that was forgotten meanwhile belongs to ``site``."""
@@ -349,6 +348,7 @@ class Dispatcher:
         for site in list(self._connected):
             site.close_idle(now, self.config.workers, self.config.idle_surplus_s, crowded)
             self.pump(site)  # what waits behind a connection that hangs gets another
+        self.stager.look()
         self.keeper.look(now, self._now())
 
     def reload(self, policies: Policies, routes: Sequence[RouteLimits]) -> None:
@@ -359,6 +359,7 @@ class Dispatcher:
                 apply_limits(site, policies, routes)
         for lane in self.lanes.values():
             lane.fresh_until = 0.0  # providers and routes may have changed: look again
+            lane.limits = lane.limits if lane.site else policies.limits("", "", lane.key.domain)
             if lane.site is not None:
                 self.locator.want(lane)
         for site in self.sites.values():

@@ -38,8 +38,9 @@ STUCK_S = 2.0
 class Site:
     """One next hop: what is ready for it, the connections to it, and what holds it back.
 
-    ``tokens`` are messages already granted by the limiter. ``wake`` runs while no message may go,
-    ``connect_wake`` while no connection may be opened: nobody looks at the site until they fire.
+    ``tokens`` are messages granted by the limiter, good until ``tokens_until``. ``wake`` runs while
+    no message may go, ``connect_wake`` while no connection may be opened: nobody looks at the site
+    until they fire.
     ``cap`` holds until ``cap_until`` on the monotonic axis of the event loop. ``pace_s``: how long
     a transaction takes lately.
     """
@@ -56,6 +57,7 @@ class Site:
     staged: deque[Batch] = field(default_factory=deque)
     opening: int = 0
     tokens: int = 0
+    tokens_until: float = 0.0
     asking: bool = False
     reading: bool = False
     failures: int = 0
@@ -91,6 +93,10 @@ class Site:
     def stuck(self, now: float) -> int:
         """Connections whose transaction takes long: what waits need not wait for them."""
         return sum(1 for feed in self.feeds if 0 < feed.busy_since < now - STUCK_S)
+
+    def stands(self, now: float) -> bool:
+        """Nothing will be sent soon."""
+        return self.wake is not None or self.stuck(now) >= len(self.feeds)
 
     def close_idle(self, now: float, workers: int, surplus_s: float, crowded: bool) -> None:
         """Close what was idle for too long; sooner what goes beyond this worker's share of the

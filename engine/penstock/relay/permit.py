@@ -8,6 +8,8 @@ from collections.abc import Callable
 from penstock.limits.ports import Limiter
 from penstock.relay.lane import Site
 
+_TOKEN_S = 0.005  # between a grant and the connection that it wakes
+
 
 class Permits:
     """``pump(site)`` is called when a site may go on; ``waited(provider, seconds)`` counts."""
@@ -43,39 +45,46 @@ class Permits:
                 return False
         return True
 
-    def refill(self, site: Site) -> bool:
-        """Get messages granted; False: not now, and what changes that will pump the site."""
+    def may_send(self, site: Site) -> bool:
+        """Have one message granted; False: not now, and what changes that will pump the site."""
+        if site.tokens:
+            if self._loop.time() <= site.tokens_until:
+                return True
+            self.give_back(site)
         if site.asking or site.wake is not None:
             return False
-        # no more than the open connections can use at once: a token kept would bend the window
-        want = max(1, min(site.waiting, len(site.feeds)))
-        grant = self._limiter.try_messages(site.claims, want)
+        # one, for whoever asks sends it at once: a token that is kept bends the window of its rate
+        grant = self._limiter.try_messages(site.claims, 1)
         if grant is None:
             site.asking = True
-            task = asyncio.ensure_future(self._ask(site, want))
+            task = asyncio.ensure_future(self._ask(site))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return False
         if grant.granted:
-            site.tokens += grant.granted
+            self._granted(site)
             return True
         self.sleep(site, grant.retry_at)
         return False
 
-    async def _ask(self, site: Site, want: int) -> None:
+    async def _ask(self, site: Site) -> None:
         claims = site.claims
         try:
-            grant = await self._limiter.messages(claims, want)
+            grant = await self._limiter.messages(claims, 1)
         finally:
             site.asking = False
         if grant.granted:
-            site.tokens += grant.granted
+            self._granted(site)
             self._pump(site)
         else:
             self.sleep(site, grant.retry_at)
 
+    def _granted(self, site: Site) -> None:
+        site.tokens += 1
+        site.tokens_until = self._loop.time() + _TOKEN_S
+
     def give_back(self, site: Site) -> None:
-        """The site has nothing to send: what it was granted is for others."""
+        """Nothing can be sent now: what was granted is for others, or for later."""
         if site.tokens and site.claims:
             self._limiter.give_back(site.claims, site.tokens)
             site.tokens = 0

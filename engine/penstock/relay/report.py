@@ -43,26 +43,31 @@ class Reporter:
     ) -> None:
         self.config, self._spool, self._on_report = config, spool, on_report
 
-    def report(self, cases: Sequence[Case], now: float) -> bool:
+    def report(
+        self, cases: Sequence[Case], now: float, then: Callable[[bool], None] | None = None
+    ) -> bool:
         """Queue what is due for these cases of one transaction; they need not share a message.
 
-        False where the queue has no room: nothing may be settled then, since the sender would never
-        hear of it.
+        ``then(stored)`` is called once all of it is on disk or is known not to be, at once where
+        nobody has to be told. False, and no call, where the queue has no room.
         """
         groups: dict[tuple[int, Action], list[Case]] = {}
         for case in cases:
             sender, notify = case.stored.envelope.sender, case.stored.recipient.notify
             if self.config.enabled and wanted(notify, case.action, sender):
                 groups.setdefault((case.stored.envelope.ref, case.action), []).append(case)
+        if not groups and then is not None:
+            then(True)
+        last = len(groups)
         try:
-            for (_, action), group in groups.items():
-                self._queue(group, now)
+            for number, ((_, action), group) in enumerate(groups.items(), 1):
+                self._queue(group, now, then if number == last else None)
                 self._on_report(action.value)
         except QueueFull:
             return False
         return True
 
-    def _queue(self, cases: list[Case], now: float) -> None:
+    def _queue(self, cases: list[Case], now: float, then: Callable[[bool], None] | None) -> None:
         stored = cases[0].stored
         ref = self._spool.reserve(1, now)
         fates = [
@@ -80,4 +85,4 @@ class Reporter:
         )
         envelope.ref = ref
         envelope.expires_at = now + self.config.max_age_s
-        self._spool.append(envelope, [content])
+        self._spool.append(envelope, [content], then=then)

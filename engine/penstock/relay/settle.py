@@ -1,14 +1,18 @@
 """From outcomes to records: what an attempt means for the queue, the sender and the log.
 
-A report to the sender is appended before the delivery it speaks of is settled, so both are in one
-commit group: a crash leaves either the delivery still queued or the report queued, never neither.
+What failed is settled only when the report to its sender is on disk: whatever happens between, a
+crash or a commit that fails, leaves either the delivery still queued or the report, never neither.
+What was delivered is settled at once, report or not: rather one report less than one mail twice.
 """
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import structlog
 
 from penstock.events.types import Attempt
 from penstock.mail.dsn_status import Action
@@ -23,6 +27,7 @@ from penstock.relay.telemetry import Telemetry
 from penstock.schedule.retry import delay, next_attempt
 from penstock.smtp.reply import Reply
 
+log = structlog.get_logger("penstock.relay")
 _EXPIRED = Reply.of(451, "4.4.7 Delivery time expired")
 _BUILT_IN = Limits()
 
@@ -37,7 +42,8 @@ class SettleConfig:
 
 
 class OutcomeSettler:
-    """The dispatcher's ``Settler``. ``now`` is wall time, ``loop_time`` the loop's."""
+    """The dispatcher's ``Settler``. ``now`` is wall time, ``loop_time`` the loop's. ``held``: refs
+    that nobody may send; those whose report is on its way to the disk are put there."""
 
     def __init__(
         self,
@@ -50,10 +56,12 @@ class OutcomeSettler:
         now: Callable[[], float],
         loop_time: Callable[[], float],
         rng: random.Random,
+        held: set[int],
     ) -> None:
         self._config, self._spool, self._reporter = config, spool, reporter
         self._telemetry, self._lane_of = telemetry, lane_of
         self._now, self._loop_time, self._rng = now, loop_time, rng
+        self._held = held
 
     def settle(self, feed: SiteFeed, ticket: Ticket, outcomes: Sequence[Outcome]) -> None:
         """One finished transaction; outcomes in the order of its refs."""
@@ -85,9 +93,8 @@ class OutcomeSettler:
             self._telemetry.attempt(attempt)
             if kind is Kind.DELIVERED:
                 if recipient.notify and not feed.passes_dsn:
-                    cases.append(Case(ref, stored, outcome, Action.RELAYED))
-                else:
-                    self._spool.settle(ref)
+                    self._reporter.report([Case(ref, stored, outcome, Action.RELAYED)], now)
+                self._spool.settle(ref)
             elif kind is Kind.BOUNCED:
                 cases.append(Case(ref, stored, outcome, Action.FAILED))
             elif kind is Kind.DEFERRED:
@@ -185,21 +192,35 @@ class OutcomeSettler:
         )
 
     def _finish(self, cases: list[Case], now: float) -> None:
-        """Tell the senders, then settle; without room for the reports, come back soon."""
-        if self._reporter.report(cases, now):
-            for case in cases:
-                self._spool.settle(case.ref)
-            return
+        """Tell the senders, then settle; where that is not possible, come back soon."""
+        told = functools.partial(self._told, cases)
+        self._held.update(case.ref for case in cases)
+        if not self._reporter.report(cases, now, told):
+            told(False)
+
+    def _told(self, cases: list[Case], stored: bool) -> None:
+        self._held.difference_update(case.ref for case in cases)
+        due = self._now() + self._config.report_retry_s
         for case in cases:
-            note = Note(str(case.outcome.reply), case.outcome.host).pack()
-            due = now + self._config.report_retry_s
-            self._spool.defer(case.ref, due, self._spool.attempts(case.ref), note)
+            if stored:
+                self._spool.settle(case.ref)
+            else:
+                note = Note(str(case.outcome.reply), case.outcome.host).pack()
+                self._spool.defer(case.ref, due, self._spool.attempts(case.ref), note)
 
     def _load(self, refs: Sequence[int]) -> list[tuple[int, Stored]]:
-        """With content; few at a time, so read where it stands."""
+        """With content; few at a time, so read where it stands. What cannot be read now comes
+        again."""
         stored = [self._spool.cached(ref) for ref in refs]
         missing = [ref for ref, one in zip(refs, stored, strict=True) if one is None]
-        read = dict(zip(missing, self._spool.read(missing), strict=True)) if missing else {}
+        try:
+            read = dict(zip(missing, self._spool.read(missing), strict=True)) if missing else {}
+        except OSError as error:
+            log.error("the queue cannot be read, trying again", error=str(error))
+            read = {}
+            due = self._now() + self._config.report_retry_s
+            for ref in missing:
+                self._spool.wake_at(ref, due)
         return [
             (ref, found)
             for ref, one in zip(refs, stored, strict=True)

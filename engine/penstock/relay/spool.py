@@ -52,6 +52,7 @@ class _Group:
     future: asyncio.Future[None]
     refs: list[int] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
+    then: list[Callable[[bool], None]] = field(default_factory=list)
 
 
 class Stored(NamedTuple):
@@ -112,9 +113,14 @@ class Spool:
         return self._primary.base | self._primary.queue.reserve(recipients, now)
 
     def append(
-        self, envelope: Envelope, body: Sequence[bytes], due: float = 0.0
+        self,
+        envelope: Envelope,
+        body: Sequence[bytes],
+        due: float = 0.0,
+        then: Callable[[bool], None] | None = None,
     ) -> asyncio.Future[None]:
         """Take the message in; the future resolves when it is on disk. ``due`` 0 is at once.
+        ``then(stored)`` is called with the end of the commit, before anybody who waits for it.
 
         ``envelope.ref`` must come from :meth:`reserve`. Raises ``QueueFull``.
         """
@@ -133,6 +139,8 @@ class Spool:
             self._group = group = _Group(self._loop.create_future())
             commit.add_done_callback(lambda done: self._committed(done, group))
         group = self._group
+        if then is not None:
+            group.then.append(then)
         if not due:  # else the timers have it
             group.keys += keys
             if len(keys) == 1:
@@ -152,6 +160,8 @@ class Spool:
         else:
             group.future.set_exception(self._refused(error))
             group.future.exception()  # the group may be reports of our own, for which nobody waits
+        for call in group.then:
+            call(error is None)
 
     # out
 

@@ -2,7 +2,8 @@
 
 Fresh mail is still in memory. The rest is staged ahead of the connections that send it: read in a
 thread, in disk order, for one site at a time; the bytes read and not yet sent are bounded over all
-sites.
+sites. A site that cannot send now gives its share back as soon as another wants it: what it has
+staged would hold up everybody else.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Stager:
         self._config, self._spool, self._owner = config, spool, owner
         self._waiting: deque[Site] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._holding: dict[Site, None] = {}  # sites with something staged, last served last
         self.staged_bytes = 0
 
     def take(self, site: Site) -> Batch | None:
@@ -58,6 +60,9 @@ class Stager:
         while site.staged:
             batch = site.staged.popleft()
             self.staged_bytes -= batch.staged_bytes
+            self._holding.pop(site, None)
+            if site.staged:
+                self._holding[site] = None
             self._start()
             if all(live(ref) for ref in batch.refs):
                 return batch
@@ -99,15 +104,33 @@ class Stager:
             self._waiting.append(site)
             self._start()
 
+    def look(self) -> None:
+        """Called every second: somebody who was served may have come to a stop."""
+        self._start()
+
     def _start(self) -> None:
-        while (
-            self._waiting
-            and len(self._tasks) < self._config.reads_max
-            and self.staged_bytes < self._config.bytes_max
-        ):
-            task = asyncio.ensure_future(self._read(self._waiting.popleft()))
+        while self._waiting and len(self._tasks) < self._config.reads_max and self._has_room():
+            site = self._waiting.popleft()
+            groups, size = self._choose(site)
+            self.staged_bytes += size
+            task = asyncio.ensure_future(self._read(site, groups, size))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
+
+    def _has_room(self) -> bool:
+        while self.staged_bytes >= self._config.bytes_max:
+            site = next(iter(self._holding), None)
+            if site is None or not site.stands(asyncio.get_running_loop().time()):
+                return False
+            self._unstage(site)
+        return True
+
+    def _unstage(self, site: Site) -> None:
+        del self._holding[site]
+        while site.staged:
+            batch = site.staged.pop()
+            self.staged_bytes -= batch.staged_bytes
+            self._put_back(site, [ref for ref in batch.refs if self._owner.live(ref)])
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -115,10 +138,8 @@ class Stager:
             task.result()  # a failure here is a bug or a broken disk: let the loop's handler say so
         self._start()
 
-    async def _read(self, site: Site) -> None:
-        groups, size = self._choose(site)
+    async def _read(self, site: Site, groups: list[list[int]], size: int) -> None:
         flat = [ref for refs in groups for ref in refs]
-        self.staged_bytes += size
         loop = asyncio.get_running_loop()
         try:
             stored = await loop.run_in_executor(None, self._spool.read, flat)
@@ -144,11 +165,14 @@ class Stager:
                 batch = Batch([ref for ref, _ in pairs], got, len(got[0].body))
                 self.staged_bytes += batch.staged_bytes
                 site.staged.append(batch)
+                self._holding[site] = None
 
     def _choose(self, site: Site) -> tuple[list[list[int]], int]:
+        """One site's next messages, as many as the bounds allow, and their bytes."""
         groups: list[list[int]] = []
         size = 0
-        while len(groups) < self._config.messages and size < self._config.bytes_each:
+        room = min(self._config.bytes_each, self._config.bytes_max - self.staged_bytes)
+        while len(groups) < self._config.messages and size < room:
             refs = self.take_refs(site)
             if not refs:
                 break

@@ -170,6 +170,7 @@ class RelayWorld:
             now=self.now,
             loop_time=loop.time,
             rng=rng,
+            held=self.dispatcher.in_flight,
         )
         self.dispatcher.settler = self.settler
         self.steering = Steering(self.dispatcher, self.settler, self.spool, self.now)

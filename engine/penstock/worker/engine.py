@@ -6,7 +6,6 @@ import asyncio
 import functools
 import socket
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +21,7 @@ from penstock.intake.listener import Listener, serve
 from penstock.limits.remote import GovernorLimiter, RemoteConfig
 from penstock.mail.envelope import id_text
 from penstock.policy.policies import Policies
+from penstock.relay.dispatch import Dispatcher
 from penstock.relay.spool import Shard, Spool, shard_path
 from penstock.relay.telemetry import Telemetry
 from penstock.schedule.clock import SteadyClock
@@ -30,6 +30,7 @@ from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
 from penstock.worker import parts
 from penstock.worker.gauges import CommitFigures, Gauges
+from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
 from penstock.worker.shards import take_over
@@ -55,10 +56,6 @@ class Greeting:
     suspensions: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-def _boot_time() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)  # unlike the loop's, it counts sleep
-
-
 class Engine:
     """Everything of one worker but its process. :meth:`open` recovers, :meth:`start` serves."""
 
@@ -70,13 +67,14 @@ class Engine:
         channel: Channel,
         shards: list[Shard],
         registry: Registry,
+        machine: Machine,
     ) -> None:
         self._settings, self._greeting, self._shards = settings, greeting, shards
         self._loop = asyncio.get_running_loop()
-        self._registry = registry
-        self._clock = SteadyClock(time.time, _boot_time)
+        self._registry, self._machine = registry, machine
+        self._clock = SteadyClock(machine.now, machine.steady)
         self._attempts = AttemptLog(
-            Writer(sys.stdout.fileno()).write,
+            machine.write or Writer(sys.stdout.fileno()).write,
             AttemptLogConfig(settings.log.format),
             functools.partial(registry.counter("penstock_log_dropped_total").inc, ()),
         )
@@ -94,6 +92,7 @@ class Engine:
             telemetry=Telemetry(registry, self._attempts if settings.log.attempts else None),
             sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
             workers=greeting.workers,
+            machine=machine,
             clock=self._clock,
         )
         self._dispatcher = self._outbound.dispatcher
@@ -125,19 +124,41 @@ class Engine:
         channel: Channel,
         waiting: Callable[[], None],
     ) -> Engine:
-        """Recover the shards, then put the rest together around them. ``waiting()`` is called
-        where a shard is still another worker's."""
+        """As :meth:`recover`, on the real machine with the policies of the settings."""
         policies = load_policy_directory(settings.policies)
         if isinstance(policies, list):
             raise RuntimeError("the policies have problems; see penstock check")
+        return await cls.recover(settings, policies, greeting, channel, Machine(), waiting)
+
+    @classmethod
+    async def recover(
+        cls,
+        settings: Settings,
+        policies: Policies,
+        greeting: Greeting,
+        channel: Channel,
+        machine: Machine,
+        waiting: Callable[[], None],
+    ) -> Engine:
+        """Recover the shards, then put the rest together around them. ``waiting()`` is called
+        where a shard is still another worker's."""
         loop = asyncio.get_running_loop()
         config, registry = parts.queue_config(settings), Registry()
         observer = CommitFigures(registry)
         shards = []
         for number in greeting.shards:
-            queue = await take_over(shard_path(settings.spool, number), config, waiting)
-            shards.append(Shard(number, queue, Committer(queue, loop, observer)))
-        return cls(settings, policies, greeting, channel, shards, registry)
+            path = shard_path(settings.spool, number)
+            queue = await take_over(path, config, machine.disk, machine.now, waiting)
+            shards.append(Shard(number, queue, Committer(queue, loop, observer, machine.jobs)))
+        return cls(settings, policies, greeting, channel, shards, registry, machine)
+
+    @property
+    def spool(self) -> Spool:
+        return self._spool
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        return self._dispatcher
 
     def recovered(self) -> dict[str, Any]:
         """For the log: what was found, and which deliveries may be doubled."""
@@ -174,6 +195,7 @@ class Engine:
                     self._sink,
                     self._observer,
                     authenticator=authenticator,
+                    clock=self._machine.now,
                 )
             )
         self._tick()

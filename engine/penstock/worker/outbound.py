@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from collections.abc import Callable
 
 from penstock.limits.ports import Limiter
@@ -30,6 +28,7 @@ from penstock.relay.tls import TlsMemory
 from penstock.settings.files import read_file
 from penstock.settings.models import Settings
 from penstock.worker import parts
+from penstock.worker.machine import Machine
 
 
 class Outbound:
@@ -45,29 +44,34 @@ class Outbound:
         telemetry: Telemetry,
         sandbox: Sandbox | None,
         workers: int,
+        machine: Machine,
         clock: Callable[[], float],
     ) -> None:
         loop = asyncio.get_running_loop()
         self._hostname = settings.hostname
-        self._rng = rng = random.Random()  # noqa: S311 (jitter and the order of hosts)
+        self._rng = rng = machine.rng  # for jitter and the order of hosts
         self._tls_memory = TlsMemory(
             sessions=TlsSessions(entries_max=settings.relay.tls_sessions_max),
             handshook=telemetry.handshook,
         )
         self._telemetry = telemetry
-        self._resolver = DnsResolver(parts.resolver_config(settings), on_lookup=telemetry.looked_up)
+        self._dns: DnsResolver | None = None
+        resolver = machine.resolver
+        if resolver is None:
+            dns_config = parts.resolver_config(settings)
+            resolver = self._dns = DnsResolver(dns_config, on_lookup=telemetry.looked_up)
         own = DestinationConfig(
             settings.hostname, interface_addresses(), settings.dns.destinations_max
         )
         self._destinations = Destinations(
-            self._resolver,
+            resolver,
             policies,
             parts.routes(settings),
             clock=clock,
             config=own,
             sandbox=sandbox,
         )
-        self._builder = Builder(parts.key_ring(settings, read_file), time.time)
+        self._builder = Builder(parts.key_ring(settings, read_file), machine.now)
         self.dispatcher = Dispatcher(
             parts.dispatch_config(settings, workers),
             policies=policies,
@@ -91,6 +95,7 @@ class Outbound:
             now=clock,
             loop_time=loop.time,
             rng=rng,
+            held=self.dispatcher.in_flight,
         )
         self.dispatcher.settler = self.settler
         self.steering = Steering(self.dispatcher, self.settler, spool, clock)
@@ -110,4 +115,5 @@ class Outbound:
 
     async def close(self) -> None:
         await self._destinations.close()
-        await self._resolver.close()
+        if self._dns is not None:
+            await self._dns.close()

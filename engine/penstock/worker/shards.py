@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
 from collections.abc import Callable
 
 import structlog
 
-from penstock_queue import Queue, QueueConfig, QueueLocked, RealDisk
+from penstock_queue import Queue, QueueConfig, QueueLocked
+from penstock_queue.disk import Disk
 
 log = structlog.get_logger("penstock.worker")
 POLL_S = 0.02
@@ -21,14 +21,19 @@ TELL_S = 10.0
 
 
 async def take_over(
-    directory: str, config: QueueConfig, waiting: Callable[[], None], poll_s: float = POLL_S
+    directory: str,
+    config: QueueConfig,
+    disk: Disk,
+    now: Callable[[], float],
+    waiting: Callable[[], None],
+    poll_s: float = POLL_S,
 ) -> Queue:
     """The recovered queue in ``directory``. ``waiting()`` is called once if somebody has it open;
     that is waited for without end, and the log says so."""
     loop = asyncio.get_running_loop()
     began, told = loop.time(), 0.0
     while True:
-        recover = functools.partial(Queue.open, directory, config, disk=RealDisk(), now=time.time())
+        recover = functools.partial(Queue.open, directory, config, disk=disk, now=now())
         try:
             return await loop.run_in_executor(None, recover)
         except QueueLocked:

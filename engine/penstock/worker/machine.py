@@ -1,0 +1,33 @@
+"""What a worker takes from the machine below it, so that all of it can be replaced at once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from penstock.relay.ports import Resolver
+from penstock_queue import RealDisk
+from penstock_queue.committer import Jobs, QueueThread
+from penstock_queue.disk import Disk
+
+
+def boot_time() -> float:
+    """Seconds since the start of the machine, its sleep included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """``now``: seconds since the epoch; ``steady`` never jumps. ``jobs``: where the queue's
+    blocking work runs. ``resolver``: ``None`` for DNS as the settings say. ``write``: takes log lines and tells how
+    many bytes it took; ``None`` for standard output. The network is the running loop's."""
+
+    disk: Disk = field(default_factory=RealDisk)
+    now: Callable[[], float] = time.time
+    steady: Callable[[], float] = boot_time
+    rng: random.Random = field(default_factory=random.Random)
+    jobs: Callable[[str], Jobs] = QueueThread
+    resolver: Resolver | None = None
+    write: Callable[[bytes], int] | None = None

@@ -1,0 +1,134 @@
+"""Engines that are broken on purpose: the simulation must find each of them out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from penstock.policy.policies import Policies
+from penstock.relay.dispatch import Dispatcher
+from penstock.relay.permit import Permits
+from penstock.relay.settle import OutcomeSettler
+from penstock.relay.spool import Spool
+from penstock.relay.stage import Stager
+from penstock.sim.whole import simulate
+from penstock_queue import Queue
+from penstock_queue.commit import Commits
+from penstock_queue.inflight import Inflight
+
+
+@pytest.fixture
+def blamed() -> Callable[[str], None]:
+    """Some seed within the first few hundred blames the engine with these words."""
+
+    def find(words: str, seeds: int = 200) -> None:
+        for seed in range(seeds):
+            if any(words in one for one in simulate(seed).wrong):
+                return
+        raise AssertionError(f"nobody noticed: {words}")
+
+    return find
+
+
+def test_an_acknowledgement_before_the_commit(
+    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = Spool.append
+
+    def hasty(self: Spool, *args: Any, **options: Any) -> asyncio.Future[None]:
+        append(self, *args, **options)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    monkeypatch.setattr(Spool, "append", hasty)
+    blamed("was acknowledged and is lost")
+
+
+def test_what_was_never_offered_is_forgotten(
+    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Dispatcher, "put_back", lambda self, site, ref: None)
+    blamed("no rest")
+
+
+def test_a_settlement_that_is_not_recorded(
+    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Spool, "settle", lambda self, ref: None)
+    blamed("its settlement must have been on disk")
+
+
+def test_deliveries_under_way_that_are_not_noted(
+    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Inflight, "mark", lambda self, seq: None)
+    blamed("the next start did not name it")
+
+
+def test_a_segment_that_is_trusted_after_a_failed_sync(
+    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Commits, "seal", lambda self: None)
+    blamed("was written again after a failed sync")
+
+
+def test_a_rate_that_is_not_kept(
+    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def generous(self: Permits, site: Any) -> bool:
+        site.tokens += 1
+        return True
+
+    monkeypatch.setattr(Permits, "may_send", generous)
+    blamed("messages in")
+
+
+def test_a_connection_too_many(
+    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Policies.limits
+
+    def more(self: Policies, *args: str) -> Any:
+        found = limits(self, *args)
+        return found.overridden(
+            {"connections": found.connections + 1}, {"connections": found.where("connections")}
+        )
+
+    monkeypatch.setattr(Policies, "limits", more)
+    blamed("connections to 20.0.0.")
+
+
+def test_a_bound_of_memory_that_does_not_hold(
+    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stager, "_has_room", lambda self: True)
+    blamed("bytes staged, the bound is")
+
+
+def test_a_failure_that_nobody_is_told_of(
+    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mute(self: OutcomeSettler, cases: list[Any], now: float) -> None:
+        self._told(cases, True)
+
+    monkeypatch.setattr(OutcomeSettler, "_finish", mute)
+    blamed("was given up and nobody was told")
+
+
+def test_mail_that_a_start_forgets(
+    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Queue.open
+
+    def forgetful(*args: Any, **options: Any) -> Queue:
+        queue = opened(*args, **options)
+        for seq in list(queue.seqs())[:1]:
+            queue.settle(seq)
+        return queue
+
+    monkeypatch.setattr(Queue, "open", forgetful)
+    blamed("was acknowledged and is lost")
