@@ -21,8 +21,9 @@ def boot_time() -> float:
 @dataclass(frozen=True, slots=True)
 class Machine:
     """``now``: seconds since the epoch; ``steady`` never jumps. ``jobs``: where the queue's
-    blocking work runs. ``resolver``: ``None`` for DNS as the settings say. ``write``: takes log lines and tells how
-    many bytes it took; ``None`` for standard output. The network is the running loop's."""
+    blocking work runs. ``resolver``: ``None`` for DNS as the settings say. ``write``: takes log
+    lines and tells how many bytes it took; ``None`` for standard output. The network is the
+    running loop's."""
 
     disk: Disk = field(default_factory=RealDisk)
     now: Callable[[], float] = time.time
