@@ -25,6 +25,7 @@ from bench.harness import Program, free_port, scratch, wait_until
 from bench.sink import Sink
 from bench.storm import Storm
 from bench.trouble import Trouble
+from bench.usage import cpu_s
 from penstock.mail.envelope import SEQUENCE_BITS, Envelope, Recipient
 from penstock.mail.record import pack_envelope, pack_key, pack_recipient
 from penstock.relay.spool import shard_path
@@ -41,12 +42,16 @@ GROUP = 2000
 KINDS = {"refused": 4, "silent": 2, "busy": 2, "slow": 2}
 
 
-class Latency(NamedTuple):
-    """Seconds from submission to delivery, of so many messages."""
+class Run(NamedTuple):
+    """``waits``: seconds from submission to delivery, in order; ``cpu_s``: that the daemon used for
+    each message, whatever it did beside them."""
 
-    p50: float
-    p99: float
-    count: int
+    waits: list[float]
+    cpu_s: float
+
+
+def percentile(waits: Sequence[float], share: float) -> float:
+    return sorted(waits)[int(len(waits) * share)]
 
 
 def fill(directory: str, shard: int, count: int, size: int) -> None:
@@ -111,7 +116,7 @@ class Bench:
                 stack.enter_context(Trouble(self._directory, BROKEN, self._ports[kind], kind))
             yield
 
-    def run(self, spool: pathlib.Path) -> Latency:
+    def run(self, spool: pathlib.Path) -> Run:
         """The steady load through a daemon on ``spool``."""
         self._runs += 1
         options, name = self._options, f"run{self._runs}"
@@ -127,6 +132,8 @@ class Bench:
         daemon.start(300)
         try:
             seconds = WARM_S + options.seconds
+            pids = daemon.pids
+            used_s = cpu_s(pids)
             with Storm(
                 self._directory,
                 "127.0.0.1",
@@ -138,6 +145,7 @@ class Bench:
             ) as storm:
                 storm.program.wait(seconds + 90)
             taken = storm.taken()
+            used_s = cpu_s(pids) - used_s
             wait_until(
                 lambda: self._sink.times_ns().keys() >= {one.message_id for one in taken},
                 60,
@@ -149,14 +157,14 @@ class Bench:
             daemon.stop()
         came = self._sink.times_ns()
         warm_ns = taken[0].start_ns + int(WARM_S * 1e9)
-        waits = sorted(
+        waits = [
             (came[one.message_id] - one.start_ns) / 1e9 for one in taken if one.start_ns > warm_ns
-        )
-        return Latency(waits[len(waits) // 2], waits[int(len(waits) * 0.99)], len(waits))
+        ]
+        return Run(waits, used_s / len(taken))
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    runs: dict[str, list[Latency]] = {"empty": [], "burdened": []}
+    runs: dict[str, list[Run]] = {"empty": [], "burdened": []}
     with scratch("penstock-isolation-") as directory:
         bench = Bench(directory, options)
         spools = {"empty": directory / "empty", "burdened": directory / "burdened"}
@@ -165,14 +173,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             for _ in range(options.rounds):
                 for kind, spool in spools.items():
                     runs[kind].append(bench.run(spool))
-    medians = {
-        kind: {
-            "p50_s": statistics.median(one.p50 for one in each),
-            "p99_s": statistics.median(one.p99 for one in each),
-            "runs": [one._asdict() for one in each],
-        }
-        for kind, each in runs.items()
-    }
+    medians = {kind: _medians(each) for kind, each in runs.items()}
     change = medians["burdened"]["p99_s"] / medians["empty"]["p99_s"] - 1
     return {
         "burden": options.burden,
@@ -182,6 +183,16 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "p99_change": change,
         "change_max": CHANGE_MAX,
         "held": change < CHANGE_MAX,
+    }
+
+
+def _medians(runs: Sequence[Run]) -> dict[str, Any]:
+    p99s = [percentile(one.waits, 0.99) for one in runs]
+    return {
+        "p50_s": statistics.median(percentile(one.waits, 0.5) for one in runs),
+        "p99_s": statistics.median(p99s),
+        "p99_s_of_runs": p99s,
+        "cpu_s_per_message": statistics.median(one.cpu_s for one in runs),
     }
 
 
@@ -205,9 +216,15 @@ def main(arguments: Sequence[str]) -> int:
     report.show(
         f"{found['burden']:,} messages for destinations that do not work, "
         f"{found['rate_per_s']:g}/s for others",
-        ["delivery latency of the others", "p50 ms", "p99 ms"],
+        ["latency of the others", "p50 ms", "p99 ms", "p99 ms of the runs", "CPU ms a message"],
         [
-            [kind, f"{found[kind]['p50_s'] * 1e3:.1f}", f"{found[kind]['p99_s'] * 1e3:.1f}"]
+            [
+                kind,
+                f"{found[kind]['p50_s'] * 1e3:.1f}",
+                f"{found[kind]['p99_s'] * 1e3:.1f}",
+                ", ".join(f"{one * 1e3:.0f}" for one in found[kind]["p99_s_of_runs"]),
+                f"{found[kind]['cpu_s_per_message'] * 1e3:.2f}",
+            ]
             for kind in ("empty", "burdened")
         ],
     )

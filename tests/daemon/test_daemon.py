@@ -190,3 +190,15 @@ def test_an_upgrade_replaces_the_daemon_and_keeps_the_mail(daemon) -> None:
     finally:
         os.kill(new, signal.SIGTERM)
         daemon.until(lambda: not os.path.exists(daemon.control), "stopped", 30)
+
+
+def test_a_stop_in_the_middle_of_an_upgrade_stops_both(daemon) -> None:
+    daemon.start()
+    pid = daemon.process.pid
+    os.kill(pid, signal.SIGUSR2)
+    daemon.until(lambda: "waiting for a shard" in daemon.text(), "the new workers wait", 30)
+    assert daemon.stop() == 0
+    assert not os.path.exists(daemon.control)
+    daemon.start()  # it has the spool and the ports: nobody else is left
+    assert daemon.call("status")["pid"] == daemon.process.pid
+    assert daemon.stop() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections.abc import Callable
@@ -13,9 +14,8 @@ from penstock_queue.committer import Jobs, QueueThread
 from penstock_queue.disk import Disk
 
 
-def boot_time() -> float:
-    """Seconds since the start of the machine, its sleep included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+# Unlike the loop's time it goes on while the machine sleeps.
+boot_time = functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ def main(fd: int) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides, not the terminal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     # what is made per message has no cycles: collections are for what goes wrong, and rare
     sys.setswitchinterval(_SWITCH_S)
     gc.set_threshold(_GC_THRESHOLD, 20, 100)
