@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,19 +14,21 @@ from penstock.relay.dispatch import Dispatcher
 from penstock.relay.permit import Permits
 from penstock.relay.settle import OutcomeSettler
 from penstock.relay.spool import Spool
-from penstock.relay.stage import Stager
 from penstock.sim.whole import simulate
+from penstock.worker import parts
 from penstock_queue import Queue
 from penstock_queue.commit import Commits
 from penstock_queue.inflight import Inflight
 
+SEEDS_MAX = 100
+
 
 @pytest.fixture
 def blamed() -> Callable[[str], None]:
-    """Some seed within the first few hundred blames the engine with these words."""
+    """Some seed among those from ``start`` blames the engine with these words."""
 
-    def find(words: str, seeds: int = 200) -> None:
-        for seed in range(seeds):
+    def find(words: str, start: int = 0) -> None:
+        for seed in range(start, start + SEEDS_MAX):
             if any(words in one for one in simulate(seed).wrong):
                 return
         raise AssertionError(f"nobody noticed: {words}")
@@ -55,6 +58,19 @@ def test_what_was_never_offered_is_forgotten(
     blamed("no rest")
 
 
+def test_an_engine_that_never_waits(
+    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pump = Dispatcher.pump
+
+    def restless(self: Dispatcher, site: Any) -> None:
+        pump(self, site)
+        self._loop.call_soon(self.pump, site)
+
+    monkeypatch.setattr(Dispatcher, "pump", restless)
+    blamed("time stands still")
+
+
 def test_a_settlement_that_is_not_recorded(
     blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,7 +89,7 @@ def test_a_segment_that_is_trusted_after_a_failed_sync(
     blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Commits, "seal", lambda self: None)
-    blamed("was written again after a failed sync")
+    blamed("was written again after a failed sync", start=6)
 
 
 def test_a_rate_that_is_not_kept(
@@ -105,7 +121,14 @@ def test_a_connection_too_many(
 def test_a_bound_of_memory_that_does_not_hold(
     blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Stager, "_has_room", lambda self: True)
+    config = parts.dispatch_config
+
+    def larger(settings: Any, workers: int) -> Any:
+        found = config(settings, workers)
+        stage = replace(found.stage, bytes_max=100 * found.stage.bytes_max)
+        return replace(found, stage=stage)
+
+    monkeypatch.setattr(parts, "dispatch_config", larger)
     blamed("bytes staged, the bound is")
 
 

@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from penstock.sim.network import Network
 
 _TASKS_MAX = 200
+_TURNS_MAX = 20_000  # of the loop without any time going by
 # told by garbage collection, which has no fixed time
 _LAST_WORDS = ("was never retrieved", "but it is pending!")
+
+
+class Restless(RuntimeError):
+    """Callbacks call each other without end and without waiting."""
 
 
 class Process:
@@ -54,12 +59,17 @@ class _Selector:
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
+        self._turns = 0
 
     def select(self, timeout: float | None) -> list[Any]:
         if timeout is None:
             raise Deadlock("all tasks wait and no timer is left")
+        self._turns += 1
         if timeout > 0:
+            self._turns = 0
             self._clock.advance(timeout)
+        elif self._turns > _TURNS_MAX:
+            raise Restless(f"time stands still at {self._clock.now:.4f}: somebody never waits")
         return []
 
 

@@ -19,10 +19,11 @@ from typing import Any, NoReturn
 import structlog
 
 from penstock.sim.client import Client
+from penstock.sim.clock import Deadlock
 from penstock.sim.drive import Drive
 from penstock.sim.host import Host
 from penstock.sim.ledger import Ledger
-from penstock.sim.loop import SimLoop
+from penstock.sim.loop import Restless, SimLoop
 from penstock.sim.nameserver import NameServer
 from penstock.sim.network import Address, Line, Network, Wire
 from penstock.sim.peers import Host as Peer
@@ -331,17 +332,17 @@ def logging_to(log: Callable[[str], None]) -> Iterator[None]:
 def simulate(seed: int) -> Result:
     """Run one seed."""
     loop = SimLoop()
+    whole = Whole(loop, seed)
     collecting = gc.isenabled()
     gc.disable()  # a run is short, and what it leaves is collected between runs
     try:
-        return loop.run_until_complete(_run(loop, seed))
+        with logging_to(whole.ledger.log):
+            return loop.run_until_complete(whole.run())
+    except (Deadlock, Restless) as error:
+        whole.ledger.blame(str(error))
+        return Result(seed, whole.ledger.wrong, {}, {}, whole.ledger.trace, loop.time())
     finally:
+        whole.host.shut()
         loop.close()
         if collecting:
             gc.enable()
-
-
-async def _run(loop: SimLoop, seed: int) -> Result:
-    whole = Whole(loop, seed)
-    with logging_to(whole.ledger.log):
-        return await whole.run()
