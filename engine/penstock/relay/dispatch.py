@@ -13,8 +13,7 @@ import asyncio
 import itertools
 import random
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from penstock.limits.ports import Limiter
 from penstock.mail.outcome import Kind, Outcome, Phase
@@ -30,6 +29,7 @@ from penstock.relay.ports import Destination, Transaction
 from penstock.relay.sites import RouteLimits, apply_limits, build_site, site_limits, site_name
 from penstock.relay.spool import Spool
 from penstock.relay.stage import Stager
+from penstock.relay.tasks import Tasks
 from penstock.schedule.window import connections_wanted
 from penstock.smtp.reply import Reply
 
@@ -66,7 +66,7 @@ class Dispatcher:
         self.locator = Locator(find, self, config.resolves_max, now)
         self.stager = Stager(config.stage, spool, self)
         self.permits = Permits(limiter, self.pump, waited)
-        self._numbers, self._tasks = itertools.count(1), set[asyncio.Task[None]]()
+        self._numbers, self._tasks = itertools.count(1), Tasks()
         self._connected: dict[Site, None] = {}  # in order, so that a run can be repeated
         self.keeper = Keeper(self.lanes, self.sites, self.locator, self.permits, config.forget_s)
         self.starved: OrderedDict[Site, None] = OrderedDict()
@@ -209,7 +209,7 @@ class Dispatcher:
                 return
             site.opening += 1
             self._connections += 1
-            self._spawn(self._serve(site))
+            self._tasks.spawn(self._serve(site))
 
     async def _serve(self, site: Site) -> None:
         """One connection's life: permission, connect, transactions, farewell."""
@@ -374,21 +374,7 @@ class Dispatcher:
         for site in self.sites.values():
             while site.idle:
                 site.idle.popleft().wake(False)
-        if self._tasks:
-            _, late = await asyncio.wait(list(self._tasks), timeout=deadline_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.result()
+        await self._tasks.end(deadline_s)
 
     def stats(self) -> dict[str, float]:
         """Costs the same however many lanes and sites there are, while nothing is suspended."""

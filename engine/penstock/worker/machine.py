@@ -13,7 +13,6 @@ from penstock_queue import RealDisk
 from penstock_queue.committer import Jobs, QueueThread
 from penstock_queue.disk import Disk
 
-
 # Unlike the loop's time it goes on while the machine sleeps.
 boot_time = functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
