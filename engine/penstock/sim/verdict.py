@@ -50,7 +50,7 @@ def _not_lost(ledger: Ledger, rules: Rules, accepted: Accepted, address: str) ->
     told = any(one.action == "failed" for one in ledger.reports.get(address, ()))
     if not given_up:
         ledger.blame(f"{address} of {accepted.tag} was acknowledged and is lost")
-    elif accepted.bounces and not told:
+    elif accepted.bounces and not told and not old:  # a report, too, may be given up for its age
         ledger.blame(f"{address} of {accepted.tag} was given up and nobody was told")
 
 
