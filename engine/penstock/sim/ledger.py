@@ -41,24 +41,27 @@ class Accepted:
     id: str
     recipients: tuple[str, ...]
     bounces: bool  # its sender can be told
-    wall: float
+    at: float
 
 
 @dataclass(slots=True)
 class Life:
-    """One life of the engine. ``synced_from``: all that the engine knew before this event was
-    durable at its end. ``named``: ids that the next start said may be doubled."""
+    """One life of the engine, since ``at``. ``synced_from``: all that the engine knew before this
+    event was durable at its end. ``named``: ids that the next start said may be doubled;
+    ``forgotten``: a power cut during the next start took that knowledge."""
 
     number: int
+    at: float
     end: str = ""
     synced_from: int = 0
     named: frozenset[str] | None = None
+    forgotten: bool = False
 
 
 @dataclass(slots=True)
 class Report:
     action: str
-    wall: float
+    at: float
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ class Ledger:
     refusals: dict[str, str] = field(default_factory=dict)
     reports: dict[str, list[Report]] = field(default_factory=dict)
     lives: dict[int, Life] = field(default_factory=dict)
+    jumps: list[float] = field(default_factory=list)  # when clocks on walls were set
     sendings: dict[str, list[float]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     trace: list[str] = field(default_factory=list)
@@ -96,7 +100,7 @@ class Ledger:
 
     def acknowledged(self, tag: str, id: str, recipients: Iterable[str], bounces: bool) -> None:
         self.event()
-        self.accepted[tag] = Accepted(tag, id, tuple(recipients), bounces, self.wall())
+        self.accepted[tag] = Accepted(tag, id, tuple(recipients), bounces, self.now())
         self.log(f"client: 250 for {tag}, id {id}")
 
     # hosts
@@ -145,7 +149,7 @@ class Ledger:
         found = _MESSAGE_ID.search(head)
         id = found[1].decode() if found else "?"
         for address, action in _FINAL.findall(body):
-            report = Report(action.decode(), self.wall())
+            report = Report(action.decode(), self.now())
             self.reports.setdefault(address.decode(), []).append(report)
         return id, tuple(f"report {id} to {address}" for address in recipients)
 
@@ -157,7 +161,7 @@ class Ledger:
 
     def born(self, number: int, named: Iterable[str]) -> None:
         self.event()
-        self.lives[number] = Life(number)
+        self.lives[number] = Life(number, self.now())
         before = [life for life in self.lives.values() if life.named is None and life.end]
         names = frozenset(named)
         for life in before:
@@ -169,4 +173,7 @@ class Ledger:
         life = self.lives.get(number)
         if life is not None:
             life.end, life.synced_from = how, synced_from
+        elif how == "power":
+            for earlier in self.lives.values():
+                earlier.forgotten = earlier.forgotten or earlier.named is None
         self.log(f"engine: life {number} ends: {how}")

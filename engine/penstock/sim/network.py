@@ -50,11 +50,16 @@ class Wire:
         self.stalled = False
         self.process = current_process()
         self.mails: list[float] = []  # when each MAIL was written
+        self._begun: float | None = None
         self.near: Transport
         self.far: Transport
 
     def note_mails(self, data: bytes) -> None:
-        self.mails += [self.network.loop.time()] * data.count(b"MAIL FROM:")
+        now = self.network.loop.time()
+        mails = data.count(b"MAIL FROM:")
+        if mails:  # one that had to wait for the reply to RSET was begun with that
+            self.mails += [self._begun or now] + [now] * (mails - 1)
+        self._begun = now if not mails and data.startswith(b"RSET") else None
 
     def other(self, end: Transport) -> Transport:
         return self.far if end is self.near else self.near

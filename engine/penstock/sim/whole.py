@@ -155,6 +155,7 @@ class Whole:
             self._kill_at(self.network.deliveries + int(number))
         elif kind.startswith("clock"):
             self._jumped_s += number if kind == "clock forward" else -number
+            self.ledger.jumps.append(self._loop.time())
         else:
             self._break(kind)
             self._loop.call_later(number, self._mend, kind)
