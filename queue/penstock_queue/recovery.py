@@ -164,7 +164,7 @@ def _replay(
     segment = Segment(header)
     state.segments[segment.number] = segment
     path, name = state.path(segment.number), file_name(segment.number)
-    file = state.disk.open(path, write=last)
+    file = state.disk.open(path, write=True)
     try:
         size = segment.size = file.size()
         replay.start(segment)
@@ -182,9 +182,18 @@ def _replay(
                 _copy_aside(state, file, segment.number, item, recovery)
         # A killed process may have left records that are only in the page cache. What is decided
         # from them must not outlast them.
+        _write_again(file, replay.group_at, segment.size)
         file.sync()
     finally:
         file.close()
+
+
+def _write_again(file: File, start: int, end: int) -> None:
+    """The last group in place, byte by byte the same. After a sync that failed, the kernel may hold
+    its pages for clean: they can be read, another sync writes nothing, and a power cut takes them.
+    Groups before the last were synced with success, or there would be none behind them."""
+    for at in range(start, end, _COPY_BYTES):
+        file.write([file.read(at, min(_COPY_BYTES, end - at))], at)
 
 
 def _copy_aside(state: State, file: File, number: int, damage: Damage, recovery: Recovery) -> None:

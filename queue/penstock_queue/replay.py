@@ -40,6 +40,7 @@ class Replay:
         self._intern = state.keys.load
         self._body_at = -1
         self._body_end = -1
+        self.group_at = 0  # where the last group of the segment at hand begins
         self.orphans = 0
         self.implied: set[int] = set()
 
@@ -47,6 +48,7 @@ class Replay:
         self._segment = segment
         self._number = segment.number
         self._body_end = -1
+        self.group_at = segment.size
         self._state.next_seq = max(self._state.next_seq, segment.header.next_seq)
 
     def take(self, data: bytes, at: int, base: int) -> int:
@@ -72,6 +74,7 @@ class Replay:
                 for seq in settlement:
                     self._done(seq)
         elif kind == GROUP:
+            self.group_at = found[1]
             _, group, next_seq = GROUP_PAYLOAD.unpack(found[3])
             self._state.group = max(self._state.group, group)
             self._state.next_seq = max(self._state.next_seq, next_seq)

@@ -178,3 +178,24 @@ def test_nothing_is_lost_whichever_call_fails(model: Factory, seed: int) -> None
             replay(model, seed, call, number)
         except (AssertionError, PowerCut, KeyError) as error:
             raise AssertionError(f"replay(model, {seed}, {call}, {number})") from error
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_a_start_goes_by_outlasts_a_power_cut(
+    opened: Opened, put: Put, commit: Any, seed: int
+) -> None:
+    """A settlement whose sync failed and that could not be cut off can be read by the next start,
+    which must make it durable before it goes by it: the kernel holds its pages for clean."""
+    disk = SimDisk(seed)
+    queue = opened(disk)
+    kept, settled = put(queue, bytes(3000)), put(queue, bytes(3000))
+    commit(queue)
+    queue.settle(settled)
+    disk.failing.update(sync=errno.EIO, truncate=errno.EIO)
+    assert commit(queue) is not None
+    disk.failing.clear()
+    disk.kill()
+    found = sorted(opened(disk).seqs())
+    disk.crash(random.Random(seed))
+    assert sorted(opened(disk).seqs()) == found
+    assert kept in found
