@@ -188,7 +188,7 @@ def test_what_a_start_goes_by_outlasts_a_power_cut(
     which must make it durable before it goes by it: the kernel holds its pages for clean."""
     disk = SimDisk(seed)
     queue = opened(disk)
-    kept, settled = put(queue, bytes(3000)), put(queue, bytes(3000))
+    kept, settled = put(queue, bytes(100)), put(queue, bytes(100))
     commit(queue)
     queue.settle(settled)
     disk.failing.update(sync=errno.EIO, truncate=errno.EIO)
