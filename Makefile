@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo run test coverage interop durability simulate bench bench-full peers check format docs lock clean
+.PHONY: help setup demo run test coverage interop durability simulate fuzz bench bench-full peers check format docs lock clean
 
 help:
 	@echo "make demo        watch 10,000 messages go through the real daemon, to fake providers"
@@ -14,6 +14,7 @@ help:
 	@echo "make interop     against real Postfix, swaks and opendkim (Debian; needs root once)"
 	@echo "make durability  kill -9, full disk, a million messages"
 	@echo "make simulate    10,000 seeds of the whole engine with every fault there is"
+	@echo "make fuzz        each fuzzer for ten minutes (installs atheris)"
 	@echo "make bench       the benchmarks, quick, side by side with other mail servers"
 	@echo "make bench-full  the same at length, with figures and picture for docs/performance.md"
 	@echo "make peers       installs those servers (Debian; needs root)"
@@ -54,6 +55,12 @@ durability: setup
 
 simulate: setup
 	$(BIN)/python -m penstock.sim.simulate --seeds 10000 --jobs 2
+
+FUZZ_SECONDS ?= 600
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3.0"
+	for target in session reply address segment headers; do \
+	  $(BIN)/python -m tests.fuzz.run $$target --seconds $(FUZZ_SECONDS) || exit 1; done
 
 bench: setup
 	$(BIN)/python -m bench

@@ -26,9 +26,11 @@ _NAMED = re.compile(r"""\bmaybe_doubled="?\[([^\]]*)\]""")
 
 
 def python() -> str:
-    """The interpreter of the checkout's environment, else the one that runs this."""
+    """The interpreter that runs this, if it is one of an environment; else the checkout's own."""
     inside = ROOT / ".venv/bin/python"
-    return str(inside) if inside.exists() else sys.executable
+    if sys.prefix != sys.base_prefix or not inside.exists():
+        return sys.executable
+    return str(inside)
 
 
 class Daemon:
