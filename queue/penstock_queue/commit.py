@@ -36,6 +36,7 @@ class Commits:
         self.agains_dropped = 0
         self._running: Batch | None = None
         self._running_bytes = 0
+        self.reserved_bytes = 0  # for copies that a chore is reading
         self._file: File | None = None
         if state.implied:
             self.pending.done.extend(state.implied)
@@ -43,7 +44,7 @@ class Commits:
 
     @property
     def uncommitted_bytes(self) -> int:
-        return self.pending.bytes + self._running_bytes
+        return self.pending.bytes + self._running_bytes + self.reserved_bytes
 
     def append(self, message: Message) -> None:
         self.pending.messages.append(message)

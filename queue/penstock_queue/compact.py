@@ -181,6 +181,7 @@ class Compactor:
             return None
         limit = min(bytes_max, room)
         self._running = Chore(self._state, (), self._victim, self._at, limit)
+        self._commits.reserved_bytes = limit
         return self._running
 
     def _choose(self) -> Segment | None:
@@ -201,6 +202,7 @@ class Compactor:
         if chore is not self._running:
             raise ValueError("not the chore under way")
         self._running = None
+        self._commits.reserved_bytes = 0
         if chore.delete:
             self._segments.forget(chore.deleted)
             return 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from penstock_queue import Loaded, Queue, QueueConfig, SimDisk
+from penstock_queue import Loaded, Queue, QueueConfig, QueueFull, SimDisk
 
 Opened = Callable[..., Queue]
 Put = Callable[..., int]
@@ -240,3 +241,23 @@ def test_a_settlement_moves_before_its_segment_goes(opened: Opened, put: Put, co
     commit(queue)
     tidy(queue, commit)
     assert names[0] not in disk.names
+
+
+def test_copies_have_their_room_before_they_are_read(opened: Opened, put: Put, commit: Any) -> None:
+    """What comes in while a chore reads may not fill up what its copies will take."""
+    tight = replace(CONFIG, uncommitted_bytes_max=12_000)
+    queue = opened(SimDisk(), tight)
+    seqs = fill(queue, put, commit, 40)
+    for seq in seqs[3:]:
+        queue.settle(seq)
+    commit(queue)
+    while (chore := queue.begin_chore()) is not None and chore.delete:
+        chore.run()
+        queue.end_chore(chore)
+    assert chore is not None
+    chore.run()
+    with pytest.raises(QueueFull):
+        while True:
+            put(queue, bytes(1000))
+    queue.end_chore(chore)
+    assert queue.uncommitted_bytes <= tight.uncommitted_bytes_max
