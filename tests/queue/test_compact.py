@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from penstock_queue import Loaded, Queue, QueueConfig, QueueFull, SimDisk
 
 Opened = Callable[..., Queue]
