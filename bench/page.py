@@ -38,7 +38,10 @@ def figures() -> str:
         _latency(report.load("latency")),
         _tls(report.load("tls")),
         _sign(report.load("sign")),
+        _depth(report.load("scale")),
         *_scale(report.load("scale")),
+        _isolation(report.load("isolation")),
+        _path(report.load("path")),
     ]
     return "\n".join(
         [_machine(), "![The figures as bars](performance.svg)\n", *filter(None, sections)]
@@ -163,7 +166,6 @@ def _sign(sign: Mapping[str, Any] | None) -> str:
 def _scale(scale: Mapping[str, Any] | None) -> list[str]:
     sections = []
     for what, column, note in (
-        ("depth", "queued", "messages in the queue already"),
         ("workers", "workers", "workers"),
         ("domains", "domains", "destination domains"),
     ):
@@ -182,6 +184,63 @@ def _scale(scale: Mapping[str, Any] | None) -> list[str]:
         columns = (note, "accepted/s", "delivered/s", "CPU ms/message")
         sections.append(f"### Scale: {note}\n\n{_table(columns, rows)}")
     return sections
+
+
+def _depth(scale: Mapping[str, Any] | None) -> str:
+    found = (scale or {}).get("depth")
+    if not found:
+        return ""
+    rows = [
+        (
+            f"{row['queued']:,}",
+            f"{row['resident_mib']:,.0f}",
+            f"{row['restart_s']:.1f}",
+            f"{row['restart_cpu_s']:.1f}",
+            f"{row['accept_per_s']:,.0f}",
+            f"{row['deliver_per_s']:,.0f}",
+            f"{row['cpu_ms']:.3f}",
+            f"{row['ratio']:.0%}",
+        )
+        for row in found
+    ]
+    columns = (
+        *("messages in the queue already", "resident MiB", "restart s", "its CPU s"),
+        *("accepted/s", "delivered/s", "CPU ms/message", "of the rate with 1,000"),
+    )
+    return (
+        f"### Depth\n\n{_table(columns, rows)}\n"
+        "Resident memory of all processes. A restart is one after `kill -9`, with nothing of the "
+        "queue in the page cache, until mail is taken again.\n"
+    )
+
+
+def _isolation(isolation: Mapping[str, Any] | None) -> str:
+    if isolation is None:
+        return ""
+    rows = [
+        (name, *(f"{1e3 * isolation[key][figure]:.1f}" for figure in ("p50_s", "p99_s")))
+        for key, name in (("empty", "nothing else queued"), ("burdened", "with the burden"))
+    ]
+    return (
+        f"### Destinations that do not work\n\n{_table(('ms to delivery', 'p50', 'p99'), rows)}\n"
+        f"{isolation['burden']:,} messages queued for destinations that refuse, say nothing, are "
+        "busy or slow, beside a steady load for others: its p99 changes by "
+        f"{isolation['p99_change']:+.0%}.\n"
+    )
+
+
+def _path(path: Mapping[str, Any] | None) -> str:
+    if path is None:
+        return ""
+    rows = [
+        (name, f"{us:.0f}", f"{us / path['us']:.0%}")
+        for name, us in sorted(path["rooms"].items(), key=lambda item: -item[1])
+    ]
+    return (
+        f"### The path of a message\n\n{_table(('room', 'CPU µs', 'share'), rows)}\n"
+        f"{path['us']:.0f} µs a message of 10 KiB in one worker, which samples itself "
+        "(`python -m bench.path`).\n"
+    )
 
 
 if __name__ == "__main__":

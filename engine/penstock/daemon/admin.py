@@ -21,6 +21,7 @@ from penstock.settings.problems import Problem
 from penstock.settings.restart import restart_needed
 
 if TYPE_CHECKING:
+    from penstock.daemon.children import Child
     from penstock.daemon.supervisor import Supervisor
 
 log = structlog.get_logger("penstock.admin")
@@ -71,9 +72,7 @@ class Admin:
     async def status(self, params: dict[str, Any]) -> dict[str, Any]:
         supervisor = self._supervisor
         ready, reasons = await supervisor.readiness()
-        stats = [
-            await child.call("stats") if child.ready else None for child in supervisor.children
-        ]
+        stats = await asyncio.gather(*map(_stats, supervisor.children))
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -216,6 +215,15 @@ class Admin:
         supervisor.settings, supervisor.policies = settings, policies
         log.info("reloaded", changes=len(changes))
         return {"changes": [str(change) for change in changes]}
+
+
+async def _stats(child: Child) -> dict[str, Any] | None:
+    """``None`` for a worker that is not there, or goes while it is asked."""
+    try:
+        found: dict[str, Any] = await child.call("stats")
+    except (ConnectionError, ControlError):
+        return None
+    return found
 
 
 def _selector(params: dict[str, Any], required: bool = True) -> dict[str, str]:
