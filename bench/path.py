@@ -15,6 +15,7 @@ import collections
 import json
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from unittest import mock
@@ -86,7 +87,7 @@ def start():
     signal.signal(signal.SIGPROF, sample)
     signal.siginterrupt(signal.SIGPROF, False)
     atexit.register(dump)
-    signal.signal(signal.SIGUSR2, lambda number, frame: (
+    signal.signal(signal.SIGRTMIN, lambda number, frame: (
         counts.clear(), last.__setitem__(0, time.thread_time_ns()),
         signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)))
 
@@ -133,7 +134,7 @@ def measure(count: int, signed: bool) -> dict[str, float]:
             try:
                 _through(server, sink, WARM_UP, directory)
                 worker = next(pid for pid in tree(roots) if _is_worker(pid))
-                os.kill(worker, 12)  # SIGUSR2: begin
+                os.kill(worker, signal.SIGRTMIN)  # begin
                 before = thread_us(worker)
                 _through(server, sink, count, directory)
                 after = thread_us(worker)
