@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "queue": ((), ()),
     "relay": (("--count=3000",), ("--rounds=5", "--patience=300")),
     "scale": ((), ("--full",)),
+    "workers": (("--rounds=1",), ("--rounds=5",)),
     "isolation": ((), ("--full",)),
     "path": ((), ("--count=20000",)),
     "latency": (("--seconds=3", "--count=3000"), ("--seconds=10",)),

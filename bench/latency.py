@@ -102,6 +102,24 @@ def measure(bench: _Bench, roots: Sequence[int], rate: float, seconds: float) ->
     }
 
 
+def measure_cpu_ms(
+    directory: pathlib.Path,
+    sink: Sink,
+    server: Penstock,
+    roots: Sequence[int],
+    *,
+    rate: float,
+    seconds: float,
+    sessions: int,
+) -> float:
+    """CPU milliseconds a message of the server at ``rate``, after a warm-up."""
+    bench = _Bench(directory, sink, server)
+    bench.inject(0.0, int(rate), sessions)
+    cpu, count = cpu_s(tree(roots)), int(rate * seconds)
+    bench.inject(rate, count, sessions)
+    return (cpu_s(tree(roots)) - cpu) / count * 1e3
+
+
 def print_table(title: str, loads: Sequence[dict[str, object]]) -> None:
     rows = []
     for load in loads:
