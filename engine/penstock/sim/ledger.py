@@ -22,7 +22,7 @@ _FINAL = re.compile(rb"(?i)Final-Recipient: *rfc822; *(\S+)\r\nAction: *(\w+)")
 class Copy:
     """One message that a host has taken. ``doubt``: why the engine cannot know it, ``""`` where it
     was answered 250; ``confirmed``: the event at which the engine was given all of that reply.
-    ``life``: of the engine, that sent it."""
+    ``life``: of the engine, that sent it over ``wire``."""
 
     host: str
     keys: tuple[str, ...]
@@ -30,6 +30,7 @@ class Copy:
     at: float
     life: int
     doubt: str
+    wire: Wire
     confirmed: int | None = None
 
 
@@ -46,12 +47,13 @@ class Accepted:
 
 @dataclass(slots=True)
 class Life:
-    """One life of the engine, since ``at``. ``synced_from``: all that the engine knew before this
-    event was durable at its end. ``named``: ids that the next start said may be doubled;
-    ``forgotten``: a power cut during the next start took that knowledge."""
+    """One life of the engine, from ``at`` to ``until``. ``synced_from``: all that the engine knew
+    before this event was durable at its end. ``named``: ids that the next start said may be
+    doubled; ``forgotten``: a power cut during the next start took that knowledge."""
 
     number: int
     at: float
+    until: float = 0.0
     end: str = ""
     synced_from: int = 0
     named: frozenset[str] | None = None
@@ -126,7 +128,7 @@ class Ledger:
         else:
             id, keys = self._report(head, body, recipients)
         life = wire.process.number if wire.process is not None else 0
-        copy = Copy(host, keys, id, self.now(), life, doubt)
+        copy = Copy(host, keys, id, self.now(), life, doubt, wire)
         for key in keys:
             self.copies.setdefault(key, []).append(copy)
         if transaction < len(wire.mails):
@@ -172,7 +174,7 @@ class Ledger:
         self.event()
         life = self.lives.get(number)
         if life is not None:
-            life.end, life.synced_from = how, synced_from
+            life.end, life.synced_from, life.until = how, synced_from, self.now()
         elif how == "power":
             for earlier in self.lives.values():
                 earlier.forgotten = earlier.forgotten or earlier.named is None

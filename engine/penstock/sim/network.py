@@ -51,6 +51,7 @@ class Wire:
         self.process = current_process()
         self.mails: list[float] = []  # when each MAIL was written
         self._begun: float | None = None
+        self.closed_at: float | None = None  # when the near end was
         self.near: Transport
         self.far: Transport
 

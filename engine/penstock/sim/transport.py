@@ -206,6 +206,8 @@ class Transport(asyncio.Transport):
 
     def _closed(self) -> None:
         self.closing = True
+        if self is self.wire.near:
+            self.wire.closed_at = self.wire.network.loop.time()
         self.wire.network.watch(self.wire, "closed" if self is self.wire.near else "closed far")
 
     def _forget_arrivals(self) -> None:

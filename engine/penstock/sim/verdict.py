@@ -86,7 +86,10 @@ def _why_again(ledger: Ledger, key: str, copy: Copy, following: Copy) -> str:
     if life is None or (same and copy.confirmed is not None):
         ledger.blame(f"{key} was delivered again, although the engine had the 250 for it")
         return ""
-    if same:
+    closed_at = copy.wire.closed_at
+    # deferred, since it may have been delivered: no longer under way when that life ended
+    deferred = copy.confirmed is None and closed_at is not None and closed_at < life.until
+    if same or deferred:
         return "reply lost with its connection, or too late"
     if copy.confirmed is not None and life.synced_from > copy.confirmed:
         ledger.blame(
