@@ -198,9 +198,11 @@ class Exchange:
             self._data(attempt, reply)
         elif stage == CONTENT:
             self._too_early(attempt, reply)
-        elif stage == RSET:
+        elif stage == RSET and reply.code < 300:
             attempt.stage = MAIL
             self._step()
+        elif stage == RSET:  # nobody refuses that: it is the answer to something before it
+            self._close(self._ledger.judged(Kind.REQUEUED, attempt, _out_of_step(reply)))
         else:
             self._next()
 
