@@ -22,6 +22,8 @@ from penstock_queue.segment import Segment
 from penstock_queue.state import State
 
 _ALONE: Final = HAS_BODY | LIVE
+# How the head of a body begins: two fields, the first a number of eight bytes.
+_HEAD_MARK: Final = b"\x92\xcf"
 # The offsets of a copy with one entry, which is the first of its message.
 _FIRST: Final = bytes(4)
 
@@ -50,6 +52,8 @@ def take_plain(state: State, segment: Segment, data: bytes, at: int, base: int) 
         seq, made, rows, offsets = unpack_fields(payload, use_list=False)
         if len(rows) != 1 or (offsets and offsets != _FIRST):
             break
+        if not data.startswith(_HEAD_MARK + seq.to_bytes(8, "big"), at + head_bytes + 4):
+            break  # the entries of another message, or a number of another length
         if seq >> BITS != current:
             current = seq >> BITS
             chunk = chunks.get(current) or chunks.setdefault(current, Chunk())

@@ -21,6 +21,7 @@ from penstock_queue.record import (
     SETTLE,
     Again,
     Entries,
+    read_body,
     read_entries,
     read_settle,
 )
@@ -38,7 +39,7 @@ class Replay:
         self._index = state.index
         self._segments = state.segments
         self._intern = state.keys.load
-        self._body_at = -1
+        self._body_at = self._body = -1
         self._body_end = -1
         self.group_at = 0  # where the last group of the segment at hand begins
         self.orphans = 0
@@ -59,9 +60,10 @@ class Replay:
         kind = found[0]
         if kind == BODY_RECORD:
             self._body_at, self._body_end = found[1], found[2]
+            self._body = read_body(found[3])[0]
         elif kind == ENTRIES:
             entries = read_entries(found[3])
-            if self._body_end == found[1]:
+            if self._body_end == found[1] and self._body == entries.body:
                 self._message(entries, self._body_at, found[2])
             else:
                 self.orphans += len(entries.rows)

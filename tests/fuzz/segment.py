@@ -98,14 +98,15 @@ def _read_naively(raw: bytes, salt: int) -> Iterator[Found]:
 def _replayed(found: list[Found]) -> set[int]:
     """The entries that are alive after these records, told without an index."""
     live: set[int] = set()
-    body_end = -1
+    body = body_end = -1
     for kind, start, end, payload in found:
         if kind == BODY:
-            read_body(payload)
-            body_end = end
+            body, body_end = read_body(payload)[0], end
             continue
         if kind == ENTRIES and start == body_end:
-            live.update(read_entries(payload).seqs)
+            entries = read_entries(payload)
+            if entries.body == body:
+                live.update(entries.seqs)
         elif kind == SETTLE:
             settled = read_settle(payload)
             if not isinstance(settled, Again):
