@@ -76,6 +76,7 @@ class Conversation(asyncio.Protocol):
         self._body = False
         self._silent = False
         self._mails = 0
+        self._ahead = False  # every reply is taken for that to the next command from here on
         self._null = False  # a report, whose loss nobody would be told of
         self._recipients: list[str] = []
         self._count = 0
@@ -146,6 +147,8 @@ class Conversation(asyncio.Protocol):
         return found[1] if found else b""
 
     def _rcpt(self, address: str) -> None:
+        if self._ahead:  # the refusal of another may be taken for that of the whole message
+            self._host.ledger.refusals.setdefault(address, self._host.name)
         if address.startswith("gone"):
             self._host.ledger.refused_for_good(address, self._host.name)
             self._say(b"550 5.1.1 no such user\r\n")
@@ -190,6 +193,7 @@ class Conversation(asyncio.Protocol):
             self._host.count(trouble.kind)
             self._confirm(reply, copy)
             if trouble.kind == "answers twice":
+                self._ahead = True
                 self._say(reply)
             else:
                 self.transport.close()
