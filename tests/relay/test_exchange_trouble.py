@@ -289,3 +289,13 @@ def test_whatever_happens_each_transaction_is_reported_once(
     for tx, outcomes in talk.feed.reports:
         if any(outcome.kind is Kind.DELIVERED for outcome in outcomes):
             assert tx.body[-1] in talk.wire.sent
+
+
+def test_a_refusal_in_the_place_of_the_reply_to_rset_is_out_of_step(fake):
+    """An answer too many has shifted all that follow: nothing on this connection can be trusted,
+    and the transaction behind RSET was not begun."""
+    talk = fake.Talk(fake.tx("a"), fake.tx("b")).script(
+        GROUP + "S: 250 ok\nS: 550 no\nS: 503 no\nC: RSET\n" + GROUP + "S: 554 no recipients"
+    )
+    assert talk.feed.told == ["bounced rcpt 550", "requeued mail 451"]
+    assert talk.exchange.closed
