@@ -10,23 +10,24 @@ connection or new mail says so.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from penstock.limits.ports import Limiter
 from penstock.mail.outcome import Kind, Outcome, Phase
-from penstock.mail.record import unpack_key
 from penstock.policy.policies import Policies
 from penstock.relay.dispatch_ports import Build, Carrier, Connect, DispatchConfig, Settler
 from penstock.relay.feed import SiteFeed
 from penstock.relay.keeper import Keeper
-from penstock.relay.lane import Batch, Lane, Selector, Site, Ticket
+from penstock.relay.lane import Batch, Extra, Lane, Ticket
 from penstock.relay.locate import Find, Locator
 from penstock.relay.permit import Permits
+from penstock.relay.placing import Placing
 from penstock.relay.ports import Destination, Transaction
-from penstock.relay.sites import RouteLimits, apply_limits, build_site, site_limits, site_name
+from penstock.relay.site import Site
+from penstock.relay.sites import RouteLimits
 from penstock.relay.spool import Spool
 from penstock.relay.stage import Stager
 from penstock.relay.tasks import Tasks
@@ -36,7 +37,8 @@ from penstock.smtp.reply import Reply
 
 class Dispatcher:
     """One worker's dispatcher. ``now`` is wall time in seconds; the loop's time is monotonic.
-    ``starved``: sites that wait because this worker has all the connections it may have."""
+    ``starved``: sites that wait because this worker has all the connections it may have.
+    ``waited(key, seconds)`` hears of every wait for a limit."""
 
     def __init__(
         self,
@@ -53,62 +55,33 @@ class Dispatcher:
         rng: random.Random,
         waited: Callable[[str, float], None],
     ) -> None:
-        self.config, self.spool, self._limiter = config, spool, limiter
-        self._policies, self._routes = policies, routes
+        self.config, self.spool, self.limiter = config, spool, limiter
         self._connect_to, self._build, self._now, self._rng = connect, build, now, rng
         self._loop = asyncio.get_running_loop()
         self.settler: Settler
-        self.lanes: dict[bytes, Lane] = {}
-        self.sites: dict[str, Site] = {}
         self.in_flight: set[int] = set()
-        self.suspensions: dict[str, Selector] = {}
         self.stopping, self._connections = False, 0
-        self.locator = Locator(find, self, config.resolves_max, now)
         self.stager = Stager(config.stage, spool, self)
-        self.permits = Permits(limiter, self.pump, waited)
-        self._numbers, self._tasks = itertools.count(1), Tasks()
+        self.placing = placing = Placing(
+            policies, routes, spool, now, self.pump, self.stager.unstage_lane
+        )
+        self.by_number = placing.by_number
+        self.permits = Permits(limiter, self.pump, self.stager.unstage, waited)
+        self.locator = Locator(find, self, config.resolves_max, now)
+        placing.permits, placing.locator = self.permits, self.locator
+        self.keeper = Keeper(placing, self.locator, self.permits, config.forget_s)
+        self._tasks = Tasks()
         self._connected: dict[Site, None] = {}  # in order, so that a run can be repeated
-        self.keeper = Keeper(self.lanes, self.sites, self.locator, self.permits, config.forget_s)
         self.starved: OrderedDict[Site, None] = OrderedDict()
         self._expired: deque[int] = deque()
+        # where lanes and mail go is the placing's business
+        self.enqueue, self.lane_of, self.put_back = (
+            placing.enqueue,
+            placing.lane_of,
+            placing.put_back,
+        )
 
     # in: refs that are due
-
-    def enqueue(self, refs: Sequence[int], keys: Iterable[bytes] | None = None) -> None:
-        """Take durable, due deliveries; called after a commit and by :meth:`tick`. ``keys``: the
-        queue key of each, where they are at hand."""
-        touched: dict[Site, None] = {}
-        wall, now = self._now(), self._loop.time()
-        if keys is None:
-            keys = map(self.spool.key_bytes, refs)
-        for ref, key in zip(refs, keys, strict=True):
-            lane = self.lanes.get(key) or self._new_lane(key)
-            lane.used = now
-            site = lane.site
-            if site is None or site.forgotten:
-                lane.site = None
-                lane.waiting.push(ref)
-                self.locator.want(lane)
-                continue
-            site.ready.push(lane.number, ref)
-            touched[site] = None
-            if lane.fresh_until <= wall:
-                self.locator.want(lane)
-        for site in touched:
-            self.pump(site)
-
-    def lane_of(self, ref: int) -> Lane:
-        key = self.spool.key_bytes(ref)
-        return self.lanes.get(key) or self._new_lane(key)
-
-    def _new_lane(self, key: bytes) -> Lane:
-        lane = self.lanes[key] = Lane(next(self._numbers), unpack_key(key))
-        lane.limits = self._policies.limits("", "", lane.key.domain)  # until it has a site
-        lane.held = self._suspended(lane)
-        return lane
-
-    def _suspended(self, lane: Lane) -> bool:
-        return any(lane.matches(selector) for selector in self.suspensions.values())
 
     def tick(self) -> float:
         """Move what came due; returns seconds until it should be called again."""
@@ -121,7 +94,7 @@ class Dispatcher:
                 self._expired.append(ref)
             else:
                 due.append(ref)
-        self.enqueue(due)
+        self.placing.enqueue_due(due)
         # each is read and reported, so they go a few at a time
         for _ in range(min(self.config.expire_batch, len(self._expired))):
             ref = self._expired.popleft()
@@ -136,43 +109,13 @@ class Dispatcher:
         lane = self.lane_of(ref)
         self.settler.expire([ref], lane, lane.site.last_failure if lane.site else None)
 
-    # where lanes go
+    # what the locator tells
 
     def assign(self, lane: Lane, destination: Destination) -> None:
-        """The lane's mail goes to ``destination`` from now on, also what already waits."""
-        name = site_name(destination, lane.key.domain, self._policies)
-        site = self.sites.get(name)
-        if site is None:
-            site = build_site(name, destination, self._policies, self._routes)
-            site.idle_since = self._loop.time()
-            self.sites[name] = site
-        else:
-            site.destination = destination
-        lane.fresh_until, lane.provider = destination.expires_at, destination.provider
-        lane.limits = site_limits(destination, self._policies, self._routes, lane.key.domain)
-        if lane.site is not site:
-            self.unassign(lane)
-            lane.site = site
-            self.hold(lane, self._suspended(lane))
-        while lane.waiting:
-            site.ready.push(lane.number, lane.waiting.pop())
-        self.pump(site)
+        self.placing.assign(lane, destination)
 
     def unassign(self, lane: Lane) -> None:
-        """Take what is ready back into the lane."""
-        if lane.site is not None:
-            lane.waiting.extend(lane.site.ready.drop(lane.number))
-            lane.site.ready.release(lane.number)
-            lane.site = None
-
-    def hold(self, lane: Lane, held: bool) -> None:
-        lane.held = held
-        if lane.site is not None:
-            if held:
-                lane.site.ready.hold(lane.number)
-            else:
-                lane.site.ready.release(lane.number)
-                self.pump(lane.site)
+        self.placing.unassign(lane)
 
     def fail(self, refs: Sequence[int], lane: Lane, outcome: Outcome) -> None:
         self.settler.fail(refs, lane, outcome)
@@ -190,13 +133,13 @@ class Dispatcher:
 
     def pump(self, site: Site) -> None:
         """Wake idle connections and open new ones, as many as what is ready deserves."""
-        if not site.waiting or self.stopping or site.wake is not None:
+        if site.gate is not None or not site.waiting or self.stopping or site.out:
             return
         load = site.load
         while site.idle and load > 0:
             site.idle.pop().wake(True)
             load -= 1
-        if load <= 0 or site.connect_wake is not None:
+        if load <= 0 or not site.may_open:
             return
         now = self._loop.time()
         limit = site.limits.connections if not site.failures else 1  # one finds out for all
@@ -239,7 +182,7 @@ class Dispatcher:
                     self._connected.pop(site, None)
             self._connections -= 1
             if seated:
-                self._limiter.disconnect(seats)
+                self.permits.leave(seats)
             site.idle_since = self._loop.time()
             self._loop.call_soon(self._relieve, site)
 
@@ -263,7 +206,7 @@ class Dispatcher:
         """With other connections open it is a hint to have fewer; with none the site is down: one
         transaction is deferred so that the reason shows, the rest wait without being touched."""
         now = self._loop.time()
-        if site.connect_wake is not None:
+        if site.pause is not None:
             return  # one of several tried at once; the first has done what follows
         if site.feeds:
             site.cap, site.cap_until = len(site.feeds), now + self.config.forget_s
@@ -278,27 +221,102 @@ class Dispatcher:
 
     def next(self, feed: SiteFeed) -> Transaction | None:
         """The next transaction of this connection's site, or None where nothing may go now."""
-        site = feed.site
-        while site.waiting and not self.stopping:
-            if site.claims and not self.permits.may_send(site):
-                return None
+        site, placing = feed.site, self.placing
+        while site.waiting and not self.stopping and not site.out:
+            if site.policies is not placing.policies:
+                placing.refresh(site)
+            extra: Extra | None = None
+            if site.claims or site.extra:
+                if site.extra:
+                    number = self.stager.upcoming(site)
+                    extra = site.extra.get(number)
+                    if extra is not None and not self._in_window(site, number, extra):
+                        continue
+                else:
+                    number = 0
+                if not self._may_send(site, extra, number):
+                    if site.gate is not None or site.asking:
+                        return None
+                    continue  # the lane in front has to wait: another may go
             batch = self.stager.take(site)
             if batch is None:
                 break
-            for ref in batch.refs:
-                self.in_flight.add(ref)
-                self.spool.mark(ref)
-            feed.busy_since = now = self._loop.time()
-            try:
-                tx = self._build(batch, Ticket(site, batch, now))
-            except Exception as error:
-                self._not_built(batch, error)
+            if not batch.refs or (placing.rounding and not self._still_right(site, batch)):
+                self.permits.give_back(site)
                 continue
-            if site.claims:
-                site.tokens -= 1
-            return tx
+            tx = self._begin(feed, site, batch, extra)
+            if tx is not None:
+                return tx
         self.permits.give_back(site)
         return None
+
+    def _may_send(self, site: Site, extra: Extra | None, number: int) -> bool:
+        if extra is None and not site.claims:
+            return True
+        return self.permits.may_send(site, extra, number)
+
+    def _in_window(self, site: Site, number: int, extra: Extra) -> bool:
+        """Whether the lane's sending window is open; if not it sleeps until it opens."""
+        window = extra.window
+        if window is None:
+            return True
+        wall = self._now()
+        opens = window.next_open(wall)
+        if opens <= wall:
+            return True
+        until = self._loop.time() + opens - wall
+        key = f"window:{window}"
+        self.permits.put_to_sleep(site, number, "lane", key, until, 0.0, everybody=True)
+        return False
+
+    def _still_right(self, site: Site, batch: Batch) -> bool:
+        """While a round goes on: whether this may go from here, as things stand now. What may not
+        goes back to where it belongs."""
+        placing = self.placing
+        lane = placing.lane_of(batch.refs[0])
+        if lane.round != placing.round:
+            placing.look_again(lane)
+        if lane.site_of(site.source) is site and not site.ready.held(lane.number) and not site.out:
+            return True
+        for ref in reversed(batch.refs):
+            if self.live(ref):
+                placing.put_back(site, ref)
+        return False
+
+    def _begin(
+        self, feed: SiteFeed, site: Site, batch: Batch, extra: Extra | None
+    ) -> Transaction | None:
+        """The batch is on its way; None where our own code breaks over it."""
+        claims, seats = (), ()
+        if site.tokens:
+            claims, seats = site.tokens_for, site.seated
+            site.tokens, site.seated = 0, ()
+            if claims and len(batch.refs) > 1:
+                batch = self._as_many_as_allowed(site, batch)
+            spends = site.byte_claims if extra is None else extra.byte_claims
+            if spends:
+                self.permits.spent(spends, len(batch.stored[0].body))
+        for ref in batch.refs:
+            self.in_flight.add(ref)
+            self.spool.mark(ref)
+        feed.busy_since = now = self._loop.time()
+        ticket = Ticket(site, batch, now, claims, seats)
+        try:
+            return self._build(batch, ticket)
+        except Exception as error:
+            self._not_built(batch, error)
+            if seats:
+                self.permits.leave(seats)
+            return None
+
+    def _as_many_as_allowed(self, site: Site, batch: Batch) -> Batch:
+        """Every recipient counts: those that may not go now stay first in their line."""
+        count = 1 + self.permits.more(site, len(batch.refs) - 1)
+        if count == len(batch.refs):
+            return batch
+        for ref in reversed(batch.refs[count:]):
+            self.placing.put_back(site, ref)
+        return batch._replace(refs=batch.refs[:count], stored=batch.stored[:count])
 
     def _not_built(self, batch: Batch, error: Exception) -> None:
         """A message that breaks our own code must not hold up those behind it."""
@@ -314,6 +332,8 @@ class Dispatcher:
         site, refs = ticket.site, ticket.batch.refs
         self.in_flight.difference_update(refs)
         site.carried(self._loop.time() - ticket.started)
+        if ticket.seats:
+            self.permits.leave(ticket.seats)
         offered = False
         for ref, outcome in zip(reversed(refs), reversed(outcomes), strict=True):
             if outcome.kind is not Kind.REQUEUED:
@@ -326,18 +346,8 @@ class Dispatcher:
             self.put_back(site, ref)
         if offered:
             self.settler.settle(feed, ticket, outcomes)
-        elif site.claims:
-            self._limiter.give_back(site.claims, 1)
-
-    def put_back(self, site: Site, ref: int) -> None:
-        """First in its line again. A lane that was forgotten meanwhile belongs to ``site``."""
-        lane = self.lane_of(ref)
-        if lane.site is None or lane.site.forgotten:
-            lane.site, lane.provider = site, site.provider
-            self.hold(lane, self._suspended(lane))
-        lane.site.ready.push_front(lane.number, ref)
-        if lane.site is not site:  # the domain moved while it was on its way
-            self._loop.call_soon(self.pump, lane.site)
+        elif ticket.claims:
+            self.limiter.give_back(ticket.claims, len(refs))
 
     # upkeep
 
@@ -353,17 +363,13 @@ class Dispatcher:
 
     def reload(self, policies: Policies, routes: Sequence[RouteLimits]) -> None:
         """Queued mail follows the new policy at once."""
-        self._policies, self._routes = policies, routes
-        for site in self.sites.values():
-            if site.destination.route is None or site.destination.route < len(routes):
-                apply_limits(site, policies, routes)
-        for lane in self.lanes.values():
+        for lane in self.placing.lanes.values():
             lane.fresh_until = 0.0  # providers and routes may have changed: look again
-            lane.limits = lane.limits if lane.site else policies.limits("", "", lane.key.domain)
-            if lane.site is not None:
-                self.locator.want(lane)
-        for site in self.sites.values():
-            self.permits.wake(site)
+        self.placing.reload(policies, routes)
+
+    def ordered(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """What operators have ordered is this from now on."""
+        self.placing.ordered(rows)
 
     async def stop(self, deadline_s: float) -> None:
         """Let transactions under way end, send nothing new; what remains stays queued."""
@@ -371,21 +377,21 @@ class Dispatcher:
         self.locator.cancel()
         self.stager.cancel()
         self.permits.cancel()
-        for site in self.sites.values():
+        self.placing.cancel()
+        for site in self.placing.sites.values():
             while site.idle:
                 site.idle.popleft().wake(False)
         await self._tasks.end(deadline_s)
 
     def stats(self) -> dict[str, float]:
-        """Costs the same however many lanes and sites there are, while nothing is suspended."""
-        sites = self.sites.values() if self.suspensions else ()
+        """Costs the same however many lanes and sites there are."""
         return {
-            "lanes": len(self.lanes),
-            "sites": len(self.sites),
+            "lanes": len(self.placing.lanes),
+            "sites": len(self.placing.sites),
             "connections": self._connections,
             "in_flight": len(self.in_flight),
             "ready": max(0, self.spool.handed_out - len(self.in_flight)),
-            "suspended": sum(len(site.ready) - site.ready.ready for site in sites),
             "staged_bytes": self.stager.staged_bytes,
             "resolving": self.locator.pending,
+            "gates": len(self.permits.gates),
         }

@@ -87,7 +87,7 @@ class Locator:
         finally:
             lane.resolving = False
         if isinstance(found, Destination):
-            lane.failures = 0
+            lane.failures, lane.last_failure = 0, None
             self._owner.assign(lane, found)
         elif found.kind is Kind.BOUNCED:
             await self._fail_all(lane, found)
@@ -102,8 +102,9 @@ class Locator:
 
     def _pause(self, lane: Lane, outcome: Outcome) -> None:
         lane.failures += 1
+        lane.last_failure = outcome
         pause = self._owner.backoff(lane.failures)
-        if lane.site is not None:
+        if lane.destination is not None:
             lane.fresh_until = self._now() + pause
             return
         refs = self._some(lane, 1)

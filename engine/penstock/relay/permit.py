@@ -1,28 +1,39 @@
-"""Asking the limiter before sending, and leaving a site alone until it may send again."""
+"""Asking the limiter before sending, and leaving alone until its time who may not send."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from penstock.limits.ports import Limiter
-from penstock.relay.lane import Site
+from penstock.limits.ports import Claim, Grant, Limiter, Seat
+from penstock.relay.gates import Gates
+from penstock.relay.lane import Extra
+from penstock.relay.site import Asleep, Connecting, Site
+from penstock.relay.tasks import Tasks
 
 _TOKEN_S = 0.005  # between a grant and the connection that it wakes
+_SEAT_STEP_S = 0.5
 
 
 class Permits:
-    """``pump(site)`` is called when a site may go on; ``waited(provider, seconds)`` counts."""
+    """``pump(site)`` is called when a site may go on; ``unstage(site, number)`` when a lane, or all
+    that shares a limit with it, must wait: what was read ahead for it goes back;
+    ``waited(key, seconds)`` counts."""
 
     def __init__(
         self,
         limiter: Limiter,
         pump: Callable[[Site], None],
+        unstage: Callable[[Site], None],
         waited: Callable[[str, float], None],
     ) -> None:
-        self._limiter, self._pump, self._waited = limiter, pump, waited
+        self._limiter, self._pump, self._unstage = limiter, pump, unstage
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.gates = Gates(waited)
+        self._waited = waited
+        self._tasks = Tasks()
+
+    # connections
 
     async def seat(self, site: Site) -> bool:
         """Take a connection's seats, then its place in the connection rate."""
@@ -31,87 +42,177 @@ class Permits:
         if grant is None:
             grant = await self._limiter.connect(seats)
         if not grant.granted:
-            self.pause_connects(site, grant.retry_at)
+            self._wait_to_connect(site, grant, _SEAT_STEP_S)
             return False
         if site.connection_claims:
             try:
                 grant = await self._limiter.messages(site.connection_claims, 1)
             except BaseException:
-                self._limiter.disconnect(seats)
+                self.leave(seats)
                 raise
             if not grant.granted:
-                self._limiter.disconnect(seats)
-                self.pause_connects(site, grant.retry_at)
+                self.leave(seats)
+                self._wait_to_connect(site, grant, _step_s(site.connection_claims, grant.key))
                 return False
+            self._passed(site.connection_claims)
+        if site.connecting is not None:
+            site.connecting.turn = ""
+        self._passed(seats)
         return True
 
-    def may_send(self, site: Site) -> bool:
-        """Have one message granted; False: not now, and what changes that will pump the site."""
+    def leave(self, seats: Sequence[Seat]) -> None:
+        """Give seats back; whoever waits for one of them is next."""
+        self._limiter.disconnect(seats)
+        self._passed(seats)
+
+    def _wait_to_connect(self, site: Site, grant: Grant, step_s: float) -> None:
+        if site.connecting is None:
+            site.connecting = Connecting(site)
+        self.gates.wait(grant.key, site.connecting, grant.retry_at, step_s)
+
+    def pause_connects(self, site: Site, until: float) -> None:
+        """The site cannot be reached: no new connections until then; those that are open go on."""
+        if site.pause is not None:
+            site.pause.cancel()
+        pause = max(0.001, until - self._loop.time())
+        site.paused_until = until
+        self._waited("", pause)
+        site.pause = self._loop.call_later(pause, self._may_connect, site)
+
+    def _may_connect(self, site: Site) -> None:
+        site.pause = None
+        self._pump(site)
+
+    # messages
+
+    def may_send(self, site: Site, extra: Extra | None, number: int) -> bool:
+        """Have one message granted, of lane ``number`` where that has limits of its own (``extra``).
+
+        False: not now. Either nothing of the site may go (it waits at a gate, or the limiter is
+        being asked), or nothing of that lane, and others may be tried.
+        """
+        claims = site.claims if extra is None else extra.claims
+        seats = () if extra is None else extra.seats
         if site.tokens:
-            if self._loop.time() <= site.tokens_until:
+            if site.tokens_for is claims and self._loop.time() <= site.tokens_until:
                 return True
             self.give_back(site)
-        if site.asking or site.wake is not None:
+        if site.asking or site.gate is not None:
             return False
         # one, for whoever asks sends it at once: a token that is kept bends the window of its rate
-        grant = self._limiter.try_messages(site.claims, 1)
+        grant: Grant | None = self._limiter.try_messages(claims, 1) if claims else _GRANTED
+        if grant is not None and grant.granted and seats:
+            seated = self._limiter.try_connect(seats)
+            if seated is None or not seated.granted:
+                if claims:
+                    self._limiter.give_back(claims, 1)
+                grant = seated
         if grant is None:
             site.asking = True
-            task = asyncio.ensure_future(self._ask(site))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.spawn(self._ask(site, claims, seats, extra, number))
             return False
         if grant.granted:
-            self._granted(site)
+            self._granted(site, claims, seats)
             return True
-        self.sleep(site, grant.retry_at)
+        self._wait(site, grant, claims, extra, number)
         return False
 
-    async def _ask(self, site: Site) -> None:
-        claims = site.claims
+    async def _ask(
+        self,
+        site: Site,
+        claims: tuple[Claim, ...],
+        seats: tuple[Seat, ...],
+        extra: Extra | None,
+        number: int,
+    ) -> None:
         try:
-            grant = await self._limiter.messages(claims, 1)
+            grant = await self._limiter.messages(claims, 1) if claims else _GRANTED
+            if grant.granted and seats:
+                grant = await self._limiter.connect(seats)
+                if not grant.granted and claims:
+                    self._limiter.give_back(claims, 1)
         finally:
             site.asking = False
         if grant.granted:
-            self._granted(site)
-            self._pump(site)
+            self._granted(site, claims, seats)
         else:
-            self.sleep(site, grant.retry_at)
+            self._wait(site, grant, claims, extra, number)
+        self._pump(site)
 
-    def _granted(self, site: Site) -> None:
-        site.tokens += 1
+    def _granted(self, site: Site, claims: tuple[Claim, ...], seats: tuple[Seat, ...]) -> None:
+        site.tokens, site.tokens_for, site.seated = 1, claims, seats
+        site.turn = ""
+        if site.woken is not None:
+            site.woken.turn, site.woken = "", None
         site.tokens_until = self._loop.time() + _TOKEN_S
+        if len(self.gates):
+            self._passed(claims)
+            self._passed(seats)
+
+    def _passed(self, keys: Sequence[Claim] | Sequence[Seat]) -> None:
+        if len(self.gates):
+            for one in keys:
+                self.gates.passed(one[0])
+
+    def _wait(
+        self,
+        site: Site,
+        grant: Grant,
+        claims: tuple[Claim, ...],
+        extra: Extra | None,
+        number: int,
+    ) -> None:
+        """Whoever shares the limit that refused waits for it: the site, or a part of its mail."""
+        level = extra.levels.get(grant.key) if extra is not None else None
+        step_s = _step_s(claims, grant.key)
+        if level is None:
+            self.gates.wait(grant.key, site, grant.retry_at, step_s)
+            return
+        self.put_to_sleep(site, number, level, grant.key, grant.retry_at, step_s)
+
+    def put_to_sleep(
+        self,
+        site: Site,
+        number: int,
+        level: str,
+        key: str,
+        until: float,
+        step_s: float,
+        *,
+        everybody: bool = False,
+    ) -> None:
+        """The part of the site's mail that shares ``level`` with lane ``number`` has no turns until
+        the gate of ``key`` opens."""
+        node = site.ready.sleep(number, level)
+        asleep = site.asleep.get(node)
+        if asleep is None:
+            woken = site.woken  # refused when its turn had come: it keeps its place
+            asleep = woken if woken is not None and woken.node is node else Asleep(site, node)
+            site.asleep[node] = asleep
+        self._unstage(site)
+        self.gates.wait(key, asleep, until, step_s, everybody=everybody)
+
+    def more(self, site: Site, wanted: int) -> int:
+        """How many of ``wanted`` further recipients of the message just granted may go with it."""
+        grant = self._limiter.try_messages(site.tokens_for, wanted)
+        return 0 if grant is None else grant.granted
+
+    def spent(self, claims: tuple[Claim, ...], size: int) -> None:
+        """A message of so many bytes goes; the first byte was granted with it."""
+        if claims and size > 1:
+            self._limiter.spend(claims, size - 1)
 
     def give_back(self, site: Site) -> None:
         """Nothing can be sent now: what was granted is for others, or for later."""
-        if site.tokens and site.claims:
-            self._limiter.give_back(site.claims, site.tokens)
-            site.tokens = 0
+        if site.tokens:
+            if site.tokens_for:
+                self._limiter.give_back(site.tokens_for, site.tokens)
+                self._passed(site.tokens_for)
+            if site.seated:
+                self.leave(site.seated)
+            site.tokens, site.seated = 0, ()
 
-    def sleep(self, site: Site, until: float) -> None:
-        """No messages to the site until then (the loop's time); one timer a site."""
-        if site.wake is not None:
-            site.wake.cancel()
-        pause = max(0.001, until - self._loop.time())
-        self._waited(site.provider, pause)
-        site.wake = self._loop.call_later(pause, self._awake, site)
-
-    def _awake(self, site: Site) -> None:
-        site.wake = None
-        self._pump(site)
-
-    def pause_connects(self, site: Site, until: float) -> None:
-        """No new connections to the site until then; those that are open go on."""
-        if site.connect_wake is not None:
-            site.connect_wake.cancel()
-        pause = max(0.001, until - self._loop.time())
-        self._waited(site.provider, pause)
-        site.connect_wake = self._loop.call_later(pause, self._may_connect, site)
-
-    def _may_connect(self, site: Site) -> None:
-        site.connect_wake = None
-        self._pump(site)
+    # upkeep
 
     def wake(self, site: Site) -> None:
         """End the site's pauses now."""
@@ -119,11 +220,29 @@ class Permits:
         self._pump(site)
 
     def forget(self, site: Site) -> None:
-        for timer in (site.wake, site.connect_wake):
-            if timer is not None:
-                timer.cancel()
-        site.wake = site.connect_wake = None
+        """It waits for nothing any more."""
+        self.gates.leave(site)
+        if site.connecting is not None:
+            self.gates.leave(site.connecting)
+        for asleep in list(site.asleep.values()):
+            self.gates.leave(asleep)
+            site.ready.wake(asleep.node)
+        site.asleep.clear()
+        if site.pause is not None:
+            site.pause.cancel()
+            site.pause = None
 
     def cancel(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        self.gates.close()
+        self._tasks.cancel()
+
+
+_GRANTED = Grant(1, 0.0)
+
+
+def _step_s(claims: Sequence[Claim], key: str) -> float:
+    """How far apart the tokens of ``key`` are."""
+    for claim in claims:
+        if claim.key == key:
+            return claim.rate.period_s / claim.rate.count
+    return _SEAT_STEP_S

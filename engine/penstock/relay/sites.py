@@ -6,16 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from penstock.limits.ports import Claim, Seat
-from penstock.policy.limits import Limits
+from penstock.policy.caps import Cap
+from penstock.policy.limits import Limits, Provenance
 from penstock.policy.policies import Policies
 from penstock.policy.rate import Rate
-from penstock.relay.lane import Site
+from penstock.relay.lane import Extra, Lane
 from penstock.relay.ports import Destination
+from penstock.relay.site import Site
+
+_OF_SITES = (
+    "connections",
+    "connection_rate",
+    "message_rate",
+    "byte_rate",
+    "messages_per_connection",
+    "recipients_per_transaction",
+    "tls",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RouteLimits:
-    """The limits that a ``[[route]]`` sets itself; ``None`` leaves the policy's default.
+    """The limits that a ``[[route]]`` sets itself; ``None`` leaves the policy's default. ``where``
+    is its place in the settings.
 
     A rate that a route does not name is unlimited: a next hop of one's own is no mailbox provider.
     """
@@ -24,13 +37,18 @@ class RouteLimits:
     message_rate: Rate | None = None
     messages_per_connection: int | None = None
     recipients_per_transaction: int | None = None
+    where: Provenance = Provenance("config.toml")
 
 
 def site_limits(
-    destination: Destination, policies: Policies, routes: Sequence[RouteLimits], domain: str = ""
+    destination: Destination,
+    policies: Policies,
+    routes: Sequence[RouteLimits],
+    domain: str = "",
+    source: str = "",
 ) -> Limits:
     """The limits of the whole site, or of one of its domains where ``domain`` is given."""
-    limits = policies.limits(destination.provider, destination.site, domain)
+    limits = policies.limits(destination.provider, destination.site, domain, source)
     if destination.route is None:
         return limits
     route = routes[destination.route]
@@ -44,19 +62,12 @@ def site_limits(
         **given,
         message_rate=route.message_rate,
         connection_rate=None,
+        byte_rate=None,
         provider_connections=None,
         provider_message_rate=None,
+        provider_connection_rate=None,
+        provider_byte_rate=None,
     )
-
-
-_OF_SITES = (
-    "connections",
-    "connection_rate",
-    "message_rate",
-    "messages_per_connection",
-    "recipients_per_transaction",
-    "tls",
-)
 
 
 def site_name(destination: Destination, domain: str, policies: Policies) -> str:
@@ -71,36 +82,62 @@ def site_name(destination: Destination, domain: str, policies: Policies) -> str:
     return f"{destination.site}#{domain}"
 
 
-def build_site(
-    name: str, destination: Destination, policies: Policies, routes: Sequence[RouteLimits]
-) -> Site:
-    """``name`` is that of :func:`site_name`."""
-    site = Site(name, destination, Limits(), (), (), ())
-    apply_limits(site, policies, routes)
-    return site
-
-
 def apply_limits(site: Site, policies: Policies, routes: Sequence[RouteLimits]) -> None:
     """Give the site the limits in force; connections open already are left to end by themselves."""
+    destination, source = site.destination, site.source
     hosts, _, domain = site.name.partition("#")
-    limits = site_limits(site.destination, policies, routes, domain)
-    name, provider = f"site:{site.name}", f"provider:{site.provider}"
-    seats = [Seat(name, limits.connections)]
-    claims = []
-    if limits.message_rate is not None:
-        claims.append(Claim(name, limits.message_rate))
-    if domain:  # narrower, not beside: it counts for the hosts that it shares with others too
-        shared = site_limits(site.destination, policies, routes)
-        seats.append(Seat(f"site:{hosts}", shared.connections))
-        if shared.message_rate is not None:
-            claims.append(Claim(f"site:{hosts}", shared.message_rate))
-    if limits.provider_connections is not None and site.provider:
-        seats.append(Seat(provider, limits.provider_connections))
-    if limits.provider_message_rate is not None and site.provider:
-        claims.append(Claim(provider, limits.provider_message_rate))
-    site.limits = limits
-    site.seats, site.claims = tuple(seats), tuple(claims)
-    rate = limits.connection_rate
-    site.connection_claims = () if rate is None else (Claim(f"connect:{name}", rate),)
-    if not claims:
-        site.tokens = 0
+    site.limits = site_limits(destination, policies, routes, domain, source)
+    site.policies = policies
+    caps = policies.site_caps(destination.provider, destination.site, domain, source)
+    if destination.route is not None:
+        own = _route_caps(site, routes[destination.route])
+        caps = (*own, *(cap for cap in caps if cap.level == "source"))
+    site.caps = caps
+    site.seats = tuple(Seat(cap.key, cap.value) for cap in caps if isinstance(cap.value, int))
+    site.connection_claims = _claims(caps, "connection_rate")
+    site.byte_claims = _claims(caps, "byte_rate")
+    site.claims = _claims(caps, "message_rate") + site.byte_claims
+
+
+def apply_extra(site: Site, lane: Lane) -> None:
+    """Give the lane at this site what its tenant, campaign and class are limited to besides."""
+    destination, key = site.destination, lane.key
+    caps = site.policies.lane_caps(
+        destination.provider,
+        destination.site,
+        key.domain,
+        site.source,
+        key.tenant,
+        key.campaign,
+        lane.class_,
+    ) if site.policies is not None else ()
+    if not caps and lane.window is None:
+        site.extra.pop(lane.number, None)
+        return
+    own_bytes = _claims(caps, "byte_rate")
+    site.extra[lane.number] = Extra(
+        site.claims + _claims(caps, "message_rate") + own_bytes,
+        site.byte_claims + own_bytes,
+        tuple(Seat(cap.key, cap.value) for cap in caps if isinstance(cap.value, int)),
+        {cap.key: cap.level for cap in caps},
+        lane.window,
+    )
+
+
+def _claims(caps: Sequence[Cap], field: str) -> tuple[Claim, ...]:
+    return tuple(
+        Claim(cap.key, cap.value)
+        for cap in caps
+        if cap.field == field and isinstance(cap.value, Rate)
+    )
+
+
+def _route_caps(site: Site, route: RouteLimits) -> list[Cap]:
+    scope, where = f"route to {site.name}", route.where
+    key = f"site:{site.name}" if site.source == "default" else f"site:{site.source}|{site.name}"
+    if route.connections is None:
+        where = site.limits.where("connections")
+    caps = [Cap("connections", scope, key, site.limits.connections, where, "site")]
+    if route.message_rate is not None:
+        caps.append(Cap("message_rate", scope, key, route.message_rate, route.where, "site"))
+    return caps

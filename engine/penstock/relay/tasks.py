@@ -23,6 +23,10 @@ class Tasks:
         if not task.cancelled():
             task.result()
 
+    def cancel(self) -> None:
+        for task in self._running:
+            task.cancel()
+
     async def end(self, deadline_s: float) -> None:
         """Wait so long for those that run, then cancel what is left."""
         if not self._running:

@@ -1,0 +1,164 @@
+"""Those who wait for a limit, in line, one line a limit: nobody looks at them until it is time.
+
+A limit may stand in the way of one site or of a hundred thousand of them (a tenant's rate, a
+source's connections). When it says *not before then*, whoever asked joins its line, and one timer
+is set. When it fires the first in line is woken and asks again; if it is granted the next is woken
+at once, since there may be more, and if it is refused it goes back to its place. So a token costs
+two questions, however many wait for it, and they get their turns in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+_PAUSE_S_MIN = 0.001
+_AT_ONCE = 200  # woken together where a gate opens for everybody
+_AT_ONCE_S = 0.005
+
+
+class Sleeper(Protocol):
+    """Stands in one line at most. ``turn``: the key that woke it, until it waits again."""
+
+    gate: Gate | None
+    turn: str
+
+    def awake(self) -> None:
+        """Its gate may have opened: ask again."""
+        ...
+
+
+class Gate:
+    """One line. ``until`` is on the loop's axis; ``everybody``: a time that came is no scarce
+    token, and all may go."""
+
+    __slots__ = ("everybody", "first", "key", "rest", "step_s", "timer", "until")
+
+    def __init__(self, key: str, everybody: bool) -> None:
+        self.key = key
+        self.everybody = everybody
+        self.until = 0.0
+        self.step_s = 0.0
+        self.first: Sleeper | None = None
+        self.rest: dict[Sleeper, None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return (self.first is not None) + (len(self.rest) if self.rest else 0)
+
+    def join(self, sleeper: Sleeper) -> None:
+        """Last in line; first, if it was its turn and nobody took the place."""
+        if self.first is None and (sleeper.turn == self.key or not self.rest):
+            self.first = sleeper
+        else:
+            self.rest = self.rest if self.rest is not None else {}
+            self.rest[sleeper] = None
+        sleeper.gate, sleeper.turn = self, ""
+
+    def pop(self) -> Sleeper | None:
+        sleeper = self.first
+        if sleeper is None and self.rest:
+            sleeper = next(iter(self.rest))
+            del self.rest[sleeper]
+        self.first = None
+        if sleeper is not None:
+            sleeper.gate = None
+        return sleeper
+
+    def leave(self, sleeper: Sleeper) -> None:
+        if self.first is sleeper:
+            self.first = None
+        elif self.rest:
+            self.rest.pop(sleeper, None)
+        sleeper.gate = None
+
+
+class Gates:
+    """All lines of one worker, by the key of the limit."""
+
+    def __init__(self, waited: Callable[[str, float], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waited = waited
+        self._gates: dict[str, Gate] = {}
+
+    def __len__(self) -> int:
+        return len(self._gates)
+
+    def wait(
+        self, key: str, sleeper: Sleeper, until: float, step_s: float, *, everybody: bool = False
+    ) -> None:
+        """``sleeper`` waits for ``key``, which said *not before* ``until``; ``step_s``: how far
+        apart its tokens are. One that waits elsewhere already is taken from there."""
+        if sleeper.gate is not None:
+            self.leave(sleeper)
+        gate = self._gates.get(key)
+        if gate is None:
+            gate = self._gates[key] = Gate(key, everybody)
+        gate.join(sleeper)
+        gate.step_s = step_s
+        pause = max(_PAUSE_S_MIN, until - self._loop.time())
+        self._waited(key, pause)
+        self._arm(gate, pause)
+
+    def leave(self, sleeper: Sleeper) -> None:
+        """It does not wait any more, for whatever reason."""
+        gate = sleeper.gate
+        sleeper.turn = ""
+        if gate is not None:
+            gate.leave(sleeper)
+            self._tidy(gate)
+
+    def passed(self, key: str) -> None:
+        """Something was granted, or given back: there may be more."""
+        gate = self._gates.get(key)
+        if gate is not None:
+            self._next(gate)
+
+    def waiting(self, key: str) -> int:
+        """How many stand in the line of ``key``."""
+        gate = self._gates.get(key)
+        return len(gate) if gate is not None else 0
+
+    def close(self) -> None:
+        for gate in self._gates.values():
+            if gate.timer is not None:
+                gate.timer.cancel()
+        self._gates.clear()
+
+    def _arm(self, gate: Gate, pause: float) -> None:
+        if gate.timer is not None:
+            gate.timer.cancel()
+        gate.until = self._loop.time() + pause
+        gate.timer = self._loop.call_later(pause, self._open, gate)
+
+    def _open(self, gate: Gate) -> None:
+        gate.timer = None
+        if gate.everybody:
+            for _ in range(_AT_ONCE):
+                if not self._next(gate):
+                    return
+            self._arm(gate, _AT_ONCE_S)
+            return
+        self._next(gate)
+        # who was woken may take its time, or have nothing to send any more: the next gets a turn
+        # with the next token
+        if len(gate) and gate.timer is None:
+            self._arm(gate, max(_PAUSE_S_MIN, gate.step_s))
+
+    def _next(self, gate: Gate) -> bool:
+        sleeper = gate.pop()
+        if sleeper is None:
+            self._tidy(gate)
+            return False
+        sleeper.turn = gate.key
+        sleeper.awake()
+        self._tidy(gate)
+        return True
+
+    def _tidy(self, gate: Gate) -> None:
+        if not len(gate) and self._gates.get(gate.key) is gate:
+            if gate.timer is not None:
+                gate.timer.cancel()
+                gate.timer = None
+            del self._gates[gate.key]

@@ -1,0 +1,335 @@
+"""Which mail stands where: lanes, the sites that their mail goes to, and what moves it.
+
+A delivery that is due comes to its lane (by queue key) and from there to the ready queue of a site
+(by destination and source). Where it stands may become wrong later: the domain moves, a source goes
+out, an operator gives an order, a policy is reloaded. Then a *round* begins: every lane is looked at
+again, some at a time, and until it is through, lanes that it has not reached yet are looked at when
+something is taken from them. So an order holds at once, and stops nothing meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+
+from penstock.mail.record import unpack_key
+from penstock.policy.policies import Policies
+from penstock.relay.lane import Lane
+from penstock.relay.locate import Locator
+from penstock.relay.permit import Permits
+from penstock.relay.ports import Destination
+from penstock.relay.rules import Rules
+from penstock.relay.site import Site
+from penstock.relay.sites import RouteLimits, apply_extra, apply_limits, site_limits, site_name
+from penstock.relay.spool import Spool
+from penstock.relay.tasks import Tasks
+from penstock.relay.ways import SourceBook
+from penstock.schedule.place import CLASSES, Place
+from penstock.schedule.ready import ReadyQueue
+
+_PLACED_AT_ONCE = 5000
+_LANES_AT_ONCE = 200
+
+
+class Placing:
+    """One worker's lanes and sites. ``pump(site)`` is called when something was added to it;
+    ``unstage(site)`` gives back what was read ahead for it. ``now`` is wall time."""
+
+    locator: Locator
+    permits: Permits
+
+    def __init__(
+        self,
+        policies: Policies,
+        routes: Sequence[RouteLimits],
+        spool: Spool,
+        now: Callable[[], float],
+        pump: Callable[[Site], None],
+        unstage: Callable[[Site], None],
+    ) -> None:
+        self.policies, self.routes = policies, routes
+        self.lanes: dict[bytes, Lane] = {}
+        self.by_number: dict[int, Lane] = {}
+        self.sites: dict[tuple[str, str], Site] = {}
+        self.rules = Rules()
+        self.book = SourceBook(policies.pools)
+        self.rounding = False
+        self.round = 0
+        self._spool, self._now, self._pump, self._unstage = spool, now, pump, unstage
+        self._loop = asyncio.get_running_loop()
+        self._numbers, self._tasks = itertools.count(1), Tasks()
+
+    # in: refs that are due
+
+    def enqueue(self, refs: Iterable[int], keys: Iterable[bytes]) -> None:
+        """Fresh mail; called after a commit."""
+        touched: dict[Site, None] = {}
+        wall, now = self._now(), self._loop.time()
+        lanes = self.lanes
+        for ref, key in zip(refs, keys, strict=True):
+            lane = lanes.get(key) or self.new_lane(key)
+            lane.used = now
+            site = lane.site if lane.single else self._site_for(lane, ref)
+            if site is None or site.forgotten:
+                self._put_aside(lane, ref)
+                continue
+            site.ready.push(lane.number, ref)
+            touched[site] = None
+            if lane.fresh_until <= wall:
+                self.locator.want(lane)
+        for site in touched:
+            self._pump(site)
+
+    def enqueue_due(self, refs: Iterable[int]) -> None:
+        """What the timers give back: deferred mail, and mail for a time that has come."""
+        touched: dict[Site, None] = {}
+        wall, now = self._now(), self._loop.time()
+        for ref in refs:
+            lane = self.lane_of(ref)
+            lane.used = now
+            site = self._place(lane, ref)
+            if site is not None:
+                touched[site] = None
+                if lane.fresh_until <= wall:
+                    self.locator.want(lane)
+        for site in touched:
+            self._pump(site)
+
+    def lane_of(self, ref: int) -> Lane:
+        key = self._spool.key_bytes(ref)
+        return self.lanes.get(key) or self.new_lane(key)
+
+    def new_lane(self, key: bytes) -> Lane:
+        lane = self.lanes[key] = Lane(next(self._numbers), unpack_key(key))
+        self.by_number[lane.number] = lane
+        self._describe(lane)
+        lane.held = self.rules.held(lane)
+        lane.round = self.round
+        return lane
+
+    def _describe(self, lane: Lane) -> None:
+        """What policy says of the lane by its key alone."""
+        policies, key = self.policies, lane.key
+        lane.class_ = policies.resolve_class(key.tenant, key.class_)[0]
+        lane.pool = policies.resolve_pool(key.tenant, lane.class_, key.pool)[0]
+        lane.window = policies.window(key.tenant, key.campaign, lane.class_)
+        tenant_weight, campaign_weight = policies.weights(key.tenant, key.campaign)
+        lane.place = Place(
+            CLASSES.index(lane.class_), key.tenant, tenant_weight, key.campaign, campaign_weight
+        )
+        if lane.destination is None:
+            lane.limits = policies.limits("", "", key.domain)
+
+    # where it goes
+
+    def assign(self, lane: Lane, destination: Destination) -> None:
+        """The lane's mail goes to ``destination`` from now on, also what already waits."""
+        lane.destination = destination
+        lane.fresh_until, lane.provider = destination.expires_at, destination.provider
+        lane.limits = site_limits(destination, self.policies, self.routes, lane.key.domain)
+        for site in lane.sites():
+            site.destination = destination
+        self.arrange(lane)
+
+    def unassign(self, lane: Lane) -> None:
+        """Take what is ready back into the lane."""
+        for site in list(lane.sites()):
+            self._depart(lane, site)
+        lane.destination, lane.way, lane.site_name = None, None, ""
+
+    def arrange(self, lane: Lane) -> None:
+        """Bring the lane's mail to where it belongs now, and hold or release it."""
+        lane.round = self.round
+        destination = lane.destination
+        if destination is None:
+            lane.held = self.rules.held(lane)
+            return
+        way = self.book.ways(self.rules.pool(lane) or lane.pool, destination.provider)
+        name = site_name(destination, lane.key.domain, self.policies)
+        lane.site_name, lane.way = name, way
+        for site in list(lane.sites()):
+            if site.forgotten or site.name != name or site.source not in way.sources:
+                self._depart(lane, site)
+        lane.single = bool(way.only) and lane.site is not None
+        for site in lane.sites():
+            self._settle_in(lane, site)
+        self._hold(lane)
+        self._place_waiting(lane)
+
+    def _site_for(self, lane: Lane, ref: int) -> Site | None:
+        """Where this one goes; ``None`` where the lane has no destination or no source."""
+        destination, way = lane.destination, lane.way
+        if destination is None or way is None:
+            return None
+        source = way.source(self._spool.message(ref))
+        site = lane.site_of(source)
+        if site is not None and not site.forgotten:
+            return site
+        if not source:
+            return None
+        if site is not None:
+            self._depart(lane, site)
+        return self._join(lane, destination, source)
+
+    def _join(self, lane: Lane, destination: Destination, source: str) -> Site:
+        site = self.sites.get((source, lane.site_name))
+        if site is None:
+            ready = ReadyQueue(self.policies.floors())
+            site = Site(lane.site_name, source, destination, self._pump, ready)
+            apply_limits(site, self.policies, self.routes)
+            site.idle_since = self._loop.time()
+            self.sites[source, lane.site_name] = site
+        else:
+            site.destination = destination
+        lane.join(site)
+        lane.single = lane.way is not None and bool(lane.way.only)
+        self._settle_in(lane, site)
+        rule = lane.held or self.rules.held(lane, source)
+        if rule is not None:
+            site.ready.hold(lane.number)
+        return site
+
+    def _settle_in(self, lane: Lane, site: Site) -> None:
+        if lane.place is not None:
+            site.ready.place(lane.number, lane.place)
+        apply_extra(site, lane)
+
+    def _depart(self, lane: Lane, site: Site) -> None:
+        """What the lane has at the site comes back to the lane."""
+        self._unstage(site)
+        lane.waiting.extend(site.ready.drop(lane.number))
+        site.ready.release(lane.number)
+        site.extra.pop(lane.number, None)
+        lane.part(site)
+        lane.single = False
+
+    def _place(self, lane: Lane, ref: int) -> Site | None:
+        site = lane.site if lane.single else self._site_for(lane, ref)
+        if site is None or site.forgotten:
+            self._put_aside(lane, ref)
+            return None
+        if self._spool.tried(ref):
+            site.ready.push_retry(lane.number, ref)
+        else:
+            site.ready.push(lane.number, ref)
+        return site
+
+    def _put_aside(self, lane: Lane, ref: int) -> None:
+        lane.waiting.push(ref)
+        if lane.site is not None and lane.site.forgotten:
+            self._depart(lane, lane.site)
+        if lane.destination is None or lane.fresh_until <= self._now():
+            self.locator.want(lane)
+        elif lane.way is not None and lane.way.sources:
+            self._place_waiting(lane)
+
+    def _place_waiting(self, lane: Lane) -> None:
+        """Give what waits in the lane to its sites, a bounded number at a time."""
+        touched: dict[Site, None] = {}
+        way = lane.way
+        if lane.destination is None or way is None or not way.sources:
+            return
+        for _ in range(min(_PLACED_AT_ONCE, len(lane.waiting))):
+            ref = lane.waiting.pop()
+            if self._spool.exists(ref) and (site := self._place(lane, ref)) is not None:
+                touched[site] = None
+        if lane.waiting:
+            self._loop.call_soon(self._place_waiting, lane)
+        for site in touched or lane.sites():
+            self._pump(site)
+
+    def put_back(self, site: Site, ref: int) -> None:
+        """First in its line again, where it belongs now."""
+        lane = self.lane_of(ref)
+        if lane.destination is None and not site.forgotten:  # it was forgotten meanwhile
+            lane.destination, lane.provider = site.destination, site.provider
+            self.arrange(lane)
+        target = site if lane.site_of(site.source) is site else self._site_for(lane, ref)
+        if target is None:
+            lane.waiting.push_front(ref)
+            self.locator.want(lane)
+            return
+        target.ready.push_front(lane.number, ref, self._spool.tried(ref))
+        if target is not site:  # the domain or the source moved while it was on its way
+            self._loop.call_soon(self._pump, target)
+
+    # orders
+
+    def _hold(self, lane: Lane) -> None:
+        lane.held = self.rules.held(lane)
+        for site in lane.sites():
+            rule = lane.held or self.rules.held(lane, site.source)
+            if rule is not None:
+                site.ready.hold(lane.number)
+            elif site.ready.held(lane.number):
+                site.ready.release(lane.number)
+                self._pump(site)
+
+    def ordered(self, rows: Iterable[dict[str, object]]) -> None:
+        """The orders of operators that are in force from now on."""
+        self.rules.replace(rows)
+        self.book.suspended(self.rules.suspends)
+        self.sources_changed()
+
+    def sources_changed(self) -> None:
+        for site in self.sites.values():
+            out = bool(self.book.why_out(site.source, site.provider))
+            if out != site.out:
+                site.out = out
+                self._pump(site)
+        self.begin_round()
+
+    def reload(self, policies: Policies, routes: Sequence[RouteLimits]) -> None:
+        """Queued mail follows the new policy at once."""
+        self.policies, self.routes = policies, routes
+        self.book.reload(policies.pools)
+        self.book.suspended(self.rules.suspends)
+        self.sources_changed()
+
+    def refresh(self, site: Site) -> None:
+        """Give the site the limits of the policy in force; called when it is next used."""
+        route = site.destination.route
+        if route is None or route < len(self.routes):
+            apply_limits(site, self.policies, self.routes)
+        site.policies = self.policies
+        site.ready.floors = self.policies.floors()
+        self.permits.give_back(site)
+        self.permits.forget(site)
+
+    def begin_round(self) -> None:
+        """Look at every lane again."""
+        self.round += 1
+        if not self.rounding:
+            self.rounding = True
+            self._tasks.spawn(self._go_round())
+
+    async def _go_round(self) -> None:
+        policies: Policies | None = None
+        try:
+            while policies is not self.policies or any(
+                lane.round != self.round for lane in self.lanes.values()
+            ):
+                policies = self.policies
+                for number, lane in enumerate(list(self.lanes.values())):
+                    if number % _LANES_AT_ONCE == 0:
+                        await asyncio.sleep(0)
+                    if lane.round != self.round:
+                        self.look_again(lane)
+                for site in list(self.sites.values()):
+                    if site.policies is not self.policies:
+                        self.refresh(site)
+                        self._pump(site)
+        finally:
+            self.rounding = False
+
+    def look_again(self, lane: Lane) -> None:
+        """One lane's part of a round."""
+        self._describe(lane)
+        for site in lane.sites():
+            if site.policies is not self.policies:
+                self.refresh(site)
+        self.arrange(lane)
+
+    def cancel(self) -> None:
+        self._tasks.cancel()

@@ -1,0 +1,100 @@
+"""Standing orders of operators: suspend, bounce, reroute, expire, each for what a selector names.
+
+An order holds from the moment that it is given, at no cost for the mail it is about: lanes are
+compared with it, not messages. What has to be done to each message (giving it up, moving its
+expiry) is done afterwards, a few at a time (:mod:`penstock.relay.sweep`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from penstock.relay.lane import Lane, Selector
+
+Verb = Literal["suspend", "bounce", "reroute", "expire"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """``until`` 0: until it is cancelled. ``before`` above 0: only what was accepted by then."""
+
+    id: str
+    verb: Verb
+    selector: Selector
+    since: float
+    until: float = 0.0
+    who: str = ""
+    reason: str = ""
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        return self.selector.get("source", "")
+
+    @property
+    def before(self) -> float:
+        return float(self.args.get("before", 0.0))
+
+    def row(self) -> dict[str, Any]:
+        """As it is told to others."""
+        return {
+            "id": self.id,
+            "verb": self.verb,
+            "selector": dict(self.selector),
+            "since": self.since,
+            "until": self.until,
+            "who": self.who,
+            "reason": self.reason,
+            "args": dict(self.args),
+        }
+
+
+class Rules:
+    """All that are in force. ``version`` rises with every change."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.all: tuple[Rule, ...] = ()
+        self.version = 0
+        self.replace(rows)
+
+    def replace(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """These from now on; one that was there already stays the same object."""
+        known = {one.id: one for one in self.all}
+        self.all = tuple(known.get(row["id"]) or Rule(**row) for row in rows)
+        self.version += 1
+
+    def held(self, lane: Lane, source: str = "") -> Rule | None:
+        """What keeps the lane back, at the site of ``source`` where a rule names one."""
+        for rule in self.all:
+            if rule.verb in ("suspend", "bounce"):
+                if rule.source and (rule.source != source or self.takes_out(rule)):
+                    continue
+                if lane.matches(rule.selector):
+                    return rule
+        return None
+
+    @staticmethod
+    def takes_out(rule: Rule) -> bool:
+        """Whether the rule suspends a source as such: its mail can go by others."""
+        return rule.verb == "suspend" and set(rule.selector) <= {"source", "provider"}
+
+    def suspends(self, source: str, provider: str) -> bool:
+        """Whether the source may not be used for the provider."""
+        return any(
+            rule.source == source and rule.selector.get("provider", provider) == provider
+            for rule in self.all
+            if rule.source and self.takes_out(rule)
+        )
+
+    def pool(self, lane: Lane) -> str:
+        """The pool that the lane's mail was rerouted to; ``""`` where it was not."""
+        for rule in reversed(self.all):
+            if rule.verb == "reroute" and not rule.source and lane.matches(rule.selector):
+                return str(rule.args["pool"])
+        return ""
+
+    def matching(self, lane: Lane) -> list[Rule]:
+        """All that name the lane's mail, or some of it; for explanations."""
+        return [rule for rule in self.all if lane.matches(rule.selector)]

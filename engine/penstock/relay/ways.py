@@ -1,0 +1,94 @@
+"""By which source the mail of a pool leaves, and which sources can be used now.
+
+A source may be out: its address is not on this machine, or an operator suspended it, for all mail
+or for one provider. Its mail goes by the others of the pool then; where the pool has none left, by
+those of its overflow pool, and so on; where there is none at all it waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from penstock.policy.sources import Pool
+from penstock.schedule.shares import Shares
+
+_KNOWN_MAX = 4096
+
+
+class Way:
+    """The sources that mail of one pool to one provider may use now; immutable. ``pool`` is the one
+    that they are of, another than asked for where mail overflows. ``only``: the source, where there
+    is just one."""
+
+    __slots__ = ("_names", "_shares", "_usable", "only", "pool", "sources")
+
+    def __init__(self, pool: str, names: tuple[str, ...], shares: Shares, usable: set[int]) -> None:
+        self.pool = pool
+        self.sources = frozenset(names[one] for one in usable)
+        self.only = next(iter(self.sources)) if len(usable) == 1 else ""
+        self._names, self._shares, self._usable = names, shares, usable
+
+    def source(self, number: int) -> str:
+        """The source of message ``number``, always the same; ``""`` where there is none."""
+        if self.only:
+            return self.only
+        found = self._shares.pick_among(number, self._usable)
+        return "" if found is None else self._names[found]
+
+
+class SourceBook:
+    """Which sources are out, and the ways that are left. ``version`` rises with every change."""
+
+    def __init__(self, pools: Mapping[str, Pool]) -> None:
+        self.version = 0
+        self._pools = pools
+        self._absent: dict[str, str] = {}
+        self._suspended: Callable[[str, str], bool] = lambda source, provider: False
+        self._ways: dict[tuple[str, str], Way] = {}
+
+    def reload(self, pools: Mapping[str, Pool]) -> None:
+        self._pools = pools
+        self._changed()
+
+    def absent(self, reasons: Mapping[str, str]) -> None:
+        """These sources cannot be used by anybody now, for these reasons."""
+        if reasons != self._absent:
+            self._absent = dict(reasons)
+            self._changed()
+
+    def suspended(self, by: Callable[[str, str], bool]) -> None:
+        """``by(source, provider)`` says what operators have taken out."""
+        self._suspended = by
+        self._changed()
+
+    def why_out(self, source: str, provider: str) -> str:
+        """Why a source cannot be used; ``""`` where it can."""
+        reason = self._absent.get(source, "")
+        if reason:
+            return reason
+        return "suspended" if self._suspended(source, provider) else ""
+
+    def ways(self, pool: str, provider: str) -> Way:
+        """What mail of ``pool`` for ``provider`` may use now."""
+        known = self._ways.get((pool, provider))
+        if known is None:
+            if len(self._ways) >= _KNOWN_MAX:
+                self._ways.clear()
+            known = self._ways[pool, provider] = self._find(pool, provider)
+        return known
+
+    def _find(self, pool: str, provider: str) -> Way:
+        name, seen = pool, set[str]()
+        while name and name not in seen:
+            seen.add(name)
+            found = self._pools[name]
+            names = tuple(found.sources)
+            usable = {n for n, one in enumerate(names) if not self.why_out(one, provider)}
+            if usable:
+                return Way(name, names, Shares(tuple(found.sources.values())), usable)
+            name = found.overflow
+        return Way(pool, (), Shares(()), set())
+
+    def _changed(self) -> None:
+        self.version += 1
+        self._ways.clear()
