@@ -176,7 +176,7 @@ def test_dropped_then_used_again_a_key_has_one_turn() -> None:
     assert list(queue.drop(ord("a"))) == [1, 2]
     queue.push(ord("a"), 5)
     queue.push(ord("a"), 6)
-    assert drained(queue) == [[5], [3], [6], [4]]
+    assert drained(queue) == [[3], [5], [4], [6]]
 
 
 def test_the_group_is_not_asked_for_where_one_is_all_there_is() -> None:

@@ -33,6 +33,8 @@ class IntQueue:
         self._items.append(item)
 
     def extend(self, items: Iterable[int]) -> None:
+        if isinstance(items, IntQueue):  # as bytes, not number by number
+            items = items._items[items._head :]
         self._items.extend(items)
 
     def push_front(self, item: int) -> None:

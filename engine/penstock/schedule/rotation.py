@@ -1,51 +1,276 @@
-"""Whose turn it is: round robin over keys, apart from what the keys hold.
+"""Whose turn it is: the branches of a ready queue's tree, and how each shares out its turns.
 
-The keys stand in an :class:`IntQueue`, 8 bytes each. One that is removed stays where it stands and
-is passed over when its turn comes, once; added again before that, it has its old place back.
+    Classes                strict priority, with floors
+      Shares  (class)      deficit round robin between tenants, by weight
+        Shares  (tenant)   deficit round robin between campaigns, by weight
+          Ring  (campaign) lanes in turn
+            Lane
+
+Those of a branch's children that can be taken from stand in a ring, linked through the children
+themselves: to join, to leave and to pass the turn on is O(1), and who is held, asleep or empty is
+not in it and is never looked at. The costs are counted in refs: a transaction of n costs n.
 """
 
 from __future__ import annotations
 
-from penstock.schedule.intqueue import IntQueue
+from typing import Any
+
+from penstock.schedule.lane import Lane, Node
 
 
-class Rotation:
-    """A set of keys in the order of their turns. O(1) amortised in everything."""
+class Branch(Node):
+    """A node with others below it. ``weight``: its share among its siblings; ``credit``: what it
+    may still take in this turn (below 0: what it took too much)."""
 
-    __slots__ = ("_absent", "_turns")
+    __slots__ = ("clear_at", "credit", "head", "members", "name", "weight")
 
-    def __init__(self) -> None:
-        self._turns = IntQueue()
-        self._absent: set[int] | None = None  # removed, but still standing in _turns
+    def __init__(self, level: str, name: str = "", weight: int = 1) -> None:
+        super().__init__(level)
+        self.name = name
+        self.weight = weight
+        self.credit = 0.0
+        self.clear_at = 0.0
+        self.members = 0  # children, with and without messages
+        self.head: Any = None  # the child whose turn it is, as the neighbours of a Node
 
-    def __len__(self) -> int:
-        return len(self._turns) - (len(self._absent) if self._absent else 0)
+    def lane(self) -> Lane:
+        """The lane whose turn it is; only while ``ready`` > 0. Asked twice it says the same."""
+        raise NotImplementedError
 
-    def add(self, key: int) -> None:
-        """``key``, which is not in it, gets the last turn."""
-        if self._absent and key in self._absent:
-            self._absent.discard(key)
+    def charge(self, child: Any, n: int) -> None:
+        """``child``, whose turn it is, has had ``n`` refs."""
+        raise NotImplementedError
+
+    def link(self, child: Any) -> None:
+        """``child`` gets the last turn."""
+        head = self.head
+        if head is None:
+            self.head = child.preceding = child.following = child
         else:
-            self._turns.push(key)
+            last = head.preceding
+            child.preceding, child.following = last, head
+            last.following = head.preceding = child
 
-    def remove(self, key: int) -> None:
-        """``key``, which is in it, has no turn any more."""
-        if self._absent is None:
-            self._absent = set()
-        self._absent.add(key)
-        if len(self._absent) == len(self._turns):
-            self._turns.clear()
-            self._absent = None
+    def unlink(self, child: Any) -> None:
+        """``child``, which is in the ring, has no turn any more."""
+        following = child.following
+        if following is child:
+            self.head = None
+        else:
+            child.preceding.following = following
+            following.preceding = child.preceding
+            if self.head is child:
+                self.head = following
+        child.preceding = child.following = None
 
-    def turn(self) -> int | None:
-        """Takes out the key whose turn it is; ``None`` if there is none. It has no further turn
-        unless it is added again."""
-        absent = self._absent
+
+class Ring(Branch):
+    """A campaign: its lanes take turns, a transaction each."""
+
+    __slots__ = ()
+
+    def lane(self) -> Lane:
+        lane: Lane = self.head
+        return lane
+
+    def charge(self, child: Any, n: int) -> None:
+        self.head = child.following
+
+
+class Shares(Branch):
+    """Deficit round robin (Shreedhar and Varghese, 1995), in the variant that pays afterwards: how
+    many refs a transaction has is known only when it is taken, so the last one of a turn may take
+    more than the child has left, and the child pays for that in its next turns.
+
+    A child that leaves the ring loses what it had left, so nobody saves up turns; but what it took
+    too much it still owes when it comes back, or whoever never has more than one large transaction
+    waiting would have the largest share. It is forgiven as fast as it would have been paid:
+    ``_served`` is the refs taken so far for a weight of one, and ``clear_at`` where a child's debt
+    ends on that axis. Once nobody waits, nobody owes anything.
+    """
+
+    __slots__ = ("_clear_at_most", "_served", "_unit", "_weights", "children")
+
+    def __init__(self, level: str, name: str = "", weight: int = 1) -> None:
+        super().__init__(level, name, weight)
+        self.children: dict[str, Any] = {}
+        self._unit = 0  # the smallest weight among the children since there have been any
+        self._weights = 0  # of the children in the ring
+        self._served = 0.0
+        self._clear_at_most = 0.0
+
+    def add(self, child: Branch) -> None:
+        if not self.children:
+            self._unit = child.weight
+        self.children[child.name] = child
+        child.parent = self
+        self.members += 1
+        self._unit = min(self._unit, child.weight)
+
+    def remove(self, child: Branch) -> None:
+        """``child``, which has no members any more, is forgotten."""
+        del self.children[child.name]
+        self.members -= 1
+        child.parent = None
+        child.asleep = child.blocked = False
+
+    def weigh(self, child: Branch, weight: int) -> None:
+        """Another weight from now on."""
+        if weight != child.weight:
+            if child.following is not None:
+                self._weights += weight - child.weight
+            child.weight = weight
+            self._unit = min(self._unit, weight)
+
+    def lane(self) -> Lane:
+        child = self.head
+        if child.credit <= 0:  # else it is in the midst of its turn
+            if child.following is child:
+                child.credit = child.weight / self._unit  # alone, it owes nobody
+            else:
+                self.head = child = self._next(child)
+        lane: Lane = child.lane()
+        return lane
+
+    def _next(self, child: Branch) -> Branch:
+        """Who has its turn now, from ``child`` on. Each is given its share as it is come to; who
+        still owes is passed over, in all at most once for each ref that was taken."""
         while True:
-            try:
-                key = self._turns.pop()
-            except IndexError:
-                return None
-            if not absent or key not in absent:
-                return key
-            absent.discard(key)
+            child.credit += child.weight / self._unit
+            if child.credit > 0:
+                return child
+            child = child.following
+
+    def charge(self, child: Any, n: int) -> None:
+        self._served += n / self._weights
+        child.credit -= n
+        if child.credit <= 0:
+            self.head = child.following
+
+    def link(self, child: Any) -> None:
+        super().link(child)
+        self._weights += child.weight
+        child.credit = min(0.0, (self._served - child.clear_at) * child.weight)
+
+    def unlink(self, child: Any) -> None:
+        super().unlink(child)
+        self._weights -= child.weight
+        if child.credit < 0:
+            child.clear_at = self._served - child.credit / child.weight
+            self._clear_at_most = max(self._clear_at_most, child.clear_at)
+        if self.head is None:
+            self._served = max(self._served, self._clear_at_most)
+
+
+class MailClass(Shares):
+    """A class of mail. ``every``: of so many refs taken from the site one is its own, by its floor,
+    0 for no floor; ``since``: the count of refs up to which it has had its own."""
+
+    __slots__ = ("every", "since")
+
+    def __init__(self, every: float) -> None:
+        super().__init__("class")
+        self.every = every
+        self.since = 0.0
+
+
+class Classes(Branch):
+    """The site: the most urgent class first, unless a less urgent one is owed its floor.
+
+    A floor is a share of all the refs taken while the class has something to send: joining, it is
+    owed nothing, so a floor cannot be saved up. A large transaction is paid in advance by as many
+    refs of others; what a class takes while nobody more urgent waits is free.
+    """
+
+    __slots__ = ("_taken", "classes")
+
+    def __init__(self, floors: tuple[float, float, float]) -> None:
+        super().__init__("site")
+        self.classes = tuple(MailClass(1 / floor if floor else 0.0) for floor in floors)
+        for each in self.classes:
+            each.parent = self
+        self._taken = 0
+
+    def lane(self) -> Lane:
+        urgent = None
+        for each in self.classes:
+            if each.following is not None:
+                if urgent is None:
+                    urgent = each
+                elif each.every and self._taken + 1 - each.since >= each.every:
+                    return each.lane()
+        assert urgent is not None
+        return urgent.lane()
+
+    def charge(self, child: Any, n: int) -> None:
+        self._taken += n
+        if not child.every:
+            return
+        paid = child.since + n * child.every
+        for each in self.classes:
+            if each is child:
+                child.since = max(child.since, min(paid, self._taken))
+                return
+            if each.following is not None:
+                child.since = paid
+                return
+
+    def link(self, child: Any) -> None:
+        super().link(child)
+        child.since = max(child.since, self._taken)
+
+
+def gain(node: Node, n: int) -> None:
+    """``node`` has ``n`` >= 1 messages more; those above it hear of it, up to one that is blocked."""
+    while True:
+        had = node.ready
+        node.ready = had + n
+        parent = node.parent
+        if node.blocked or parent is None:
+            return
+        if not had:
+            parent.link(node)
+        node = parent
+
+
+def lose(node: Node, n: int) -> None:
+    """``node`` has ``n`` >= 1 messages less."""
+    while True:
+        node.ready -= n
+        parent = node.parent
+        if node.blocked or parent is None:
+            return
+        if not node.ready:
+            parent.unlink(node)
+        node = parent
+
+
+def pay(lane: Lane, n: int) -> None:
+    """``lane``, whose turn it was, has given ``n`` refs: as :func:`lose`, and turns pass on."""
+    node: Node = lane
+    while True:
+        node.ready -= n
+        parent = node.parent
+        if parent is None:
+            return
+        parent.charge(node, n)
+        if not node.ready:
+            parent.unlink(node)
+        node = parent
+
+
+def block(node: Node) -> None:
+    """No turns for ``node`` until :func:`unblock`; both are O(depth)."""
+    if not node.blocked:
+        node.blocked = True
+        if node.ready and node.parent is not None:
+            node.parent.unlink(node)
+            lose(node.parent, node.ready)
+
+
+def unblock(node: Node) -> None:
+    if node.blocked:
+        node.blocked = False
+        if node.ready and node.parent is not None:
+            node.parent.link(node)
+            gain(node.parent, node.ready)

@@ -1,0 +1,100 @@
+"""A lane: one key's messages at one site, fresh ones and those that were tried before.
+
+A lane is the leaf of the tree that shares out turns (:mod:`penstock.schedule.rotation`); what is
+common to leaf and branches is a :class:`Node`.
+
+Mail that failed softly is likely to fail again, and after an outage there is much of it: sent in
+order of time it would keep fresh mail waiting for hours. So fresh mail goes first. But where fresh
+mail never ends, retries would never be sent: hence one transaction of retries for every four.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from penstock.schedule.intqueue import IntQueue
+
+if TYPE_CHECKING:
+    from penstock.schedule.rotation import Branch
+
+FRESH_TURNS = 4  # transactions of fresh mail for one of retries, where both wait
+
+
+class Node:
+    """Something that has turns among its siblings.
+
+    Invariant: it stands in its parent's ring exactly while it is not ``blocked`` and ``ready`` > 0.
+    ``ready`` counts the messages that can be taken once it has a turn: it does not ask whether the
+    node itself or one above is blocked, so whoever is blocked need not tell those below.
+    """
+
+    __slots__ = ("asleep", "blocked", "following", "level", "parent", "preceding", "ready")
+
+    def __init__(self, level: str) -> None:
+        self.level = level
+        self.parent: Branch | None = None
+        self.ready = 0
+        self.asleep = False
+        self.blocked = False
+        # Neighbours in the parent's ring, of the same kind as this; None while not in it.
+        self.preceding: Any = None
+        self.following: Any = None
+
+
+class Lane(Node):
+    """``placed``: somebody said where it stands, so it is kept when it has no messages."""
+
+    __slots__ = ("_fresh", "_fresh_turns", "_retries", "held", "key", "placed")
+
+    def __init__(self, key: int) -> None:
+        super().__init__("lane")
+        self.key = key
+        self.held = False
+        self.placed = False
+        self._fresh = IntQueue()
+        self._retries: IntQueue | None = None
+        self._fresh_turns = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return chain(self._fresh, self._retries or ())
+
+    def put(self, ref: int) -> None:
+        """Last of the fresh ones. The caller counts, here and below."""
+        self._fresh.push(ref)
+
+    def put_retry(self, ref: int) -> None:
+        if self._retries is None:
+            self._retries = IntQueue()
+        self._retries.push(ref)
+
+    def put_front(self, ref: int, retry: bool) -> None:
+        if not retry:
+            self._fresh.push_front(ref)
+            return
+        if self._retries is None:
+            self._retries = IntQueue()
+        self._retries.push_front(ref)
+
+    def pop(self, group: Callable[[int], int], limit: int) -> list[int]:
+        """One transaction: fresh and retried messages are never mixed in one."""
+        line, retries = self._fresh, self._retries
+        if retries is not None:
+            if line and self._fresh_turns < FRESH_TURNS:
+                self._fresh_turns += 1
+            else:
+                line, self._fresh_turns = retries, 0
+        refs = line.pop_group(group, limit) if limit > 1 else [line.pop()]
+        if line is retries and not retries:
+            self._retries = None
+        return refs
+
+    def clear(self) -> IntQueue:
+        """Takes everything out, the fresh ones first."""
+        line, self._fresh = self._fresh, IntQueue()
+        if self._retries is not None:
+            line.extend(self._retries)
+            self._retries = None
+        self._fresh_turns = 0
+        return line
