@@ -19,7 +19,10 @@ class FakeSpool:
     def __init__(self) -> None:
         self.commit()
 
-    def append(self, envelope: Envelope, body: list[bytes]) -> asyncio.Future[None]:
+    def append(
+        self, envelope: Envelope, body: list[bytes], due: float = 0.0
+    ) -> asyncio.Future[None]:
+        self.due = due
         return self.group
 
     def commit(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgpack
 import pytest
 from hypothesis import given
@@ -37,6 +39,9 @@ envelopes = st.builds(
     expires_at=st.floats(0, 1e11),
     tags=st.dictionaries(text, text, max_size=3),
     dotted=st.booleans(),
+    class_=text,
+    pool=text,
+    deliver_at=st.floats(0, 1e11),
 )
 recipients = st.builds(
     Recipient, address=text, notify=st.lists(text, max_size=3).map(tuple), orcpt=text
@@ -53,14 +58,37 @@ def test_recipients_come_back(recipient: Recipient) -> None:
     assert unpack_recipient(pack_recipient(recipient)) == recipient
 
 
+@given(text, text, text, text, text)
+def test_keys_come_back(domain: str, tenant: str, campaign: str, class_: str, pool: str) -> None:
+    key = Key(domain, tenant, campaign, class_, pool)
+    assert unpack_key(pack_key(*key)) == key
+
+
 @given(text, text, text)
-def test_keys_come_back(domain: str, tenant: str, campaign: str) -> None:
-    assert unpack_key(pack_key(domain, tenant, campaign)) == Key(domain, tenant, campaign)
+def test_a_key_of_neither_class_nor_pool_is_written_as_ever(
+    domain: str, tenant: str, campaign: str
+) -> None:
+    """Else the queue of before would hold other lanes than mail of today."""
+    as_ever = msgpack.packb([domain, tenant, campaign])
+    assert pack_key(domain, tenant, campaign) == pack_key(domain, tenant, campaign, "", "")
+    assert pack_key(domain, tenant, campaign) == as_ever
+    assert unpack_key(as_ever) == Key(domain, tenant, campaign, "", "")
+
+
+@given(envelopes)
+def test_a_record_grows_only_by_what_is_said(envelope: Envelope) -> None:
+    plain = replace(envelope, class_="", pool="", deliver_at=0.0)
+    assert len(msgpack.unpackb(pack_envelope(plain))) == 13
+    said = envelope.class_ or envelope.pool or envelope.deliver_at
+    assert len(msgpack.unpackb(pack_envelope(envelope))) == (16 if said else 13)
 
 
 def test_key_fields_are_not_confused() -> None:
     parts = [
         ("a", "b", "c"),
+        ("a", "b", "c", "d"),
+        ("a", "b", "c", "", "d"),
+        ("a", "b", "c", "d", "d"),
         ("ab", "", "c"),
         ("a", "bc", ""),
         ("a\0b", "c", ""),
@@ -80,13 +108,14 @@ def test_a_plain_recipient_is_small() -> None:
 
 def test_fields_added_later_are_passed_over() -> None:
     envelope = Envelope("a@b", [], 1.0, tags={"k": "v"})
+    envelope = replace(envelope, class_="bulk", pool="p", deliver_at=2.0)
     later = msgpack.packb([*msgpack.unpackb(pack_envelope(envelope)), "new", {"more": 1}])
     assert unpack_envelope(later) == envelope
     recipient = Recipient("a@b", ("NEVER",), "rfc822;a@b")
     later = msgpack.packb([*msgpack.unpackb(pack_recipient(recipient)), "new"])
     assert unpack_recipient(later) == recipient
-    later = msgpack.packb([*msgpack.unpackb(pack_key("a", "b", "c")), "new"])
-    assert unpack_key(later) == ("a", "b", "c")
+    later = msgpack.packb([*msgpack.unpackb(pack_key("a", "b", "c", "d", "e")), "new"])
+    assert unpack_key(later) == ("a", "b", "c", "d", "e")
 
 
 def test_fields_missing_from_before_have_defaults() -> None:
@@ -95,6 +124,10 @@ def test_fields_missing_from_before_have_defaults() -> None:
         assert unpack_envelope(msgpack.packb(fields[:count])) == Envelope(
             "a@b", [], 1.0, 7, tenant="t"
         )
+    said = replace(Envelope("a@b", [], 1.0), class_="bulk", pool="p", deliver_at=2.0)
+    fields = msgpack.unpackb(pack_envelope(said))
+    assert unpack_envelope(msgpack.packb(fields[:15])) == replace(said, deliver_at=0.0)
+    assert unpack_key(msgpack.packb(["a", "b", "c", "bulk"])) == Key("a", "b", "c", "bulk", "")
     assert unpack_recipient(msgpack.packb([1, "a@b", ["NEVER"]])) == Recipient("a@b", ("NEVER",))
 
 

@@ -59,7 +59,9 @@ class Recipient:
 @dataclass(slots=True)
 class Envelope:
     """``sender`` is ``""`` for the null reverse-path. Times are seconds since the epoch.
-    ``dotted``: a line of the content may begin with a dot, which SMTP has to double."""
+    ``dotted``: a line of the content may begin with a dot, which SMTP has to double. ``class_`` and
+    ``pool`` are what the message says of itself, ``""`` where it says nothing; ``deliver_at`` is
+    the time before which it is not to be sent, 0 for none."""
 
     sender: str
     recipients: list[Recipient]
@@ -76,6 +78,9 @@ class Envelope:
     expires_at: float = 0.0
     tags: dict[str, str] = field(default_factory=dict)
     dotted: bool = True
+    class_: str = ""
+    pool: str = ""
+    deliver_at: float = 0.0
     _id: str = field(default="", init=False, repr=False, compare=False)
 
     @property
@@ -84,3 +89,8 @@ class Envelope:
         if not self._id:
             self._id = id_text(self.ref)
         return self._id
+
+    @property
+    def sendable_at(self) -> float:
+        """When it may first be sent: its age as a delivery counts from here."""
+        return max(self.received_at, self.deliver_at)

@@ -20,6 +20,7 @@ _EIGHTBIT = 2
 _DOTLESS = 4
 _ENVELOPE_FIELDS = 13
 _ENVELOPE_DEFAULTS: tuple[Any, ...] = (VERSION, "", 0.0, 0, "", "", "", "", "", "", 0, 0.0, {})
+_SAID_DEFAULTS: tuple[Any, ...] = ("", "", 0.0)  # class, pool, deliver_at: not in every record
 _pack = msgpack.Packer(autoreset=True).pack  # packb makes one for every call
 _unpack = msgpack.unpackb
 
@@ -29,11 +30,14 @@ class BadRecord(ValueError):
 
 
 class Key(NamedTuple):
-    """What is scheduled together: mail of one campaign of one tenant to one domain."""
+    """What is scheduled together: mail of one class and campaign of one tenant, by one pool, to one
+    domain. ``class_`` and ``pool`` are as the mail says; ``""``: the policy decides."""
 
     domain: str
     tenant: str
     campaign: str
+    class_: str = ""
+    pool: str = ""
 
 
 def pack_envelope(envelope: Envelope) -> bytes:
@@ -43,36 +47,39 @@ def pack_envelope(envelope: Envelope) -> bytes:
         flags |= _SMTPUTF8
     if envelope.eightbit:
         flags |= _EIGHTBIT
-    packed: bytes = _pack(
-        (
-            VERSION,
-            envelope.sender,
-            envelope.received_at,
-            envelope.ref,
-            envelope.tenant,
-            envelope.campaign,
-            envelope.account,
-            envelope.client,
-            envelope.ret,
-            envelope.envid,
-            flags,
-            envelope.expires_at,
-            envelope.tags,
-        )
+    fields: tuple[object, ...] = (
+        VERSION,
+        envelope.sender,
+        envelope.received_at,
+        envelope.ref,
+        envelope.tenant,
+        envelope.campaign,
+        envelope.account,
+        envelope.client,
+        envelope.ret,
+        envelope.envid,
+        flags,
+        envelope.expires_at,
+        envelope.tags,
     )
+    if envelope.class_ or envelope.pool or envelope.deliver_at:
+        fields += (envelope.class_, envelope.pool, envelope.deliver_at)
+    packed: bytes = _pack(fields)
     return packed
 
 
 def unpack_envelope(meta: bytes) -> Envelope:
     """The envelope with no recipients; raises :class:`BadRecord`."""
     fields = _fields(meta)
-    if len(fields) < _ENVELOPE_FIELDS:
-        fields = [*fields, *_ENVELOPE_DEFAULTS[len(fields) :]]
-    _, sender, received_at, ref, tenant, campaign, account, client, ret, envid, flags, *more = (
-        fields
-    )
-    expires_at, tags = more[:2]
-    return Envelope(
+    said = None
+    if len(fields) != _ENVELOPE_FIELDS:
+        said = fields[_ENVELOPE_FIELDS:]
+        fields = [*fields[:_ENVELOPE_FIELDS], *_ENVELOPE_DEFAULTS[len(fields) :]]
+    (
+        _, sender, received_at, ref, tenant, campaign, account, client, ret, envid, flags,
+        expires_at, tags,
+    ) = fields  # fmt: skip
+    envelope = Envelope(
         sender,
         [],
         received_at,
@@ -89,6 +96,10 @@ def unpack_envelope(meta: bytes) -> Envelope:
         dict(tags),
         flags & _DOTLESS == 0,
     )
+    if said:
+        said += _SAID_DEFAULTS[len(said) :]
+        envelope.class_, envelope.pool, envelope.deliver_at = said[:3]
+    return envelope
 
 
 def pack_recipient(recipient: Recipient) -> bytes:
@@ -127,15 +138,17 @@ def _fields(meta: bytes) -> list[Any]:
 
 
 @lru_cache(maxsize=1024)
-def pack_key(domain: str, tenant: str, campaign: str) -> bytes:
-    packed: bytes = _pack((domain, tenant, campaign))
+def pack_key(domain: str, tenant: str, campaign: str, class_: str = "", pool: str = "") -> bytes:
+    """Three fields, as ever, where neither a class nor a pool is said."""
+    fields = (domain, tenant, campaign)
+    packed: bytes = _pack((*fields, class_, pool) if class_ or pool else fields)
     return packed
 
 
 def unpack_key(key: bytes) -> Key:
     """The inverse of :func:`pack_key`; raises :class:`BadRecord`."""
     try:
-        domain, tenant, campaign, *_ = _unpack(key)
+        domain, tenant, campaign, *said = _unpack(key)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise BadRecord(f"not a queue key: {error}") from None
-    return Key(domain, tenant, campaign)
+    return Key(domain, tenant, campaign, *said[:2])

@@ -148,7 +148,7 @@ class OutcomeSettler:
         """Due again later, or given up. Returns what must be told to the sender and settled."""
         now, outcome = attempt.at, attempt.outcome
         expires = self._spool.expires(ref) or float("inf")
-        expires = min(expires, stored.envelope.received_at + limits.max_age_s)
+        expires = min(expires, stored.envelope.sendable_at + limits.max_age_s)
         pause = delay(
             attempt.attempt,
             limits.retry_initial_s,
@@ -161,7 +161,7 @@ class OutcomeSettler:
         if expired:
             return [self._give_up(ref, stored, attempt)]
         told = Note.unpack(stored.note).delay_told
-        if not told and attempt.age_s >= self._config.delay_warning_s:
+        if not told and now - stored.envelope.sendable_at >= self._config.delay_warning_s:
             case = Case(ref, stored, outcome, Action.DELAYED, retry_until=expires)
             told = self._reporter.report([case], now)
         note = Note(str(outcome.reply), outcome.host or outcome.address, told)

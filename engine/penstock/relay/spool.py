@@ -126,10 +126,14 @@ class Spool:
         """
         primary = self._primary
         expires, tenant, campaign = envelope.expires_at, envelope.tenant, envelope.campaign
-        keys = [pack_key(one.domain, tenant, campaign) for one in envelope.recipients]
+        people, class_, pool = envelope.recipients, envelope.class_, envelope.pool
+        if class_ or pool:
+            keys = [pack_key(one.domain, tenant, campaign, class_, pool) for one in people]
+        else:
+            keys = [pack_key(one.domain, tenant, campaign) for one in people]
         entries = [
             NewEntry(key, due, expires, pack_recipient(one))
-            for key, one in zip(keys, envelope.recipients, strict=True)
+            for key, one in zip(keys, people, strict=True)
         ]
         ref = envelope.ref
         primary.queue.append(ref & SEQUENCE_MASK, pack_envelope(envelope), body, entries)

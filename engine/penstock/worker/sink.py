@@ -114,11 +114,15 @@ class IntakeSink:
     def submit(self, envelope: Envelope, body: list[bytes]) -> asyncio.Future[None]:
         """Raises :class:`Refused` when there is no room for it."""
         # its Received field has the machine's date; its age is by the clock that decides
-        envelope.received_at = self._now()
-        if not envelope.expires_at:
-            envelope.expires_at = envelope.received_at + self._config.max_age_s
+        envelope.received_at = now = self._now()
+        due = envelope.deliver_at
+        if due <= now:
+            due = 0.0  # at once
+        latest = (due or now) + self._config.max_age_s
+        asked = envelope.expires_at
+        envelope.expires_at = asked if 0.0 < asked < latest else latest
         try:
-            group = self._spool.append(envelope, body)
+            group = self._spool.append(envelope, body, due)
         except QueueFull:
             raise Refused(_DISK if self._spool.full else _MEMORY) from None
         if group is not self._group:  # one callback for all messages of a commit
