@@ -125,3 +125,44 @@ async def test_stats_are_plain_numbers(limiter) -> None:
     assert all(isinstance(value, int | float) for value in stats.values())
     assert stats["granted"] == 1
     assert stats["seats"] == 1
+
+
+async def test_a_refusal_names_the_claim_that_is_waited_for_longest(limiter, clock) -> None:
+    soon, late = Claim("soon", Rate(1, 60.0, 1)), Claim("late", Rate(1, 3600.0, 1))
+    open_, high = Claim("open", Rate(10, 10.0, 5)), Claim("high", Rate(6000, 60.0, 100))
+    assert (await limiter.messages([open_, soon, late, high], 1)) == Grant(1, 0.0, "")
+    for claims in ([soon, late, open_, high], [high, late, open_, soon]):
+        assert (await limiter.messages(claims, 1)).key == "late"
+        assert limiter.try_messages(claims, 1).key == "late", "remembered"
+    assert (await limiter.messages([soon, open_], 1)).key == "soon"
+
+
+async def test_a_refusal_of_a_high_rate_names_it(limiter, clock) -> None:
+    high, open_ = Claim("high", Rate(100, 1.0, 1)), Claim("open", Rate(10, 10.0, 5))
+    refused = Grant(1, 0.0)
+    for _ in range(20):
+        refused = await limiter.messages([high], 100)
+        if not refused.granted:
+            break
+    assert (refused.granted, refused.key) == (0, "high")
+    assert (await limiter.messages([open_, high], 1)).key == "high"
+    assert (await limiter.messages([open_], 9)).granted == 5, "nothing was kept of the other"
+
+
+async def test_a_key_that_frees_first_is_open_to_other_claims_then(limiter, clock) -> None:
+    """Refused together with one that is waited for much longer, it does not wait for that."""
+    site, tenant = Claim("site", Rate(1, 10.0, 1)), Claim("tenant", Rate(1, 3600.0, 1))
+    await limiter.messages([site, tenant], 1)
+    refused = await limiter.messages([site, tenant], 1)
+    assert (refused.retry_at, refused.key) == (pytest.approx(clock.now + 3600.0), "tenant")
+    assert (await limiter.messages([site], 1)).retry_at == pytest.approx(clock.now + 10.0)
+    clock.now += 10.001
+    assert (await limiter.messages([site], 1)).granted == 1
+
+
+async def test_a_refused_connection_names_the_first_seat_that_is_full(limiter, clock) -> None:
+    free, one, two = Seat("free", 9), Seat("one", 1), Seat("two", 1)
+    assert await limiter.connect([free, one, two]) == Grant(1, 0.0, "")
+    assert (await limiter.connect([free, two, one])).key == "two"
+    assert limiter.try_connect([free, one, two]).key == "one"
+    assert (await limiter.connect([free, one])).key == "one"

@@ -149,3 +149,12 @@ async def test_closing_fails_what_waits_over_to_the_share(clock) -> None:
     await asyncio.sleep(0)
     await limiter.close()
     assert (await waiting).granted == 0
+
+
+async def test_a_share_names_what_refuses_too(office, clock) -> None:
+    limiter = office.worker(0, 2)
+    office.cut = True
+    slower = Claim("slower", Rate(1, 3600.0, 1))
+    assert (await limiter.messages([SITE, slower], 1)).key == "slower"
+    assert (await limiter.connect([Seat("a", 9), Seat("b", 2)])).granted == 1
+    assert limiter.try_connect([Seat("a", 9), Seat("b", 2)]).key == "b"

@@ -44,7 +44,7 @@ def test_a_full_table_refuses_new_keys_and_keeps_the_old_limits(clock) -> None:
 
     assert [ask(key)[0] for key in "ab"] == [1, 1]
     granted, wait_s, each = ask("c")
-    assert (granted, wait_s, each) == (0, 0.25, [0.0])
+    assert (granted, wait_s, each) == (0, 0.25, [0.25])
     assert ask("a")[0] == 0
     assert governor.stats()["keys_refused"] == 1
     clock.now += 60

@@ -133,12 +133,12 @@ class Governor:
         buckets = self._table.get_all([(c[0], self._rate(c[1], c[2], c[3])) for c in wire], now)
         if buckets is None:
             self._counts["denied"] += 1
-            return [0, self._config.full_retry_s, [0.0] * len(wire)]
+            wait_s = self._config.full_retry_s
+            return [0, wait_s, [0.0 if self._table.find(c[0]) else wait_s for c in wire]]
         needs = [self._need(worker, *each, want, now) for each in zip(wire, buckets, strict=True)]
         if any(need.room < 1 for need in needs):
             self._counts["denied"] += 1
-            wait_s = self._promise(worker, needs, now) - now + _ROUNDING_S
-            return [0, wait_s, [0.0 if need.room else wait_s for need in needs]]
+            return self._refuse(worker, needs, now)
         granted = min([want, *(need.room for need in needs if not need.leased)])
         self._counts["granted"] += granted
         return [granted, 0.0, [self._charge(worker, need, granted, now) for need in needs]]
@@ -153,6 +153,19 @@ class Governor:
         others = self._promises.before(key, worker, now, grace_s)
         free = room(bucket, others, turn if lease else want, now)
         return _Need(key, bucket, turn, lease > 0, others, free)
+
+    def _refuse(self, worker: int, needs: list[_Need], now: float) -> list[Any]:
+        """What is waited for longest waits for all; a key that frees before that is open to whoever
+        needs it for something else."""
+        waits = [
+            0.0
+            if need.room
+            else earliest(need.bucket, need.others, need.turn, now, now) - now + _ROUNDING_S
+            for need in needs
+        ]
+        wait_s = self._promise(worker, needs, now) - now + _ROUNDING_S
+        waits[waits.index(max(waits))] = wait_s
+        return [0, wait_s, waits]
 
     def _promise(self, worker: int, needs: list[_Need], now: float) -> float:
         """Promises all of ``needs`` for the first time at which all can be had; returns that."""

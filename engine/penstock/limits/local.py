@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from penstock.limits.ports import Claim, Grant, Seat
+from penstock.limits.ports import ONE, Claim, Grant, Seat
 from penstock.limits.table import BucketTable, count_down
 from penstock.policy.rate import Rate
 from penstock.schedule.rate import Gcra
@@ -50,27 +50,28 @@ class LocalLimiter:
             key, rate = claims[0]
             bucket = self._get(key, rate, now)
             if bucket is None:
-                return self._no_room(now)
+                return self._no_room(claims, now)
             n, retry_at = bucket.take(want, now)
+            binds = key
         else:
             buckets = self._table.get_all(claims, now)
             if buckets is None:
-                return self._no_room(now)
-            n, retry_at = want, 0.0
-            for bucket in buckets:
+                return self._no_room(claims, now)
+            n, retry_at, binds = want, 0.0, ""
+            for claim, bucket in zip(claims, buckets, strict=True):
                 free, ready_at = bucket.peek(now)
                 if free < n:
                     n = free
                 if ready_at > retry_at:
-                    retry_at = ready_at
+                    retry_at, binds = ready_at, claim[0]
             if n:
                 for bucket in buckets:
                     bucket.charge(n)
         if n:
             self._granted += n
-        else:
-            self._denied += 1
-        return Grant(n, retry_at)
+            return ONE if n == 1 else Grant(n, 0.0)
+        self._denied += 1
+        return Grant(0, retry_at, binds)
 
     async def messages(self, claims: Sequence[Claim], want: int) -> Grant:
         return self.try_messages(claims, want)
@@ -86,10 +87,10 @@ class LocalLimiter:
         for key, limit in seats:
             if used.get(key, 0) >= limit:
                 self._seats_denied += 1
-                return Grant(0, self._clock() + self._config.seat_retry_s)
+                return Grant(0, self._clock() + self._config.seat_retry_s, key)
         for key, _ in seats:
             used[key] = used.get(key, 0) + 1
-        return Grant(1, 0.0)
+        return ONE
 
     async def connect(self, seats: Sequence[Seat]) -> Grant:
         return self.try_connect(seats)
@@ -109,6 +110,7 @@ class LocalLimiter:
             "seats_denied": self._seats_denied,
         }
 
-    def _no_room(self, now: float) -> Grant:
+    def _no_room(self, claims: Sequence[Claim], now: float) -> Grant:
         self._denied += 1
-        return Grant(0, now + self._config.full_retry_s)
+        stranger = next((key for key, _ in claims if self._table.find(key) is None), "")
+        return Grant(0, now + self._config.full_retry_s, stranger)

@@ -24,10 +24,15 @@ class Seat(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """``granted`` 0: ask again at ``retry_at``, on the limiter's clock; else that is 0.0."""
+    """``granted`` 0: ask again at ``retry_at``, on the limiter's clock; else that is 0.0. ``key``
+    is what refused: the claim that is waited for longest, or the first seat that was not free."""
 
     granted: int
     retry_at: float
+    key: str = ""
+
+
+ONE = Grant(1, 0.0)  # what is granted most often: made once
 
 
 class Limiter(Protocol):

@@ -17,7 +17,7 @@ from typing import Any
 from penstock.limits.lease import Lease, lease_tokens
 from penstock.limits.link import Link, LinkConfig, Unreachable
 from penstock.limits.local import LocalConfig
-from penstock.limits.ports import Claim, Grant, Seat
+from penstock.limits.ports import ONE, Claim, Grant, Seat
 from penstock.limits.share import FairShare
 from penstock.limits.table import count_down
 from penstock.policy.rate import Rate
@@ -37,9 +37,10 @@ class RemoteConfig:
 class _Known:
     """What this worker knows of one key: until when it is blocked, and the tokens that it holds."""
 
-    __slots__ = ("blocked_until", "lease", "rate")
+    __slots__ = ("blocked_until", "key", "lease", "rate")
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(self, key: str, rate: Rate) -> None:
+        self.key = key
         self.rate = rate
         self.blocked_until = 0.0
         self.lease = Lease(rate) if lease_tokens(rate) else None
@@ -70,14 +71,15 @@ class GovernorLimiter:
         if share is not None and not self._link.open():
             return self._count(share.messages(claims, want))
         now = self._clock()
-        n, until, ask = want, 0.0, False
+        n, until, binds, ask = want, 0.0, "", False
         leases: list[Lease] = []
         for key, rate in claims:
             known = self._known.get(key)
             if known is None or (known.rate is not rate and known.rate != rate):
                 ask = True
             elif known.blocked_until > now:
-                until = max(until, known.blocked_until)
+                if known.blocked_until > until:
+                    until, binds = known.blocked_until, key
             elif known.lease is None:
                 ask = True
             else:
@@ -87,15 +89,15 @@ class GovernorLimiter:
                     leases.append(known.lease)
                 elif (next_at := known.lease.next_at()) is None:
                     ask = True
-                else:
-                    until = max(until, next_at)
+                elif next_at > until:
+                    until, binds = next_at, key
         if until:
-            return self._count(Grant(0, until))
+            return self._count(Grant(0, until, binds))
         if ask:
             return None
         for lease in leases:
             lease.spend(n, now)
-        return self._count(Grant(n, 0.0))
+        return self._count(ONE if n == 1 else Grant(n, 0.0))
 
     async def messages(self, claims: Sequence[Claim], want: int) -> Grant:
         grant = self.try_messages(claims, want)
@@ -141,11 +143,15 @@ class GovernorLimiter:
         now = self._clock()
         if self._share is not None and not self._link.open():
             return self._connect_alone(seats, self._share, now)
-        until = max((self._seat_waits.get(key, 0.0) for key, _ in seats), default=0.0)
-        if until > now:
-            self._counts["seats_denied"] += 1
-            return Grant(0, until)
-        return None
+        until, binds = 0.0, ""
+        for key, _ in seats:
+            wait = self._seat_waits.get(key, 0.0)
+            if wait > now:
+                until, binds = max(until, wait), binds or key
+        if not binds:
+            return None
+        self._counts["seats_denied"] += 1
+        return Grant(0, until, binds)
 
     async def connect(self, seats: Sequence[Seat]) -> Grant:
         grant = self.try_connect(seats)
@@ -192,7 +198,7 @@ class GovernorLimiter:
         if known is None or known.rate != rate:
             if known is None and len(self._known) >= self._config.keys_max:
                 self._known.popitem(last=False)  # a lease that is forgotten has lapsed
-            known = self._known[key] = _Known(rate)
+            known = self._known[key] = _Known(key, rate)
         return known
 
     def _settle(self, claims: Sequence[Claim], asked: list[_Known], result: Any) -> Grant:
@@ -201,23 +207,29 @@ class GovernorLimiter:
         if not granted:
             for known, wait in zip(asked, each, strict=True):
                 known.blocked_until = now + wait
-            return Grant(0, now + wait_s)
+            longest = max(range(len(each)), key=each.__getitem__)
+            return Grant(0, now + wait_s, asked[longest].key)
         for known, leased in zip(asked, each, strict=True):
             if known.lease is not None and leased is not None:
                 tokens, offset_s, step_s = leased
                 known.lease.fill(tokens, offset_s, step_s, now)
-        n, until = granted, now
-        leases = [lease for claim in claims if (lease := self._know(*claim).lease) is not None]
-        for lease in leases:
-            n = min(n, lease.ready(now))
-            until = max(until, lease.next_at() or 0.0)
+        n, until, binds = granted, now, ""
+        leases: list[Lease] = []
+        for key, rate in claims:
+            lease = self._know(key, rate).lease
+            if lease is None:
+                continue
+            leases.append(lease)
+            n = min(n, ready := lease.ready(now))
+            if not ready and (next_at := lease.next_at() or now) >= until:
+                until, binds = next_at, key
         if n < granted:
             self.give_back([claim for claim in claims if not lease_tokens(claim.rate)], granted - n)
         if not n:
-            return Grant(0, until)
+            return Grant(0, until, binds)
         for lease in leases:
             lease.spend(n, now)
-        return Grant(n, 0.0)
+        return ONE if n == 1 else Grant(n, 0.0)
 
     def _count(self, grant: Grant) -> Grant:
         if grant.granted:
@@ -234,21 +246,21 @@ class GovernorLimiter:
         until = self._clock() + wait_s
         if len(self._seat_waits) + len(seats) > self._config.keys_max:
             self._seat_waits.clear()
-        for (key, _), wait in zip(seats, each, strict=True):
-            if wait:
-                self._seat_waits[key] = until
-        return Grant(0, until)
+        full = [key for (key, _), wait in zip(seats, each, strict=True) if wait]
+        self._seat_waits.update(dict.fromkeys(full, until))
+        return Grant(0, until, full[0])
 
     def _connect_alone(self, seats: Sequence[Seat], share: FairShare, now: float) -> Grant:
-        if share.may_connect(seats, lambda key: self._held.get(key, 0)):
+        full = share.full_seat(seats, lambda key: self._held.get(key, 0))
+        if full is None:
             return self._sit(seats)
         self._counts["seats_denied"] += 1
-        return Grant(0, now + self._config.share.seat_retry_s)
+        return Grant(0, now + self._config.share.seat_retry_s, full)
 
     def _sit(self, seats: Sequence[Seat]) -> Grant:
         for key, _ in seats:
             self._held[key] = self._held.get(key, 0) + 1
-        return Grant(1, 0.0)
+        return ONE
 
     def _state(self) -> list[list[Any]]:
         return [[key, n] for key, n in self._held.items()]

@@ -48,9 +48,12 @@ class FairShare:
     def give_back(self, claims: Sequence[Claim], n: int) -> None:
         self._local.give_back(claims, n)
 
-    def may_connect(self, seats: Sequence[Seat], held: Callable[[str], int]) -> bool:
-        """Whether one more seat of each keeps within the share, ``held`` being those held."""
-        return all(held(key) < seat_share(limit, self._workers) for key, limit in seats)
+    def full_seat(self, seats: Sequence[Seat], held: Callable[[str], int]) -> str | None:
+        """The first of ``seats`` whose share is used up, ``held`` being those held."""
+        for key, limit in seats:
+            if held(key) >= seat_share(limit, self._workers):
+                return key
+        return None
 
     def _empty(self, rate: Rate, now: float) -> Gcra:
         bucket = Gcra(rate)
