@@ -8,7 +8,7 @@ queue.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import ceil
 from typing import Final, NamedTuple
 
@@ -183,6 +183,33 @@ class Index:
                 seq = (number << BITS) + chunk.slot(row)
                 if seq > after and chunk.state[row] & LIVE:
                     yield seq
+
+    def seqs_of(self, wanted: Callable[[int], bool]) -> Iterator[int]:
+        """Live entries with a key that is ``wanted``, which is asked once a key; as ``seqs``
+        otherwise."""
+        known: dict[int, bool] = {}
+        for number in sorted(self.chunks):
+            chunk = self.chunks.get(number)
+            if chunk is None:
+                continue
+            for key in set(chunk.key) - known.keys():
+                known[key] = wanted(key)
+            for row, key in enumerate(chunk.key):
+                if known.get(key) and chunk.state[row] & LIVE:
+                    yield (number << BITS) + chunk.slot(row)
+
+    def expire_at(self, seq: int, expires: float) -> None:
+        """Another expiry for a live entry, until a restart; 0 for never."""
+        found = self.find(seq)
+        if found is None:
+            return
+        chunk, row = found
+        second = min(ceil(expires), NEVER - 1) if expires > 0 else 0
+        chunk.expires[row] = second
+        chunk.state[row] &= ~EXPIRED
+        if 0 < second < chunk.expires_min:
+            chunk.expires_min = second
+            self.expiries.push(second, seq >> BITS)
 
     def ready(self, seq: int, tick: int) -> bool:
         """Whether a timer of ``tick`` still means this entry; if so it is disarmed."""

@@ -49,6 +49,11 @@ class Keys:
         """Raises ``KeyError`` for a number never given, or forgotten."""
         return self._keys[number]
 
+    def counts(self) -> list[tuple[bytes, int]]:
+        """Every key that has entries, with how many."""
+        keys = self._keys
+        return [(keys[number], entries) for number, entries in self._entries.items()]
+
     def hold(self, number: int) -> None:
         """One more entry has this key."""
         entries = self._entries

@@ -8,7 +8,7 @@ run elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from penstock_queue.batch import Batch
 from penstock_queue.cache import Cache
@@ -147,6 +147,10 @@ class Queue:
             chunk.state[row] |= ARMED
         self._timers.add(tick, seq, self._tick)
 
+    def expire_at(self, seq: int, expires: float) -> None:
+        """Expires at another time, 0 for never, until a restart. Not alive: nothing happens."""
+        self._index.expire_at(seq, expires)
+
     def mark(self, seq: int) -> None:
         """In flight: a restart would report it. ``settle`` and ``defer`` unmark when written."""
         self._state.inflight.mark(seq)
@@ -250,6 +254,15 @@ class Queue:
         """Live entries above ``after``, in order."""
         return self._index.seqs(after)
 
+    def seqs_of(self, wanted: Callable[[bytes], bool]) -> Iterator[int]:
+        """Live entries whose key is ``wanted``; that is asked once a key and not once an entry."""
+        key = self._keys.key
+        return self._index.seqs_of(lambda number: _wanted(wanted, key, number))
+
+    def key_counts(self) -> list[tuple[bytes, int]]:
+        """Every key that has live entries, with how many."""
+        return self._keys.counts()
+
     # Messages
 
     def cached(self, seq: int) -> Loaded | None:
@@ -264,6 +277,10 @@ class Queue:
         """Messages from disk, in the order asked, read in the order of the disk; ``None`` for what
         is not alive, not committed or damaged. Blocking; any thread. Raises ``OSError``."""
         return self._state.reader.read(seqs)
+
+    def read_heads(self, seqs: Sequence[int]) -> list[Loaded | None]:
+        """As ``read``, without the bodies: they are empty, and nothing of them is read."""
+        return self._state.reader.read(seqs, bodies=False)
 
     # Committing and tidying
 
@@ -342,3 +359,10 @@ class Queue:
             "full": float(self._commits.full),
             "oldest_created": index.oldest_created(),
         }
+
+
+def _wanted(wanted: Callable[[bytes], bool], key: Callable[[int], bytes], number: int) -> bool:
+    try:
+        return wanted(key(number))
+    except KeyError:  # no entry has it any more
+        return False

@@ -15,6 +15,7 @@ from penstock_queue.files import Files
 from penstock_queue.index import Index, Place
 from penstock_queue.record import (
     BODY,
+    BODY_PREFIX,
     ENTRIES,
     HEAD_BYTES,
     SETTLE,
@@ -29,6 +30,8 @@ from penstock_queue.segment import Segments
 
 # A deferral's record is read with one call if it is no longer than this.
 AGAIN_READ_BYTES = 1024
+# What comes before a body (an envelope) is read with one call if it is no longer than this.
+HEAD_READ_BYTES = 1024
 TRIES = 3
 
 
@@ -48,8 +51,9 @@ class Reader:
         self._files = files
         self._path = path
 
-    def read(self, seqs: Sequence[int]) -> list[Loaded | None]:
-        """See ``Queue.read``."""
+    def read(self, seqs: Sequence[int], bodies: bool = True) -> list[Loaded | None]:
+        """See ``Queue.read`` and ``Queue.read_heads``."""
+        message = self._message if bodies else self._head
         places = [(self._index.place(seq), position) for position, seq in enumerate(seqs)]
         wanted = [(place, position) for place, position in places if place and place.segment]
         wanted.sort(key=lambda item: item[0][1:3])
@@ -57,20 +61,22 @@ class Reader:
         last: tuple[Place, Parsed | None] | None = None
         for place, position in wanted:
             if last is None or last[0][:3] != place[:3]:
-                last = place, self._message(place)
+                last = place, message(place)
             parsed = last[1]
             seq = seqs[position]
-            loaded = self._entry(seq, place, parsed) if parsed else self._retry(seq, place)
+            loaded = self._entry(seq, place, parsed) if parsed else self._retry(seq, place, message)
             out[position] = loaded
         return out
 
-    def _retry(self, seq: int, stale: Place) -> Loaded | None:
+    def _retry(
+        self, seq: int, stale: Place, message: Callable[[Place], Parsed | None]
+    ) -> Loaded | None:
         """The message is not where it was; perhaps it is elsewhere by now."""
         for _ in range(TRIES):
             place = self._index.place(seq)
             if place is None or place[:3] == stale[:3]:
                 return None
-            parsed = self._message(place)
+            parsed = message(place)
             if parsed is not None:
                 return self._entry(seq, place, parsed)
             stale = place
@@ -94,6 +100,40 @@ class Reader:
         if seq != place.body:
             return None
         return Parsed(seq, meta, first[1][start:], read_entries(second[1]))
+
+    def _head(self, place: Place) -> Parsed | None:
+        """As ``_message`` with an empty body: what is before and behind it is read and no more. The
+        head cannot be checked by its CRC, which goes over the body too; its number can."""
+        segment = self._segments.get(place.segment)
+        if segment is None:
+            return None
+        path = self._path(place.segment)
+        try:
+            data = self._files.read(path, place.offset, min(place.size, HEAD_READ_BYTES))
+            if len(data) < HEAD_BYTES + BODY_PREFIX.size or data[4] != BODY:
+                return None
+            length = int.from_bytes(data[:4], "little")
+            (head,) = BODY_PREFIX.unpack_from(data, HEAD_BYTES)
+            start = HEAD_BYTES + BODY_PREFIX.size + head
+            if start > place.size:
+                return None
+            if start > len(data):
+                data = self._files.read(path, place.offset, start)
+            behind = HEAD_BYTES + length
+            rest = (
+                data[behind:]
+                if len(data) == place.size
+                else self._files.read(path, place.offset + behind, place.size - behind)
+            )
+        except FileNotFoundError:
+            return None
+        second = split(rest, 0, segment.salt)
+        if second is None or second[0] != ENTRIES:
+            return None
+        seq, meta, _ = read_body(data[HEAD_BYTES:start])
+        if seq != place.body:
+            return None
+        return Parsed(seq, meta, b"", read_entries(second[1]))
 
     def _entry(self, seq: int, place: Place, parsed: Parsed) -> Loaded | None:
         try:

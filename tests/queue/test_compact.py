@@ -163,13 +163,14 @@ def test_a_read_follows_a_message_that_moved(opened: Opened, put: Put, commit: A
     commit(queue)
     tidy(queue, commit)
     assert stale is not None
-    loaded = queue._state.reader._retry(seqs[0], stale)
+    reader = queue._state.reader
+    loaded = reader._retry(seqs[0], stale, reader._message)
     assert loaded is not None
     assert loaded.body == bytes(1000)
     fresh = queue._index.place(seqs[0])
     assert fresh is not None
     assert fresh.segment != stale.segment
-    assert queue._state.reader._retry(seqs[0], fresh) is None
+    assert reader._retry(seqs[0], fresh, reader._message) is None
 
 
 def test_trouble_with_the_disk_stops_only_the_chore(opened: Opened, put: Put, commit: Any) -> None:

@@ -25,7 +25,7 @@ from penstock.relay.sites import RouteLimits, apply_extra, apply_limits, site_li
 from penstock.relay.spool import Spool
 from penstock.relay.tasks import Tasks
 from penstock.relay.ways import SourceBook
-from penstock.schedule.place import CLASSES, Place
+from penstock.relay.lane import CLASSES
 from penstock.schedule.ready import ReadyQueue
 
 _PLACED_AT_ONCE = 5000

@@ -243,6 +243,16 @@ class Spool:
     def expires(self, ref: int) -> float:
         return self._shards[ref >> SEQUENCE_BITS].queue.expires(ref & SEQUENCE_MASK)
 
+    def tried(self, ref: int) -> bool:
+        """Whether it was attempted before; not for what is settled."""
+        shard = self._shards[ref >> SEQUENCE_BITS]
+        seq = ref & SEQUENCE_MASK
+        return shard.queue.exists(seq) and shard.queue.attempts(seq) > 0
+
+    def created(self, ref: int) -> int:
+        """Seconds since the epoch, rounded down."""
+        return self._shards[ref >> SEQUENCE_BITS].queue.created(ref & SEQUENCE_MASK)
+
     def key_bytes(self, ref: int) -> bytes:
         """The queue key, packed: what the deliveries of one lane have in common."""
         queue = self._shards[ref >> SEQUENCE_BITS].queue
@@ -259,6 +269,21 @@ class Spool:
             for seq in shard.queue.seqs():
                 yield shard.base | seq
 
+    def refs_of(self, wanted: Callable[[bytes], bool]) -> Iterator[int]:
+        """All with a queue key that is ``wanted``; that is asked once a key and shard."""
+        for shard in self._shards.values():
+            for seq in shard.queue.seqs_of(wanted):
+                yield shard.base | seq
+
+    def key_counts(self) -> Iterator[tuple[bytes, int]]:
+        """Every queue key with its number of deliveries, once a shard that has any."""
+        for shard in self._shards.values():
+            yield from shard.queue.key_counts()
+
+    def expire_at(self, ref: int, expires: float) -> None:
+        """Expires at another time, until a restart."""
+        self._shards[ref >> SEQUENCE_BITS].queue.expire_at(ref & SEQUENCE_MASK, expires)
+
     # content
 
     def cached(self, ref: int) -> Stored | None:
@@ -270,11 +295,22 @@ class Spool:
 
     def read(self, refs: Sequence[int]) -> list[Stored | None]:
         """From disk, blocking, safe in a thread; ``None`` where the entry is gone."""
+        return self._read(refs, Queue.read)
+
+    def read_heads(self, refs: Sequence[int]) -> list[Stored | None]:
+        """The same without the content, of which nothing is read."""
+        return self._read(refs, Queue.read_heads)
+
+    def _read(
+        self,
+        refs: Sequence[int],
+        read: Callable[[Queue, Sequence[int]], list[Loaded | None]],
+    ) -> list[Stored | None]:
         found: dict[int, Stored | None] = {}
         for number, shard in self._shards.items():
             mine = [ref for ref in refs if ref >> SEQUENCE_BITS == number]
             if mine:
-                loaded = shard.queue.read([ref & SEQUENCE_MASK for ref in mine])
+                loaded = read(shard.queue, [ref & SEQUENCE_MASK for ref in mine])
                 found.update(
                     (ref, None if one is None else _stored(one))
                     for ref, one in zip(mine, loaded, strict=True)
