@@ -61,13 +61,13 @@ class AttemptLog:
 
     def add(self, attempt: Attempt) -> None:
         """Format and buffer; nothing is raised for a full buffer."""
-        at, _, _, _, tenant, campaign, provider, site, outcome, _, _, _ = attempt
+        at, _, _, _, tenant, campaign, provider, site, outcome, _, _, _, source = attempt
         second = int(at)
         if second != self._second:
             self._second = second
             self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         ts = f"{self._second_text}.{int((at - second) * 1000):03d}Z"
-        key = (tenant, campaign, provider, site, outcome.host, outcome.address, outcome.tls)
+        key = (tenant, campaign, provider, source, site, outcome.host, outcome.address, outcome.tls)
         route = self._remembered.get(key) or self._remember(key)
         enhanced, text = self._split(outcome.reply.lines)
         line = (_json if self._as_json else _console)(attempt, ts, route, enhanced, text)
@@ -125,11 +125,11 @@ class AttemptLog:
         return (head if known else ""), rest[:TEXT_CHARS_MAX].strip()
 
 
-_ROUTE = ("tenant", "campaign", "provider", "site", "host", "address", "tls")
+_ROUTE = ("tenant", "campaign", "provider", "source", "site", "host", "address", "tls")
 
 
 def _console(attempt: Attempt, ts: str, route: str, enhanced: str, text: str) -> str:
-    _, id_, recipient, sender, _, _, _, _, outcome, number, age_s, duration_s = attempt
+    _, id_, recipient, sender, _, _, _, _, outcome, number, age_s, duration_s, _ = attempt
     return (
         f"ts={ts} event=attempt id={id_} recipient={bare(recipient[:VALUE_CHARS_MAX])} "
         f"sender={bare(sender[:VALUE_CHARS_MAX])} {route} phase={outcome.phase._value_} "
@@ -139,7 +139,7 @@ def _console(attempt: Attempt, ts: str, route: str, enhanced: str, text: str) ->
 
 
 def _json(attempt: Attempt, ts: str, route: str, enhanced: str, text: str) -> str:
-    _, id_, recipient, sender, _, _, _, _, outcome, number, age_s, duration_s = attempt
+    _, id_, recipient, sender, _, _, _, _, outcome, number, age_s, duration_s, _ = attempt
     return (
         f'{{"ts":"{ts}","event":"attempt","id":"{id_}",'
         f'"recipient":{quoted(recipient[:VALUE_CHARS_MAX])},'

@@ -14,7 +14,8 @@ from penstock.mail.outcome import Outcome
 
 class Attempt(NamedTuple):
     """One attempt to deliver to one recipient. ``at`` is seconds since the epoch, ``attempt``
-    counts from 1, ``age_s`` is the time since acceptance; ``sender`` ``""`` is the null path."""
+    counts from 1, ``age_s`` is the time since acceptance; ``sender`` ``""`` is the null path;
+    ``source``: by which it left, ``""`` where it came to no connection."""
 
     at: float
     id: str
@@ -28,6 +29,7 @@ class Attempt(NamedTuple):
     attempt: int
     age_s: float
     duration_s: float
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

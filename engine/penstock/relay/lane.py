@@ -20,7 +20,7 @@ from penstock.policy.limits import Limits
 from penstock.policy.window import Window
 from penstock.relay.ports import Destination
 from penstock.schedule.intqueue import IntQueue
-from penstock.schedule.place import Place
+from penstock.schedule.ready import Place
 
 if TYPE_CHECKING:
     from penstock.relay.rules import Rule

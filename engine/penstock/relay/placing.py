@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from penstock.mail.record import unpack_key
 from penstock.policy.policies import Policies
+from penstock.policy.tenants import CLASSES
 from penstock.relay.lane import Lane
 from penstock.relay.locate import Locator
 from penstock.relay.permit import Permits
@@ -25,8 +26,7 @@ from penstock.relay.sites import RouteLimits, apply_extra, apply_limits, site_li
 from penstock.relay.spool import Spool
 from penstock.relay.tasks import Tasks
 from penstock.relay.ways import SourceBook
-from penstock.relay.lane import CLASSES
-from penstock.schedule.ready import ReadyQueue
+from penstock.schedule.ready import Place, ReadyQueue
 
 _PLACED_AT_ONCE = 5000
 _LANES_AT_ONCE = 200
@@ -175,7 +175,7 @@ class Placing:
     def _join(self, lane: Lane, destination: Destination, source: str) -> Site:
         site = self.sites.get((source, lane.site_name))
         if site is None:
-            ready = ReadyQueue(self.policies.floors())
+            ready = ReadyQueue(self._floors())
             site = Site(lane.site_name, source, destination, self._pump, ready)
             apply_limits(site, self.policies, self.routes)
             site.idle_since = self._loop.time()
@@ -293,9 +293,14 @@ class Placing:
         if route is None or route < len(self.routes):
             apply_limits(site, self.policies, self.routes)
         site.policies = self.policies
-        site.ready.floors = self.policies.floors()
+        site.ready.set_floors(self._floors())
         self.permits.give_back(site)
         self.permits.forget(site)
+
+    def _floors(self) -> tuple[float, float, float]:
+        floors = self.policies.floors()
+        first, second, third = (floors[name] for name in CLASSES)
+        return first, second, third
 
     def begin_round(self) -> None:
         """Look at every lane again."""

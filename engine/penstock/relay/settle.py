@@ -89,6 +89,7 @@ class OutcomeSettler:
                 attempts,
                 now - envelope.received_at,
                 took,
+                site.source,
             )
             self._telemetry.attempt(attempt)
             if kind is Kind.DELIVERED:
@@ -134,13 +135,26 @@ class OutcomeSettler:
         if cases:
             self._finish(cases, now)
 
-    def bounce(self, refs: Sequence[int], lane: Lane, reason: str) -> int:
-        """An operator gave it up; returns how many there were."""
+    def bounce(self, pairs: Sequence[tuple[int, Stored]], reason: str, *, tell: bool) -> None:
+        """An operator gave these up. With ``tell`` their senders hear of it, for which ``stored``
+        must have the content; without, each is an event in the log and no more."""
         text = f"5.7.1 {reason or 'Removed from the queue by the operator'}"
         outcome = Outcome(Kind.BOUNCED, Phase.RESOLVE, Reply.of(550, text))
-        live = [ref for ref in refs if self._spool.exists(ref)]
-        self.fail(live, lane, outcome)
-        return len(live)
+        now = self._now()
+        cases: list[Case] = []
+        for ref, stored in pairs:
+            if not self._spool.exists(ref):
+                continue
+            attempts = self._spool.attempts(ref) + 1
+            self._telemetry.attempt(
+                self._attempt(stored, self._lane_of(ref), outcome, attempts, now)
+            )
+            if tell:
+                cases.append(Case(ref, stored, outcome, Action.FAILED))
+            else:
+                self._spool.settle(ref)
+        if cases:
+            self._finish(cases, now)
 
     def _defer(
         self, ref: int, stored: Stored, attempt: Attempt, limits: Limits, spread: float
@@ -176,6 +190,7 @@ class OutcomeSettler:
         self, stored: Stored, lane: Lane, outcome: Outcome, attempts: int, now: float
     ) -> Attempt:
         site, envelope = lane.site, stored.envelope
+        source = "" if site is None else site.source
         return Attempt(
             now,
             envelope.id,
@@ -183,12 +198,13 @@ class OutcomeSettler:
             envelope.sender,
             envelope.tenant,
             envelope.campaign,
-            site.provider if site else "",
-            site.name if site else "",
+            lane.provider or "",
+            lane.site_name,
             outcome,
             attempts,
             now - envelope.received_at,
             0.0,
+            source,
         )
 
     def _finish(self, cases: list[Case], now: float) -> None:

@@ -14,17 +14,6 @@ from penstock.relay.lane import Extra, Lane
 from penstock.relay.ports import Destination
 from penstock.relay.site import Site
 
-_OF_SITES = (
-    "connections",
-    "connection_rate",
-    "message_rate",
-    "byte_rate",
-    "messages_per_connection",
-    "recipients_per_transaction",
-    "tls",
-)
-
-
 @dataclass(frozen=True, slots=True)
 class RouteLimits:
     """The limits that a ``[[route]]`` sets itself; ``None`` leaves the policy's default. ``where``
@@ -75,11 +64,8 @@ def site_name(destination: Destination, domain: str, policies: Policies) -> str:
     unless policy gives the domain connections or rates of its own."""
     if destination.route is not None:
         return destination.site
-    shared = policies.limits(destination.provider, destination.site, "")
-    own = policies.limits(destination.provider, destination.site, domain)
-    if all(getattr(own, name) == getattr(shared, name) for name in _OF_SITES):
-        return destination.site
-    return f"{destination.site}#{domain}"
+    own = policies.has_own_site(destination.provider, destination.site, domain)
+    return f"{destination.site}#{domain}" if own else destination.site
 
 
 def apply_limits(site: Site, policies: Policies, routes: Sequence[RouteLimits]) -> None:

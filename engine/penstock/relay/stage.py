@@ -19,10 +19,10 @@ from typing import Protocol
 import structlog
 
 from penstock.mail.envelope import id_text
+from penstock.policy.tenants import CLASSES
 from penstock.relay.lane import Batch, Lane
 from penstock.relay.site import Site
 from penstock.relay.spool import Spool, Stored
-from penstock.schedule.place import CLASSES
 
 log = structlog.get_logger("penstock.relay")
 RETRY_S = 1.0

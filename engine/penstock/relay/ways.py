@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from penstock.policy.sources import Pool
+from penstock.policy.egress import Pool
 from penstock.schedule.shares import Shares
 
 _KNOWN_MAX = 4096
