@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
 
-from penstock.policy.rate import Rate
+from penstock.policy.rate import ByteRate, Rate
 from penstock.policy.units import duration_text, parse_duration, parse_size, size_text
 
 UNLIMITED = "unlimited"
@@ -66,6 +66,16 @@ def _rate(value: object) -> Rate | None:
     raise ValueError('expected a rate, like "100/min", or "unlimited"')
 
 
+def _byte_rate(value: object) -> ByteRate | None:
+    if value == UNLIMITED:
+        return None
+    if isinstance(value, str):
+        return ByteRate.parse(value)
+    if isinstance(value, ByteRate) or value is None:
+        return value
+    raise ValueError('expected a rate of bytes, like "5 MiB/s", or "unlimited"')
+
+
 def _write_rate(rate: Rate | None) -> str:
     return UNLIMITED if rate is None else str(rate)
 
@@ -73,7 +83,9 @@ def _write_rate(rate: Rate | None) -> str:
 SizeShown = Shown('size, like "64 MiB"', size_text)
 DurationShown = Shown('duration, like "5m"', duration_text)
 RateShown = Shown('rate, like "100/min", or "unlimited"', _write_rate)
+ByteRateShown = Shown('rate of bytes, like "5 MiB/s", or "unlimited"', _write_rate)
 
 Size = Annotated[int, BeforeValidator(_size), SizeShown]
 Duration = Annotated[float, BeforeValidator(_duration), DurationShown]
 RateOrUnlimited = Annotated[Rate | None, PlainValidator(_rate), RateShown]
+ByteRateOrUnlimited = Annotated[ByteRate | None, PlainValidator(_byte_rate), ByteRateShown]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-from penstock.policy.rate import Rate
+from penstock.policy.rate import ByteRate, Rate
 
 TlsMode = Literal["opportunistic", "required", "none"]
 
@@ -36,12 +36,26 @@ BUILT_IN = Provenance("built-in")
 _NOWHERE: Mapping[str, Provenance] = MappingProxyType({})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A value that knows where it stands: ``at`` its table, ``places`` the fields set there."""
+
+    at: Provenance = field(default=BUILT_IN, compare=False)
+    places: Mapping[str, Provenance] = field(
+        default_factory=lambda: _NOWHERE, repr=False, compare=False
+    )
+
+    def where(self, name: str) -> Provenance:
+        """Where the field ``name`` is set; its table where it is not."""
+        return self.places.get(name, self.at)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The built-in defaults are the defaults here.
 
-    ``connections``, ``connection_rate`` and ``message_rate`` count per (source, site);
-    ``provider_connections`` and ``provider_message_rate`` per source over all sites of a provider.
+    ``connections``, ``connection_rate``, ``message_rate`` (recipients) and ``byte_rate`` count per
+    (source, site); those with ``provider_`` before them per source over all sites of a provider.
     ``None`` is unlimited. Retry: the n-th delay is ``retry_initial_s * retry_factor**(n-1)``, at
     most ``retry_max_s``, moved by up to ``retry_jitter`` of itself either way (RFC 5321 4.5.4.1).
     """
@@ -49,6 +63,7 @@ class Limits:
     connections: int = 10
     connection_rate: Rate | None = None
     message_rate: Rate | None = None
+    byte_rate: ByteRate | None = None
     messages_per_connection: int = 100
     recipients_per_transaction: int = 100
     idle_timeout_s: float = _MINUTE_S
@@ -62,7 +77,9 @@ class Limits:
     retry_jitter: float = 0.2
     max_age_s: float = 5 * _DAY_S
     provider_connections: int | None = None
+    provider_connection_rate: Rate | None = None
     provider_message_rate: Rate | None = None
+    provider_byte_rate: ByteRate | None = None
     provenance: Mapping[str, Provenance] = field(
         default_factory=lambda: _NOWHERE, repr=False, compare=False
     )
@@ -80,3 +97,4 @@ class Limits:
 
 
 FIELDS = tuple(item.name for item in fields(Limits) if item.name != "provenance")
+OF_PROVIDERS = tuple(name for name in FIELDS if name.startswith("provider_"))

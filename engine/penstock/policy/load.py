@@ -1,46 +1,59 @@
 """Policy files to ``Policies``, or every problem in all of them.
 
 Files are checked one by one, then together: two providers may not claim one MX suffix or domain,
-two files not one site or domain, and no merge of layers may come to limits that contradict.
+two files not one site or domain, no merge of layers may come to limits that contradict, and who
+names a source or a pool must name one that there is.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from penstock.policy import validation
 from penstock.policy.limits import Limits, Provenance
+from penstock.policy.load_narrows import check_sources, load_narrows
+from penstock.policy.load_sources import Egress, load_egress
+from penstock.policy.load_tenants import Senders, load_senders
 from penstock.policy.merge import EMPTY, Layer, layer_of, merge
-from penstock.policy.models import DefaultFile, LimitsTable, ProviderFile, site_name
+from penstock.policy.models import DefaultFile, LimitsTable, NarrowTable, ProviderFile, site_name
 from penstock.policy.names import parse_name
+from penstock.policy.narrowing import Narrow
 from penstock.policy.policies import Policies, Provider
 from penstock.policy.problem import Path, Problem, in_order, quoted, suggestion
+from penstock.policy.source_models import SourcesFile
+from penstock.policy.tenant_models import TenantsFile
 from penstock.policy.toml import parse
 from penstock.policy.units import duration_text
 from penstock.policy.validation import Checked
 
-DEFAULT = "default.toml"
+DEFAULT, SOURCES, TENANTS = "default.toml", "sources.toml", "tenants.toml"
+FILES = (DEFAULT, "providers/NAME.toml", SOURCES, TENANTS)
 _PROVIDER = re.compile(r"providers/(?P<name>[^/]+)\.toml")
 _CLAIMED = {"mx": "the MX suffix", "domains": "the domain", "site": "site", "domain": "domain"}
 _PROVIDER_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,38}[a-z0-9])?")
 
 
-def load_policies(files: Mapping[str, str], root: str = "policies") -> Policies | list[Problem]:
+def load_policies(
+    files: Mapping[str, str], root: str = "policies", directory: str = ""
+) -> Policies | list[Problem]:
     """``files``: text by name below ``root``, like ``"providers/gmail.toml"``; ``root`` stands
-    before the names in problems and provenance. Nothing is read here and nothing is raised."""
-    loading = _Loading(root)
+    before the names in problems and provenance; paths in the files count from ``directory``.
+    Nothing is read here and nothing is raised."""
+    loading = _Loading(root, directory)
     for name in sorted(files):
         loading.add(name, files[name])
+    loading.check_names()
     policies = loading.policies()
     problems = in_order(loading.problems())
     return problems or policies
 
 
 class _Loading:
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, directory: str) -> None:
+        self._directory = directory
         self._root = f"{root.rstrip('/')}/" if root else ""
         self._checked: list[Checked[Any]] = []
         self._stray: list[Problem] = []
@@ -49,6 +62,9 @@ class _Loading:
         self._providers: dict[str, Provider] = {}
         self._sites: dict[str, Layer] = {}
         self._domains: dict[str, Layer] = {}
+        self._narrows: list[tuple[Checked[Any], list[Narrow]]] = []
+        self._egress = Egress()
+        self._senders = Senders()
 
     def problems(self) -> list[Problem]:
         return self._stray + [problem for one in self._checked for problem in one.problems]
@@ -59,10 +75,16 @@ class _Loading:
             MappingProxyType(self._providers),
             MappingProxyType(self._sites),
             MappingProxyType(self._domains),
+            tuple(narrow for _, narrows in self._narrows for narrow in narrows),
+            self._egress.sources,
+            self._egress.pools,
+            self._senders.tenants,
+            self._senders.classes,
         )
 
     def add(self, name: str, text: str) -> None:
-        """Take in one file; ``default.toml`` sorts before the providers, which build on it."""
+        """Take in one file. The order of names serves: the providers build on ``default.toml``,
+        ``tenants.toml`` on ``sources.toml``."""
         file = self._root + name
         provider = _PROVIDER.fullmatch(name)
         if name == DEFAULT:
@@ -72,8 +94,17 @@ class _Loading:
                 self._default = layer_of(default.value.limits, default, ("limits",))
                 self._contradictions(default, ("limits",), [self._default])
                 self._named_tables(default, [self._default])
+                self._narrowings(default, default.value.narrow, "", [self._default])
+        elif name == SOURCES:
+            sources = validation.check(SourcesFile, parse(text, file))
+            self._checked.append(sources)
+            self._egress = load_egress(sources, self._directory)
+        elif name == TENANTS:
+            tenants = validation.check(TenantsFile, parse(text, file))
+            self._checked.append(tenants)
+            self._senders = load_senders(tenants, self._egress)
         elif provider is None:
-            hint = suggestion(name, [DEFAULT, "providers/NAME.toml"], "policy files")
+            hint = suggestion(name, FILES, "policy files")
             self._stray.append(Problem(file, 0, (), "not a policy file", hint))
         elif not _PROVIDER_NAME.fullmatch(provider["name"]):
             hint = "lower-case letters, digits and . _ - make a name, 40 at most"
@@ -95,6 +126,24 @@ class _Loading:
         self._providers[name] = Provider(name, value.mx, value.domains, layer)
         self._contradictions(checked, ("limits",), [self._default, layer])
         self._named_tables(checked, [self._default, layer])
+        self._narrowings(checked, value.narrow, name, [self._default, layer])
+
+    def _narrowings(
+        self,
+        checked: Checked[Any],
+        tables: Sequence[NarrowTable],
+        provider: str,
+        below: list[Layer],
+    ) -> None:
+        narrows = load_narrows(checked, tables, provider)
+        self._narrows.append((checked, narrows))
+        for index, narrow in enumerate(narrows):
+            self._contradictions(checked, ("narrow", index), [*below, narrow.layer])
+
+    def check_names(self) -> None:
+        """What one file says of another, when all are known."""
+        for checked, narrows in self._narrows:
+            check_sources(narrows, checked, self._egress)
 
     def _named_tables(self, checked: Checked[Any], below: list[Layer]) -> None:
         for kind, layers in (("site", self._sites), ("domain", self._domains)):

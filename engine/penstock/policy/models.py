@@ -1,8 +1,9 @@
-"""The shape of the files under ``policies/``.
+"""The shape of ``default.toml`` and ``providers/NAME.toml`` under ``policies/``.
 
 ``default.toml`` holds ``[limits]`` for everybody and, by name, ``[site.NAME]`` and
-``[domain.NAME]``. ``providers/NAME.toml`` says how to tell a provider and holds its ``[limits]``;
-its file name is its name. A key that is not written leaves the value of the layer below.
+``[domain.NAME]``; ``[[narrow]]`` is for a part of the mail. ``providers/NAME.toml`` says how to
+tell a provider and holds its ``[limits]``; its file name is its name. A key that is not written
+leaves the value of the layer below.
 """
 
 from __future__ import annotations
@@ -11,12 +12,21 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from penstock.policy.fields import UNLIMITED, Duration, RateOrUnlimited, Shown, Table
+from penstock.policy.fields import (
+    UNLIMITED,
+    ByteRateOrUnlimited,
+    Duration,
+    RateOrUnlimited,
+    Shown,
+    Table,
+)
 from penstock.policy.limits import TlsMode
 from penstock.policy.names import parse_name, parse_suffix
 from penstock.policy.sites import SITE_LENGTH_MAX
+from penstock.policy.tenants import MailClassName
 
 CONNECTIONS_MAX = 10_000
+NARROWS_MAX = 1000
 _WEEK_S = 7 * 86400.0
 _MONTH_S = 31 * 86400.0
 
@@ -74,6 +84,9 @@ class LimitsTable(Table):
         default=None,
         description="Messages in a period, per source and site; a recipient counts as one.",
     )
+    byte_rate: ByteRateOrUnlimited = Field(
+        default=None, description="Bytes in a period, per source and site."
+    )
     messages_per_connection: int = Field(
         default=100,
         ge=1,
@@ -124,9 +137,28 @@ class ProviderLimitsTable(LimitsTable):
         default=None,
         description="Connections open at once, per source over all sites of the provider.",
     )
+    provider_connection_rate: RateOrUnlimited = Field(
+        default=None,
+        description="New connections in a period, per source over all sites of the provider.",
+    )
     provider_message_rate: RateOrUnlimited = Field(
         default=None, description="Messages in a period, per source over all sites of the provider."
     )
+    provider_byte_rate: ByteRateOrUnlimited = Field(
+        default=None, description="Bytes in a period, per source over all sites of the provider."
+    )
+
+
+class NarrowTable(ProviderLimitsTable):
+    """Limits for mail of one source, tenant or class only; one of them at least is named."""
+
+    source: str | None = Field(default=None, description="For what leaves by this source.")
+    tenant: str | None = Field(default=None, description="For mail of this tenant.")
+    class_: MailClassName | None = Field(
+        default=None, alias="class", description="For mail of this class."
+    )
+    site: SiteName | None = Field(default=None, description="At this site only.")
+    domain: Domain | None = Field(default=None, description="For this recipient domain only.")
 
 
 class DefaultFile(Table):
@@ -140,6 +172,9 @@ class DefaultFile(Table):
     )
     domain: dict[Domain, LimitsTable] = Field(
         default={}, description="Limits for one recipient domain."
+    )
+    narrow: tuple[NarrowTable, ...] = Field(
+        default=(), max_length=NARROWS_MAX, description="Limits for a part of the mail."
     )
 
 

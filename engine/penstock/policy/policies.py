@@ -1,22 +1,51 @@
 """The traffic policy in force: immutable, so that a reload swaps one reference.
 
-Layers, later wins: built-in, ``default.toml``, provider, site, domain. Millions of domains share
-few combinations of tables, so merged limits are kept per combination and not per domain.
+Layers, later wins: built-in, ``default.toml``, provider, site, domain, each with what is narrowed
+by source after it. Millions of domains share few combinations of tables, so merged limits are kept
+per combination and not per domain; caps name their site, and are kept for as many as fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from types import MappingProxyType
+from typing import TypeVar
 
-from penstock.policy import sites
-from penstock.policy.limits import Limits
+from penstock.policy import caps, sites
+from penstock.policy.caps import Cap
+from penstock.policy.egress import BUILT_IN_POOLS, BUILT_IN_SOURCES, DEFAULT, Pool, Source
+from penstock.policy.limits import BUILT_IN, OF_PROVIDERS, Limits, Provenance
 from penstock.policy.matching import ProviderIndex
 from penstock.policy.merge import EMPTY, Layer, merge
 from penstock.policy.names import plain_name
+from penstock.policy.narrowing import Narrow, Narrowings
+from penstock.policy.tenants import (
+    ANY,
+    BUILT_IN_CLASSES,
+    CLASSES,
+    TRANSACTIONAL,
+    TRIGGERED,
+    Campaign,
+    MailClass,
+    Tenant,
+)
+from penstock.policy.window import Window
 
+T = TypeVar("T")
 CACHE_ENTRIES_MAX = 4096
+SAID = Provenance("message")  # neither a file nor a default: the message says so itself
+# What a domain can have of its own at a site, so that it gets connections of its own.
+OF_SITES = (
+    "connections",
+    "connection_rate",
+    "message_rate",
+    "byte_rate",
+    "messages_per_connection",
+    "recipients_per_transaction",
+    "tls",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +60,29 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """``sites`` and ``domains`` hold the layers that name one site or domain. Look-ups of any
-    number of threads are safe; every result is immutable."""
+    """``sites`` and ``domains`` hold the layers that name one site or domain; ``narrows`` stand in
+    the order of their files. Look-ups of any number of threads are safe; every result is
+    immutable."""
 
     default: Layer = EMPTY
     providers: Mapping[str, Provider] = field(default_factory=lambda: MappingProxyType({}))
     sites: Mapping[str, Layer] = field(default_factory=lambda: MappingProxyType({}))
     domains: Mapping[str, Layer] = field(default_factory=lambda: MappingProxyType({}))
+    narrows: tuple[Narrow, ...] = ()
+    sources: Mapping[str, Source] = field(default_factory=lambda: BUILT_IN_SOURCES)
+    pools: Mapping[str, Pool] = field(default_factory=lambda: BUILT_IN_POOLS)
+    tenants: Mapping[str, Tenant] = field(default_factory=lambda: MappingProxyType({}))
+    classes: Mapping[str, MailClass] = field(default_factory=lambda: BUILT_IN_CLASSES)
     _index: ProviderIndex = field(init=False, repr=False, compare=False)
-    _merged: dict[tuple[str, str, str], Limits] = field(
+    _narrowings: Narrowings = field(init=False, repr=False, compare=False)
+    _floors: Mapping[str, float] = field(init=False, repr=False, compare=False)
+    _merged: dict[tuple[str, ...], Limits] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+    _site_caps: dict[tuple[str, ...], tuple[Cap, ...]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+    _lane_caps: dict[tuple[str, ...], tuple[Cap, ...]] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
 
@@ -47,6 +90,9 @@ class Policies:
         suffixes = {mx: p.name for p in self.providers.values() for mx in p.mx}
         listed = {domain: p.name for p in self.providers.values() for domain in p.domains}
         object.__setattr__(self, "_index", ProviderIndex(suffixes, listed))
+        object.__setattr__(self, "_narrowings", Narrowings(self.narrows))
+        floors = {name: self.classes[name].floor for name in CLASSES}
+        object.__setattr__(self, "_floors", MappingProxyType(floors))
 
     def provider_of(self, domain: str, mx: Sequence[str]) -> str:
         """The provider that takes mail for ``domain`` with these MX hosts; ``""`` is none."""
@@ -56,22 +102,112 @@ class Policies:
         """The name of the site made of these (preference, host); see ``sites``."""
         return sites.site_of(mx)
 
-    def limits(self, provider: str, site: str, domain: str) -> Limits:
-        """The limits for ``domain`` at ``site`` of ``provider``. Names without a table of their own
-        are as good as ``""``."""
-        domain = plain_name(domain)
+    def limits(self, provider: str, site: str, domain: str, source: str = "") -> Limits:
+        """The limits for ``domain`` at ``site`` of ``provider``, narrowed by ``source``. Names
+        without a table of their own are as good as ``""``."""
+        narrow, domain = self._narrowings, plain_name(domain)
         key = (
             provider if provider in self.providers else "",
-            site if site in self.sites else "",
-            domain if domain in self.domains else "",
+            site if site in self.sites or site in narrow.sites else "",
+            domain if domain in self.domains or domain in narrow.domains else "",
+            source if source in narrow.sources else "",
         )
-        found = self._merged.get(key)
-        if found is None:
-            found = self._merge(*key)
-            if len(self._merged) >= CACHE_ENTRIES_MAX:
-                self._merged.clear()
-            self._merged[key] = found
-        return found
+        return _kept(self._merged, key, lambda: self._merge(*key))
+
+    def has_own_site(self, provider: str, site: str, domain: str, source: str = "") -> bool:
+        """Whether policy gives ``domain`` connections or rates of its own at ``site``, beside
+        those of the other domains there."""
+        if not domain:
+            return False
+        own = self.limits(provider, site, domain, source)
+        shared = self.limits(provider, site, "", source)
+        if own is shared:
+            return False
+        return any(getattr(own, name) != getattr(shared, name) for name in OF_SITES)
+
+    def site_caps(self, provider: str, site: str, domain: str, source: str) -> tuple[Cap, ...]:
+        """What every message and connection of ``source`` to ``site`` counts against. ``domain`` is
+        ``""`` or one that may have limits of its own; it counts for the whole site too."""
+        domain = plain_name(domain)
+        own = domain if self.has_own_site(provider, site, domain, source) else ""
+        key = (provider, site, own, source or DEFAULT)
+        return _kept(self._site_caps, key, lambda: tuple(self._of_site(*key)))
+
+    def lane_caps(
+        self,
+        provider: str,
+        site: str,
+        domain: str,
+        source: str,
+        tenant: str,
+        campaign: str,
+        class_: str,
+    ) -> tuple[Cap, ...]:
+        """What mail of ``tenant``, ``campaign`` and ``class_`` counts against besides."""
+        key: tuple[str, ...] = ("", "", "", "", tenant, campaign, "")
+        if self._narrowings.by_mail:
+            class_, _ = self.resolve_class(tenant, class_)
+            domain, source = plain_name(domain), source or DEFAULT
+            key = (provider, site, domain, source, tenant, campaign, class_)
+        return _kept(self._lane_caps, key, lambda: tuple(self._of_lane(*key)))
+
+    def tenant(self, name: str) -> Tenant | None:
+        """The table for the tenant ``name``, which may be that for any; mail without a tenant has
+        none."""
+        return (self.tenants.get(name) or self.tenants.get(ANY)) if name else None
+
+    def campaign(self, tenant: str, name: str) -> Campaign | None:
+        """The table for a campaign of ``tenant``."""
+        found = self.tenant(tenant)
+        if found is None or not name:
+            return None
+        return found.campaigns.get(name) or found.campaigns.get(ANY)
+
+    def resolve_class(self, tenant: str, class_: str) -> tuple[str, Provenance]:
+        """The class of mail that names ``class_`` or none, and who says so."""
+        if class_ in self.classes:
+            return class_, SAID
+        found = self.tenant(tenant)
+        if found is not None and found.class_:
+            return found.class_, found.where("class")
+        return TRIGGERED, BUILT_IN
+
+    def resolve_pool(self, tenant: str, class_: str, pool: str) -> tuple[str, Provenance]:
+        """The pool of mail that names ``pool`` or none, and who says so: the message, its tenant,
+        its class. A pool that is no longer there counts as none."""
+        if pool in self.pools:
+            return pool, SAID
+        found = self.tenant(tenant)
+        if found is not None and found.pool:
+            return found.pool, found.where("pool")
+        of_class = self.classes[self.resolve_class(tenant, class_)[0]]
+        if of_class.pool:
+            return of_class.pool, of_class.where("pool")
+        return DEFAULT, self.pools[DEFAULT].at
+
+    def weights(self, tenant: str, campaign: str) -> tuple[int, int]:
+        """What the tenant counts among tenants, and the campaign among its campaigns."""
+        whose, what = self.tenant(tenant), self.campaign(tenant, campaign)
+        return whose.weight if whose else 1, what.weight if what else 1
+
+    def floors(self) -> Mapping[str, float]:
+        """The share of each class that it gets whatever waits above it."""
+        return self._floors
+
+    def window(self, tenant: str, campaign: str, class_: str) -> Window | None:
+        """When this mail may go; ``None`` is always, as for all transactional mail."""
+        return self.window_and_place(tenant, campaign, class_)[0]
+
+    def window_and_place(
+        self, tenant: str, campaign: str, class_: str
+    ) -> tuple[Window | None, Provenance]:
+        """The same, and who set it. The campaign's takes the place of the tenant's."""
+        if self.resolve_class(tenant, class_)[0] == TRANSACTIONAL:
+            return None, BUILT_IN
+        for found in (self.campaign(tenant, campaign), self.tenant(tenant)):
+            if found is not None and found.window is not None:
+                return found.window, found.where("window")
+        return None, BUILT_IN
 
     def stats(self) -> dict[str, float]:
         return {
@@ -82,17 +218,61 @@ class Policies:
             "merged_max": CACHE_ENTRIES_MAX,
         }
 
-    def _merge(self, provider: str, site: str, domain: str) -> Limits:
-        layers = [self.default]
-        if provider:
-            layers.append(self.providers[provider].layer)
-        if site:
-            layers.append(self.sites[site])
-        if domain:
-            layers.append(self.domains[domain])
-        limits = merge(Limits(), layers)
+    def _merge(self, provider: str, site: str, domain: str, source: str) -> Limits:
+        narrowed = self._narrowings.layers(provider, site, domain, source)
+        layers = (
+            self.default,
+            self.providers[provider].layer if provider else EMPTY,
+            self.sites.get(site, EMPTY),
+            self.domains.get(domain, EMPTY),
+        )
+        limits = merge(
+            Limits(), chain(*([layer, *more] for layer, more in zip(layers, narrowed, strict=True)))
+        )
         if provider:
             return limits
         # Domains of no provider have nothing in common that a provider's cap could be for.
-        uncapped = {"provider_connections": None, "provider_message_rate": None}
-        return limits.overridden(uncapped, {name: limits.where(name) for name in uncapped})
+        return limits.overridden(
+            dict.fromkeys(OF_PROVIDERS), {name: limits.where(name) for name in OF_PROVIDERS}
+        )
+
+    def _of_site(self, provider: str, site: str, own: str, source: str) -> chain[Cap]:
+        shared, limits = (
+            self.limits(provider, site, "", source),
+            self.limits(provider, site, own, source),
+        )
+        known = self.sources.get(source)
+        return chain(
+            caps.of_site(site, source, limits, own) if own else (),
+            caps.of_site(site, source, shared),
+            caps.of_provider(provider, source, limits) if provider else (),
+            caps.of_source(known) if known else (),
+        )
+
+    def _of_lane(
+        self,
+        provider: str,
+        site: str,
+        domain: str,
+        source: str,
+        tenant: str,
+        campaign: str,
+        class_: str,
+    ) -> chain[Cap]:
+        whose, what = self.tenant(tenant), self.campaign(tenant, campaign)
+        narrows = self._narrowings.of_mail(provider, site, domain, source, tenant, class_)
+        return chain(
+            caps.of_tenant(whose, tenant) if whose else (),
+            caps.of_campaign(what, tenant, campaign) if what else (),
+            caps.of_mail(narrows, provider, site, source),
+        )
+
+
+def _kept(cache: dict[tuple[str, ...], T], key: tuple[str, ...], make: Callable[[], T]) -> T:
+    found = cache.get(key)
+    if found is None:
+        found = make()
+        if len(cache) >= CACHE_ENTRIES_MAX:
+            cache.clear()
+        cache[key] = found
+    return found

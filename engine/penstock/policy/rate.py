@@ -2,17 +2,26 @@
 
 A rate is a count in a period and a burst: how many may pass at once after a quiet time. Without a
 burst given it is one second's worth, at least one, so that a minute's allowance is spread over the
-minute and not spent in its first second. The arithmetic of obeying a rate is in ``schedule``.
+minute and not spent in its first second. ``ByteRate`` counts bytes, ``"5 MiB/s"``.
+The arithmetic of obeying a rate is in ``schedule``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
+
+from penstock.policy.units import parse_size, size_text
 
 _TEXT = re.compile(
     r"\s*(?P<count>\d[\d_]{0,14})\s*/\s*(?P<number>\d{1,6})?\s*(?P<unit>[a-zA-Z]+)"
     r"(?:\s+burst\s+(?P<burst>\d[\d_]{0,14}))?\s*"
+)
+_BYTES = re.compile(
+    r"\s*(?P<count>\d[\d_]{0,14}(?:\.\d{1,6})?\s*[a-zA-Z]*)\s*/\s*(?P<number>\d{1,6})?\s*"
+    r"(?P<unit>[a-zA-Z]+)(?:\s+burst\s+(?P<burst>\d[\d_]{0,14}(?:\.\d{1,6})?\s*[a-zA-Z]*))?\s*"
 )
 _PERIOD_S = {
     "s": 1.0,
@@ -40,15 +49,19 @@ class Rate:
     burst: int
 
     @classmethod
-    def parse(cls, text: str) -> Rate:
+    def parse(cls, text: str) -> Self:
         """``text`` is ``COUNT/[N]UNIT [burst B]``; ``ValueError`` says what is wrong with it."""
         found = _TEXT.fullmatch(text)
         if found is None:
             raise ValueError(f'not a rate: {text!r}; write "100/min" or "100/min burst 20"')
+        return cls._of(found, int)
+
+    @classmethod
+    def _of(cls, found: re.Match[str], number_of: Callable[[str], int]) -> Self:
         unit = _PERIOD_S.get(found["unit"].lower())
         if unit is None:
             raise ValueError(f"unknown unit {found['unit']!r} in the rate; units: {UNITS}")
-        count = int(found["count"])
+        count = number_of(found["count"])
         number = int(found["number"] or 1)
         if count == 0:
             raise ValueError("a rate of 0 would never send; suspend the queue instead")
@@ -59,7 +72,7 @@ class Rate:
         period_s = unit * number
         if found["burst"] is None:
             return cls(count, period_s, default_burst(count, period_s))
-        burst = int(found["burst"])
+        burst = number_of(found["burst"])
         if burst == 0:
             raise ValueError("a burst of 0 would never send; the least is 1")
         if burst > COUNT_MAX:
@@ -76,10 +89,31 @@ class Rate:
             ((size, unit) for size, unit in _CANONICAL if self.period_s % size == 0), (1.0, "s")
         )
         number = int(self.period_s // size)
-        text = f"{self.count}/{'' if number == 1 else number}{unit}"
+        text = f"{self._number(self.count)}/{'' if number == 1 else number}{unit}"
         if self.burst != default_burst(self.count, self.period_s):
-            text += f" burst {self.burst}"
+            text += f" burst {self._number(self.burst)}"
         return text
+
+    def _number(self, count: int) -> str:
+        return str(count)
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRate(Rate):
+    """A rate that counts bytes; never equal to one that counts messages."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """``text`` is ``SIZE/[N]UNIT [burst SIZE]``, the sizes like ``5 MiB``."""
+        found = _BYTES.fullmatch(text)
+        if found is None:
+            raise ValueError(
+                f'not a rate of bytes: {text!r}; write "5 MiB/s" or "5 MiB/s burst 20 MiB"'
+            )
+        return cls._of(found, parse_size)
+
+    def _number(self, count: int) -> str:
+        return size_text(count)
 
 
 def default_burst(count: int, period_s: float) -> int:

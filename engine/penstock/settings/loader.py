@@ -69,7 +69,7 @@ def load_policy_directory(directory: str, read: Read = read_file) -> Policies | 
             problems.append(text)
         else:
             texts[name] = text
-    loaded = load_policies(texts, root)
+    loaded = load_policies(texts, root, directory)
     if isinstance(loaded, list):
         problems += loaded
     elif not problems:
