@@ -206,13 +206,9 @@ class Socks(Relaying):
             writer.write(bytes.fromhex(words or ""))
 
 
-def to(*hosts: Host) -> Destination:
-    return Destination("example.net", hosts, "site", "", "mx", None, 0.0)
-
-
-async def attempt(*hosts, way_out=None, memory=None, feed=None, **options):
+async def attempt(*hosts, way_out=None, memory=None, feed=None, via="mx", **options):
     opened = await open_connection(
-        to(*hosts),
+        Destination("example.net", hosts, "site", "", via, None, 0.0),
         ConnectOptions("me.example", **options),
         memory or TlsMemory(),
         random.Random(7),
@@ -520,6 +516,21 @@ def test_who_is_to_blame(run, script, phase, text):
 # either
 
 
+def test_commands_are_not_held_back_for_more(run):
+    """Nagle's algorithm is off, as it is without a proxy."""
+
+    async def scenario():
+        socks = await Socks(script=["05 00", "05 00 00 01 00 00 00 00 00 00"]).start()
+        options = ConnectOptions("me", proxy=Proxy("socks5", "127.0.0.1", socks.port))
+        transport = await WayOut().connect(asyncio.Protocol(), "192.0.2.25", 25, options)
+        connected = transport.get_extra_info("socket")
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        transport.abort()
+        await socks.stop()
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("kind", ["haproxy", "socks5"])
 def test_a_proxy_that_is_down(run, kind):
     async def scenario(way):
@@ -567,6 +578,22 @@ def test_cancelled_while_the_proxy_keeps_us_waiting_closes_the_socket(run, fake)
         await socks.stop()
 
     run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["haproxy", "socks5"])
+def test_the_sandbox_uses_no_proxy(run, fake, server_tls, kind):
+    """What is to stay on this machine is not given to one that may be on another."""
+
+    async def scenario(port):
+        sink = await Sink(fake, server_tls, QUIET).start("127.0.0.1")
+        way = Proxy(kind, "127.0.0.1", port)
+        opened = await attempt(sink.host, via="sandbox", proxy=way, source_ipv4="192.0.2.1")
+        await sink.server.finished()
+        await sink.server.stop()
+        return opened
+
+    with _closed_port() as port:
+        assert isinstance(run(scenario(port)), Connection)
 
 
 def test_a_proxy_by_name(run, fake, server_tls):

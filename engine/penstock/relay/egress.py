@@ -137,7 +137,9 @@ class _Passage:
         for address in addresses:
             self.close()
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            self._sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+            # by its number, or asyncio does not take it for TCP and leaves TCP_NODELAY unset
+            self._sock = socket.socket(family, kind, socket.IPPROTO_TCP)
             try:
                 await self._loop.sock_connect(self._sock, (address, self._proxy.port))
                 return

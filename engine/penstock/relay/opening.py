@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from penstock.mail.outcome import Kind, Outcome, Phase
 from penstock.relay.client import Client, Refusal, greet
@@ -37,6 +38,9 @@ async def open_connection(
     """
     clock = clock or asyncio.get_running_loop().time
     way_out = way_out or WayOut()
+    if destination.via == "sandbox" and options.proxy is not None:
+        # nothing may leave the machine; and the source's addresses are the proxy's
+        options = replace(options, proxy=None, source_ipv4="", source_ipv6="")
     failures: list[Outcome] = []
     for host, address in targets(destination, options, rng):
         if len(failures) >= options.addresses_max:
