@@ -112,6 +112,41 @@ def test_not_under_another_policy_nor_with_another_host(play):
     assert world.reused == [False, False, False, True]
 
 
+def test_not_from_another_source(play):
+    async def scenario(world):
+        await world.connect(source_ipv4="127.0.0.2")
+        await world.connect(source_ipv4="127.0.0.3")
+        await world.connect(source_ipv4="127.0.0.2")
+        await world.connect(source_ipv4="127.0.0.3")
+
+    world = play([SECURE] * 4, scenario)
+    assert world.reused == [False, False, True, True]
+    assert world.results == ["ok", "ok", "resumed", "resumed"]
+
+
+def test_that_tls_is_broken_is_known_to_all_sources(play):
+    async def scenario(world):
+        assert await world.connect(source_ipv4="127.0.0.2") == ""
+        assert await world.connect(source_ipv4="127.0.0.3") == ""
+
+    play([BROKEN, PLAIN, PLAIN], scenario)
+
+
+def test_a_context_that_was_dropped_takes_no_session_with_it(play):
+    """OpenSSL refuses the session with the new one: it is a full handshake, and no failure."""
+
+    async def scenario(world):
+        world.memory._contexts_max = 1
+        await world.connect(source_ipv4="127.0.0.2")
+        await world.connect(source_ipv4="127.0.0.3")
+        await world.connect(source_ipv4="127.0.0.2")
+        await world.connect(source_ipv4="127.0.0.2")
+
+    world = play([SECURE] * 4, scenario)
+    assert world.reused == [False, False, False, True]
+    assert world.results == ["ok", "ok", "ok", "resumed"]
+
+
 def test_not_after_its_time(play):
     async def scenario(world):
         await world.connect()
@@ -221,8 +256,9 @@ def test_sessions_of_handshakes_at_once_are_not_mixed_up(play):
     assert sorted(world.results) == ["ok", "ok", "ok", "resumed"]
 
 
-def test_each_policy_has_a_context_of_its_own():
+def test_each_policy_and_source_has_a_context_of_its_own():
     """OpenSSL itself refuses a session of another context."""
     memory = TlsMemory()
     assert memory.context("required") is memory.context("required")
     assert memory.context("required") is not memory.context("opportunistic")
+    assert memory.context("required", "192.0.2.1") is not memory.context("required", "192.0.2.2")

@@ -90,7 +90,8 @@ def status_of(reply: Reply) -> str:
 
 def answered(outcome: Outcome) -> bool:
     """Whether ``outcome.reply`` is a remote host's own, rather than ours about it."""
-    return bool(outcome.host) and outcome.phase not in (Phase.RESOLVE, Phase.CONNECT)
+    unanswered = (Phase.RESOLVE, Phase.EGRESS, Phase.CONNECT)
+    return bool(outcome.host) and outcome.phase not in unanswered
 
 
 def diagnostic(reply: Reply) -> str:

@@ -21,6 +21,7 @@ class Phase(Enum):
     """Where in the conversation it was decided."""
 
     RESOLVE = "resolve"
+    EGRESS = "egress"  # our own way out: a source's address or proxy; says nothing of the host
     CONNECT = "connect"
     BANNER = "banner"
     EHLO = "ehlo"

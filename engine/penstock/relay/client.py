@@ -21,6 +21,7 @@ from aiosmtplib.errors import (
 from aiosmtplib.protocol import SMTPProtocol
 
 from penstock.mail.outcome import Phase
+from penstock.relay.egress import EgressError, WayOut
 from penstock.relay.options import ConnectOptions
 from penstock.relay.peer import Peer
 from penstock.relay.ports import Host
@@ -81,13 +82,13 @@ class Client(SMTP):
 
     protocol: ClientProtocol | None
 
-    def __init__(self, host: Host, address: str, options: ConnectOptions) -> None:
-        source = options.source_ipv6 if ":" in address else options.source_ipv4
+    def __init__(
+        self, host: Host, address: str, options: ConnectOptions, way_out: WayOut | None = None
+    ) -> None:
         super().__init__(
             hostname=address,
             port=host.port,
             local_hostname=options.ehlo,
-            source_address=(source, 0) if source else None,
             timeout=options.command_timeout_s,
             start_tls=False,
         )
@@ -98,15 +99,14 @@ class Client(SMTP):
         self._host = host
         self._address = address
         self._options = options
+        self._way_out = way_out or WayOut()
 
     async def _create_connection(self, timeout: float | None) -> SMTPResponse:
-        """As aiosmtplib's own, with our protocol and a timeout of its own for TCP."""
-        loop = asyncio.get_running_loop()
-        protocol = ClientProtocol(loop, self._on_connection_lost)
-        async with asyncio.timeout(self._options.connect_timeout_s):
-            self.transport, _ = await loop.create_connection(
-                lambda: protocol, self._address, self._host.port, local_addr=self.source_address
-            )
+        """As aiosmtplib's own, with our protocol and our way out."""
+        protocol = ClientProtocol(asyncio.get_running_loop(), self._on_connection_lost)
+        self.transport = await self._way_out.connect(
+            protocol, self._address, self._host.port, self._options
+        )
         self.protocol = protocol
         self.phase = Phase.BANNER
         banner = await protocol.read_response(timeout=timeout)
@@ -147,10 +147,14 @@ class Client(SMTP):
 
 
 async def greet(
-    host: Host, address: str, options: ConnectOptions, tls: ssl.SSLContext | None
+    host: Host,
+    address: str,
+    options: ConnectOptions,
+    tls: ssl.SSLContext | None,
+    way_out: WayOut | None = None,
 ) -> Client | Refusal:
     """Connect and greet, with STARTTLS if there is a context for it and the host offers it."""
-    client = Client(host, address, options)
+    client = Client(host, address, options, way_out)
     ok = False
     try:
         refusal = await _greet(client, options, tls)
@@ -176,9 +180,11 @@ async def _greet(
         if client.phase is Phase.TLS and not client.tls and client.is_connected and not required:
             return None  # "454 TLS not available": go on in the clear
         return Refusal(Phase.EHLO if client.tls else client.phase, _refused(error))
+    except EgressError as error:
+        return Refusal(Phase.EGRESS, error.reply)
     except (SMTPException, OSError) as error:
         broken = client.phase is Phase.TLS
-        return Refusal(client.phase, _failed(client, error), tls_broken=broken)
+        return Refusal(client.phase, _failed(client, error, options), tls_broken=broken)
     return None
 
 
@@ -200,12 +206,14 @@ def _refused(error: SMTPResponseException) -> Reply:
     return Reply.of(451, f"4.5.0 Protocol error: {error.code} {reply_text(text[:120])}".rstrip())
 
 
-def _failed(client: Client, error: Exception) -> Reply:
+def _failed(client: Client, error: Exception, options: ConnectOptions) -> Reply:
     if client.phase is Phase.CONNECT:
         timed_out = isinstance(error, TimeoutError)
         why = "timed out" if timed_out else getattr(error, "strerror", None) or str(error)
         return Reply.of(451, f"4.4.1 Connection failed: {why}")
     where = client.phase.value
+    if client.phase is Phase.BANNER and options.proxy is not None:
+        where += f", through {options.proxy}"  # it may be all that there was to connect to
     if client.phase is Phase.TLS:
         return Reply.of(451, f"4.7.5 TLS handshake failed: {_words(error)}")
     if isinstance(error, SMTPTimeoutError | TimeoutError):

@@ -7,7 +7,8 @@ A peer that no longer knows it does a full handshake by itself.
 
 Neither asyncio nor uvloop lets a caller name a session, but both ask the context for the object of
 a handshake, by the name of the host: there it is put in. A session can be offered only through the
-context that it came from; each policy has a context of its own, so none is resumed under another.
+context that it came from; each policy and source has a context of its own, so none is resumed under
+another.
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ class ResumingContext(ssl.SSLContext):
     ) -> ssl.SSLObject:
         if self.offer is not None and isinstance(server_hostname, str):
             session = self.offer(server_hostname)
-        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        try:
+            return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        except ValueError:
+            if session is None:
+                raise
+        # of a context that was dropped and made anew since
+        return super().wrap_bio(incoming, outgoing, server_side, server_hostname)
 
 
 def resumable(connection: ssl.SSLObject) -> ssl.SSLSession | None:
@@ -46,10 +53,12 @@ def resumable(connection: ssl.SSLObject) -> ssl.SSLSession | None:
 
 
 class SessionKey(NamedTuple):
-    """``host``: the name, or the address of one that has none."""
+    """``host``: the name, or the address of one that has none; ``source``: what it sees us come
+    from."""
 
     policy: str
     host: str
+    source: str = ""
 
 
 class TlsSessions:

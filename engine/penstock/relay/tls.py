@@ -32,6 +32,11 @@ class TlsMemory:
     """Hosts whose handshake broke lately. ``now`` is seconds on any one monotonic axis.
 
     ``sessions``: what hosts may resume; ``handshook`` is told how each handshake ended.
+
+    That a host's TLS is broken is the host's doing and known to all sources at once. A session is
+    of one source only: a host may tie it to the address of the client, where another that brings
+    it costs a handshake, and one that names the same session from many addresses tells every
+    host along the way that these belong together.
     """
 
     def __init__(
@@ -39,12 +44,14 @@ class TlsMemory:
         *,
         keep_s: float = 3600.0,
         entries_max: int = 10_000,
+        contexts_max: int = 1000,
         sessions: TlsSessions | None = None,
         handshook: Callable[[Handshake], None] = lambda _: None,
     ) -> None:
         self.sessions = sessions or TlsSessions()
         self.handshook = handshook
-        self._contexts: dict[str, ResumingContext] = {}
+        self._contexts: OrderedDict[tuple[str, str], ResumingContext] = OrderedDict()
+        self._contexts_max = contexts_max
         self._keep_s = keep_s
         self._entries_max = entries_max
         self._until: OrderedDict[str, float] = OrderedDict()
@@ -57,12 +64,16 @@ class TlsMemory:
         if len(self._until) > self._entries_max:
             self._until.popitem(last=False)
 
-    def context(self, policy: str) -> ssl.SSLContext:
-        """The one of this policy, which no other shares; it offers what ``sessions`` has."""
-        context = self._contexts.get(policy)
+    def context(self, policy: str, source: str = "") -> ssl.SSLContext:
+        """The one of this policy and source, which no other shares; it offers what ``sessions``
+        has. The longest unused is dropped first."""
+        context = self._contexts.get((policy, source))
         if context is None:
-            context = self._contexts[policy] = opportunistic_context()
-            context.offer = lambda host: self.sessions.peek(SessionKey(policy, host))
+            context = self._contexts[policy, source] = opportunistic_context()
+            context.offer = lambda host: self.sessions.peek(SessionKey(policy, host, source))
+            if len(self._contexts) > self._contexts_max:
+                self._contexts.popitem(last=False)
+        self._contexts.move_to_end((policy, source))
         return context
 
     def usable(self, host: str, now: float) -> bool:
