@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from penstock.schedule.intqueue import IntQueue
 from penstock.schedule.lane import Lane, Node
-from penstock.schedule.rotation import block, gain, lose, pay, unblock
+from penstock.schedule.rotation import block, gain, lose, pay, turn, unblock
 from penstock.schedule.tree import ANYWHERE, Place, Tree
 
 __all__ = ["Node", "Place", "ReadyQueue"]
@@ -96,7 +96,7 @@ class ReadyQueue:
     def turn(self) -> int | None:
         """The key that :meth:`take` would take from; ``None`` if nothing is ready."""
         root = self._tree.root
-        return root.lane().key if root.ready else None
+        return turn(root).key if root.ready else None
 
     def take(self, group: Callable[[int], int], limit: int) -> list[int]:
         """The refs for one transaction: the first of the key whose turn it is, and those right
@@ -108,7 +108,7 @@ class ReadyQueue:
         root = self._tree.root
         if not root.ready:
             return []
-        lane = root.lane()
+        lane = turn(root)
         refs = lane.pop(group, limit)
         n = len(refs)
         self._refs -= n

@@ -9,6 +9,9 @@
 Those of a branch's children that can be taken from stand in a ring, linked through the children
 themselves: to join, to leave and to pass the turn on is O(1), and who is held, asleep or empty is
 not in it and is never looked at. The costs are counted in refs: a transaction of n costs n.
+
+Every message passes here twice, so what runs for each is one loop over the levels and calls nothing
+unless something runs empty.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from penstock.schedule.lane import Lane, Node
 
 class Branch(Node):
     """A node with others below it. ``weight``: its share among its siblings; ``credit``: what it
-    may still take in this turn (below 0: what it took too much)."""
+    may still take in this turn, below 0 what it took too much."""
 
     __slots__ = ("clear_at", "credit", "head", "members", "name", "weight")
 
@@ -31,15 +34,7 @@ class Branch(Node):
         self.credit = 0.0
         self.clear_at = 0.0
         self.members = 0  # children, with and without messages
-        self.head: Any = None  # the child whose turn it is, as the neighbours of a Node
-
-    def lane(self) -> Lane:
-        """The lane whose turn it is; only while ``ready`` > 0. Asked twice it says the same."""
-        raise NotImplementedError
-
-    def charge(self, child: Any, n: int) -> None:
-        """``child``, whose turn it is, has had ``n`` refs."""
-        raise NotImplementedError
+        self.head: Any = None  # the child whose turn it is, of the kind that belongs below this
 
     def link(self, child: Any) -> None:
         """``child`` gets the last turn."""
@@ -69,13 +64,6 @@ class Ring(Branch):
 
     __slots__ = ()
 
-    def lane(self) -> Lane:
-        lane: Lane = self.head
-        return lane
-
-    def charge(self, child: Any, n: int) -> None:
-        self.head = child.following
-
 
 class Shares(Branch):
     """Deficit round robin (Shreedhar and Varghese, 1995), in the variant that pays afterwards: how
@@ -85,27 +73,25 @@ class Shares(Branch):
     A child that leaves the ring loses what it had left, so nobody saves up turns; but what it took
     too much it still owes when it comes back, or whoever never has more than one large transaction
     waiting would have the largest share. It is forgiven as fast as it would have been paid:
-    ``_served`` is the refs taken so far for a weight of one, and ``clear_at`` where a child's debt
+    ``served`` is the refs taken so far for a weight of one, and ``clear_at`` where a child's debt
     ends on that axis. Once nobody waits, nobody owes anything.
     """
 
-    __slots__ = ("_clear_at_most", "_served", "_unit", "_weights", "children")
+    __slots__ = ("_clear_at_most", "children", "served", "unit", "weights")
 
     def __init__(self, level: str, name: str = "", weight: int = 1) -> None:
         super().__init__(level, name, weight)
         self.children: dict[str, Any] = {}
-        self._unit = 0  # the smallest weight among the children since there have been any
-        self._weights = 0  # of the children in the ring
-        self._served = 0.0
+        self.unit = 0  # the smallest weight among the children since there have been any
+        self.weights = 0  # of the children in the ring
+        self.served = 0.0
         self._clear_at_most = 0.0
 
     def add(self, child: Branch) -> None:
-        if not self.children:
-            self._unit = child.weight
+        self.unit = min(self.unit, child.weight) if self.children else child.weight
         self.children[child.name] = child
         child.parent = self
         self.members += 1
-        self._unit = min(self._unit, child.weight)
 
     def remove(self, child: Branch) -> None:
         """``child``, which has no members any more, is forgotten."""
@@ -118,48 +104,24 @@ class Shares(Branch):
         """Another weight from now on."""
         if weight != child.weight:
             if child.following is not None:
-                self._weights += weight - child.weight
+                self.weights += weight - child.weight
             child.weight = weight
-            self._unit = min(self._unit, weight)
-
-    def lane(self) -> Lane:
-        child = self.head
-        if child.credit <= 0:  # else it is in the midst of its turn
-            if child.following is child:
-                child.credit = child.weight / self._unit  # alone, it owes nobody
-            else:
-                self.head = child = self._next(child)
-        lane: Lane = child.lane()
-        return lane
-
-    def _next(self, child: Branch) -> Branch:
-        """Who has its turn now, from ``child`` on. Each is given its share as it is come to; who
-        still owes is passed over, in all at most once for each ref that was taken."""
-        while True:
-            child.credit += child.weight / self._unit
-            if child.credit > 0:
-                return child
-            child = child.following
-
-    def charge(self, child: Any, n: int) -> None:
-        self._served += n / self._weights
-        child.credit -= n
-        if child.credit <= 0:
-            self.head = child.following
+            self.unit = min(self.unit, weight)
 
     def link(self, child: Any) -> None:
-        super().link(child)
-        self._weights += child.weight
-        child.credit = min(0.0, (self._served - child.clear_at) * child.weight)
+        Branch.link(self, child)
+        self.weights += child.weight
+        owed = (child.clear_at - self.served) * child.weight
+        child.credit = -owed if owed > 0 else 0.0
 
     def unlink(self, child: Any) -> None:
-        super().unlink(child)
-        self._weights -= child.weight
+        Branch.unlink(self, child)
+        self.weights -= child.weight
         if child.credit < 0:
-            child.clear_at = self._served - child.credit / child.weight
+            child.clear_at = self.served - child.credit / child.weight
             self._clear_at_most = max(self._clear_at_most, child.clear_at)
-        if self.head is None:
-            self._served = max(self._served, self._clear_at_most)
+        if self.head is None and self.served < self._clear_at_most:
+            self.served = self._clear_at_most
 
 
 class MailClass(Shares):
@@ -182,46 +144,104 @@ class Classes(Branch):
     refs of others; what a class takes while nobody more urgent waits is free.
     """
 
-    __slots__ = ("_taken", "classes")
+    __slots__ = ("classes", "taken")
 
     def __init__(self, floors: tuple[float, float, float]) -> None:
         super().__init__("site")
         self.classes = tuple(MailClass(1 / floor if floor else 0.0) for floor in floors)
         for each in self.classes:
             each.parent = self
-        self._taken = 0
+        self.taken = 0
 
-    def lane(self) -> Lane:
-        urgent = None
+    def turn(self) -> MailClass:
+        """The class whose turn it is."""
+        urgent: MailClass | None = None
         for each in self.classes:
             if each.following is not None:
                 if urgent is None:
                     urgent = each
-                elif each.every and self._taken + 1 - each.since >= each.every:
-                    return each.lane()
+                    if each.following is each:
+                        break
+                elif each.every and self.taken + 1 - each.since >= each.every:
+                    return each
         assert urgent is not None
-        return urgent.lane()
+        return urgent
 
-    def charge(self, child: Any, n: int) -> None:
-        self._taken += n
+    def charge(self, child: MailClass, n: int) -> None:
+        """``child`` has had ``n`` refs."""
+        self.taken += n
         if not child.every:
             return
         paid = child.since + n * child.every
         for each in self.classes:
             if each is child:
-                child.since = max(child.since, min(paid, self._taken))
+                if child.since < self.taken:
+                    child.since = min(paid, self.taken)
                 return
             if each.following is not None:
                 child.since = paid
                 return
 
     def link(self, child: Any) -> None:
-        super().link(child)
-        child.since = max(child.since, self._taken)
+        Branch.link(self, child)
+        if child.since < self.taken:
+            child.since = self.taken
+
+
+def turn(root: Branch) -> Lane:
+    """The lane whose turn it is, where ``root.ready`` > 0. Asked twice it says the same.
+
+    Whoever is in credit is in the midst of its turn. Else each child gets its share as it is come
+    to, and who still owes is passed over: in all at most once for each ref that was taken.
+    """
+    node: Any = root
+    if isinstance(root, Classes):
+        node = root.turn()
+        while node.level != "campaign":
+            child = node.head
+            if child.credit <= 0:
+                unit = node.unit
+                if child.following is child:
+                    child.credit = child.weight / unit  # alone, it owes nobody
+                else:
+                    credit = child.credit = child.credit + child.weight / unit
+                    while credit <= 0:
+                        child = child.following
+                        credit = child.credit = child.credit + child.weight / unit
+                    node.head = child
+            node = child
+    lane: Lane = node.head
+    return lane
+
+
+def pay(lane: Lane, n: int) -> None:
+    """``lane``, whose turn it was, has given ``n`` refs: as :func:`lose`, and turns pass on."""
+    node: Any = lane.parent
+    node.head = lane.following
+    lane.ready -= n
+    if not lane.ready:
+        node.unlink(lane)
+    node.ready -= n
+    above = node.parent
+    if above is None:
+        return
+    while above.level != "site":
+        above.served += n / above.weights
+        credit = node.credit = node.credit - n
+        if credit <= 0:
+            above.head = node.following
+        if not node.ready:
+            above.unlink(node)
+        above.ready -= n
+        node, above = above, above.parent
+    above.charge(node, n)
+    if not node.ready:
+        above.unlink(node)
+    above.ready -= n
 
 
 def gain(node: Node, n: int) -> None:
-    """``node`` has ``n`` >= 1 messages more; those above it hear of it, up to one that is blocked."""
+    """``node`` has ``n`` >= 1 messages more; who is above it hears of it, unless it is blocked."""
     while True:
         had = node.ready
         node.ready = had + n
@@ -234,26 +254,12 @@ def gain(node: Node, n: int) -> None:
 
 
 def lose(node: Node, n: int) -> None:
-    """``node`` has ``n`` >= 1 messages less."""
+    """``node`` has ``n`` >= 1 messages less, which were not taken in its turn."""
     while True:
         node.ready -= n
         parent = node.parent
         if node.blocked or parent is None:
             return
-        if not node.ready:
-            parent.unlink(node)
-        node = parent
-
-
-def pay(lane: Lane, n: int) -> None:
-    """``lane``, whose turn it was, has given ``n`` refs: as :func:`lose`, and turns pass on."""
-    node: Node = lane
-    while True:
-        node.ready -= n
-        parent = node.parent
-        if parent is None:
-            return
-        parent.charge(node, n)
         if not node.ready:
             parent.unlink(node)
         node = parent
