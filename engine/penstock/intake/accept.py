@@ -6,12 +6,11 @@ passed on as it is, without a copy.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
+from penstock.intake.control import ANYTHING, ControlRules, Permit, obey
 from penstock.mail.envelope import Envelope
 from penstock.mail.headers import (
-    Headers,
     date_field,
     message_id_field,
     protocol,
@@ -24,13 +23,14 @@ from penstock.smtp.reply import Reply
 RECEIVED_MAX = 50
 LOOP = Reply.of(554, "5.4.6 Too many hops: mail loop")
 HEADER_TOO_BIG = Reply.of(552, "5.3.4 Message header exceeds fixed maximum size")
-_LABEL = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NO_POOLS = ControlRules()
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a message comes from, for the trace field. ``tls``: version and cipher, or ``""``.
-    ``trusted``: it may relay, so control fields are obeyed and missing fields are added."""
+    ``trusted``: it may relay, so control fields are obeyed and missing fields are added;
+    ``permit``: what those fields may name."""
 
     helo: str
     address: str
@@ -38,6 +38,7 @@ class Origin:
     tls: str = ""
     authenticated: bool = False
     trusted: bool = False
+    permit: Permit = ANYTHING
 
 
 def prepare(
@@ -49,11 +50,12 @@ def prepare(
     now: float,
     received_max: int = RECEIVED_MAX,
     id: str = "",
+    rules: ControlRules = _NO_POOLS,
 ) -> list[bytes] | Reply:
     """The body to store, in chunks, or the refusal; ``now`` in seconds since the epoch; ``id``:
     ``envelope.id`` where it is at hand.
 
-    Sets ``tenant`` and ``campaign`` of ``envelope`` from the control fields of a trusted client.
+    Writes into ``envelope`` what the control fields of a trusted client say, by ``rules``.
     """
     headers = scan(content)
     if headers.received_count > received_max:
@@ -61,7 +63,7 @@ def prepare(
     if headers.truncated:
         return HEADER_TOO_BIG
     if origin.trusted and headers.control:
-        refusal = _obey(envelope, headers)
+        refusal = obey(envelope, headers, origin.permit, rules, now)
         if refusal is not None:
             return refusal
     id = id or envelope.id
@@ -85,18 +87,3 @@ def prepare(
         if not headers.has_message_id:
             trace += message_id_field(id, hostname)
     return [trace, *strip(content, headers)]
-
-
-def _obey(envelope: Envelope, headers: Headers) -> Reply | None:
-    for field in ("tenant", "campaign"):
-        value = headers.control.get(field)
-        if value is None:
-            continue
-        if _LABEL.fullmatch(value) is None:
-            name = f"X-Penstock-{field.capitalize()}"
-            return Reply.of(550, f"5.6.0 {name}: 1 to 64 of A-Z a-z 0-9 . _ - expected")
-        if field == "tenant" and envelope.account and envelope.tenant not in ("", value):
-            text = f"5.7.1 X-Penstock-Tenant: this account sends for {envelope.tenant} only"
-            return Reply.of(550, text)
-        setattr(envelope, field, value)
-    return None

@@ -27,6 +27,8 @@ from functools import partial
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+from penstock.intake.control import ANYTHING, Permit
+from penstock.intake.defaults import Defaults
 from penstock.intake.guesses import Guesses
 from penstock.intake.networks import client_key
 from penstock.smtp.reply import Reply
@@ -41,17 +43,26 @@ NAME_CHARS = 64  # of an account's name, as a key
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """``password`` is an argon2 hash (``$argon2id$...``). Raises ``ValueError`` for another."""
+    """``password`` is an argon2 hash (``$argon2id$...``). Raises ``ValueError`` for another.
+    ``tenant`` to ``pool`` count where a message says nothing else; ``permit``: what it may say."""
 
     name: str
     password: str
     tenant: str = ""
+    campaign: str = ""
+    class_: str = ""
+    pool: str = ""
+    permit: Permit = ANYTHING
 
     def __post_init__(self) -> None:
         try:
             extract_parameters(self.password)
         except InvalidHashError:
             raise ValueError(f"account {self.name!r}: not an argon2 hash") from None
+
+    @property
+    def defaults(self) -> Defaults:
+        return Defaults(self.tenant, self.campaign, self.class_, self.pool)
 
 
 @dataclass(frozen=True, slots=True)

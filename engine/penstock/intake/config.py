@@ -6,6 +6,7 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Literal
 
+from penstock.intake.defaults import Defaults
 from penstock.intake.networks import Networks
 from penstock.smtp.content import ContentRules
 
@@ -13,7 +14,7 @@ CHECKED_POSITIVE = (
     "recipients_max", "errors_max", "connections_max", "connections_per_client_max",
     "pipeline_bytes_max", "receiving_bytes_max", "command_timeout_s", "idle_timeout_s",
     "data_timeout_s", "handshake_timeout_s", "linger_s", "slow_window_s", "sweep_s",
-    "crowded_timeout_s",
+    "crowded_timeout_s", "deliver_at_max_s",
 )  # fmt: skip
 
 
@@ -31,7 +32,11 @@ class ListenerConfig:
     tls_context: ssl.SSLContext | None = None
     relay_from: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     proxy_from: tuple[str, ...] = ()
-    tenant: str = ""  # of messages that come without AUTH
+    tenant: str = ""  # of messages whose account has none, or that have no account
+    campaign: str = ""
+    class_: str = ""
+    pool: str = ""
+    deliver_at_max_s: float = 31 * 86400.0
     message_bytes_max: int = 32 << 20
     line_bytes_max: int = 1000  # of the message
     bare_newlines: Literal["refuse", "accept"] = "refuse"
@@ -54,6 +59,7 @@ class ListenerConfig:
     crowded_timeout_s: float = 10.0  # then this replaces the longer timeouts above
     sweep_s: float = 1.0
     backlog: int = 1024
+    defaults: Defaults = field(init=False)
     rules: ContentRules = field(init=False)
     relay_networks: Networks = field(init=False)
     proxy_networks: Networks = field(init=False)
@@ -65,6 +71,8 @@ class ListenerConfig:
         if (self.tls != "none") != (self.tls_context is not None):
             raise ValueError("tls and tls_context go together")
         rules = ContentRules(self.message_bytes_max, self.line_bytes_max, self.bare_newlines)
+        defaults = Defaults(self.tenant, self.campaign, self.class_, self.pool)
+        object.__setattr__(self, "defaults", defaults)
         object.__setattr__(self, "rules", rules)
         object.__setattr__(self, "relay_networks", Networks(self.relay_from))
         object.__setattr__(self, "proxy_networks", Networks(self.proxy_from))

@@ -62,7 +62,7 @@ class Connection(Verbs):
         address = plain_address(transport.get_extra_info("peername"))
         near = address in config.relay_networks
         tls = describe(transport)
-        self.meet(Peer(self.loop, address, tenant=config.tenant))
+        self.meet(Peer(self.loop, address, defaults=config.defaults))
         if address in config.proxy_networks:
             self._proxied = True
         elif config.tls == "implicit" and not tls:
@@ -77,7 +77,7 @@ class Connection(Verbs):
     def _open(self, address: str, near: bool, tls: str) -> None:
         """The client is known: take it in or turn it away."""
         shared = self._shared
-        self.meet(Peer(self.loop, address, near=near, tls=tls, tenant=shared.config.tenant))
+        self.meet(Peer(self.loop, address, near=near, tls=tls, defaults=shared.config.defaults))
         self._opened = True
         shared.observer.on_connect(address)
         refusal = shared.sink.refusal()

@@ -6,11 +6,12 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from penstock.intake.auth import Authenticator
 from penstock.intake.config import ListenerConfig
+from penstock.intake.control import no_pools
 from penstock.intake.ports import NoObserver, Observer, Sink
 from penstock.intake.session import Session
 from penstock.intake.shared import Shared
@@ -87,11 +88,19 @@ async def serve(
     *,
     authenticator: Authenticator | None = None,
     clock: Callable[[], float] = time.time,
+    pools: Callable[[], Collection[str]] = no_pools,
 ) -> Listener:
-    """Serve ``sock`` (bound; it becomes the listener's). ``clock``: seconds since the epoch."""
+    """Serve ``sock`` (bound; it becomes the listener's). ``clock``: seconds since the epoch;
+    ``pools``: the names that ``X-Penstock-Pool`` may give, asked for each time."""
     loop = asyncio.get_running_loop()
     shared = Shared(
-        config, sink, observer or NoObserver(), loop, authenticator=authenticator, clock=clock
+        config,
+        sink,
+        observer or NoObserver(),
+        loop,
+        authenticator=authenticator,
+        clock=clock,
+        pools=pools,
     )
     listener = Listener(shared)
     await listener.start(sock)

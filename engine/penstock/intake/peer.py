@@ -9,12 +9,15 @@ from aiosmtpd.smtp import Session as BaseSession
 
 from penstock.intake.accept import Origin
 from penstock.intake.auth import Account
+from penstock.intake.control import ANYTHING
+from penstock.intake.defaults import NOTHING, Defaults
 from penstock.intake.networks import LOOPBACK
 
 
 class Peer(BaseSession):
     """``address`` is the client's, behind any proxy; ``near``: within the networks that may relay;
-    ``trusted``: may relay, by its address or its account; ``tls`` is ``""`` or version and cipher.
+    ``trusted``: may relay, by its address or its account; ``tls`` is ``""`` or version and cipher;
+    ``defaults``: what its mail says of itself unless it says otherwise.
 
     A new one is made when TLS starts, since nothing said before counts (RFC 3207 4.2).
     """
@@ -29,7 +32,7 @@ class Peer(BaseSession):
         *,
         near: bool = False,
         tls: str = "",
-        tenant: str = "",
+        defaults: Defaults = NOTHING,
     ) -> None:
         super().__init__(loop)
         self.peer = address
@@ -38,7 +41,7 @@ class Peer(BaseSession):
         self.tls = tls
         self.account: Account | None = None
         self.trusted = near
-        self.tenant = tenant
+        self.defaults = defaults
         self._origin: Origin | None = None
 
     @property
@@ -53,7 +56,7 @@ class Peer(BaseSession):
     def logged_in(self, account: Account) -> None:
         self.account = account
         self.trusted = True
-        self.tenant = account.tenant or self.tenant
+        self.defaults = account.defaults.over(self.defaults)
         self._origin = None
 
     @property
@@ -66,5 +69,6 @@ class Peer(BaseSession):
                 tls=self.tls,
                 authenticated=self.account is not None,
                 trusted=self.trusted,
+                permit=self.account.permit if self.account is not None else ANYTHING,
             )
         return self._origin

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from aiosmtpd.smtp import SMTP
@@ -13,6 +13,7 @@ from aiosmtpd.smtp import SMTP
 from penstock.intake.auth import Authenticator
 from penstock.intake.clients import Clients
 from penstock.intake.config import ListenerConfig
+from penstock.intake.control import ControlRules, no_pools
 from penstock.intake.hooks import Hooks
 from penstock.intake.ports import Observer, Sink
 
@@ -34,11 +35,12 @@ _INHERITED = (
 
 
 class Shared:
-    """``clock`` gives seconds since the epoch, for messages; sweeps bring their own time."""
+    """``clock`` gives seconds since the epoch, for messages; sweeps bring their own time.
+    ``pools`` gives the names of the pools that messages may name: none where nobody says."""
 
     __slots__ = (
-        "authenticator", "clients", "clock", "config", "connections", "discard_max", "draining",
-        "empty",
+        "authenticator", "clients", "clock", "config", "connections", "control", "discard_max",
+        "draining", "empty",
         "greeting", "loop", "messages", "observer", "receiving", "refused", "sessions", "sink",
         "template", "timeouts", "tls_context",
     )  # fmt: skip
@@ -52,8 +54,10 @@ class Shared:
         *,
         authenticator: Authenticator | None = None,
         clock: Callable[[], float] = time.time,
+        pools: Callable[[], Collection[str]] = no_pools,
     ) -> None:
         self.config = config
+        self.control = ControlRules(pools, config.deliver_at_max_s)
         self.sink = sink
         self.observer = observer
         self.loop = loop

@@ -60,6 +60,7 @@ def submit(
             now=now,
             received_max=config.received_max,
             id=submission.id,
+            rules=shared.control,
         )
         if isinstance(body, Reply):
             return body

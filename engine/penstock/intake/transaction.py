@@ -63,17 +63,22 @@ class Transaction:
         if 0 < self._config.messages_max <= self.messages:
             return replies.TOO_MANY_MESSAGES
         account = peer.account
-        self.envelope = Envelope(
+        tenant, campaign, class_, pool = peer.defaults
+        self.envelope = envelope = Envelope(
             command.sender,
             [],
             0.0,
-            tenant=peer.tenant,
-            account=account.name if account is not None else "",
-            client=peer.address,
-            ret=command.ret,
-            envid=command.envid,
-            smtputf8=command.smtputf8,
+            0,
+            tenant,
+            campaign,
+            account.name if account is not None else "",
+            peer.address,
+            command.ret,
+            command.envid,
+            command.smtputf8,
         )
+        if class_ or pool:
+            envelope.class_, envelope.pool = class_, pool
         return replies.MAIL_OK
 
     def rcpt(self, line: bytes) -> bytes | Reply:

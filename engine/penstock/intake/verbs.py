@@ -152,9 +152,8 @@ class Verbs(SMTP):
         self.flush()
         old = self.peer
         tls = await self.start_tls()
-        self.meet(
-            Peer(self.loop, old.address, near=old.near, tls=tls, tenant=self._shared.config.tenant)
-        )
+        defaults = self._shared.config.defaults
+        self.meet(Peer(self.loop, old.address, near=old.near, tls=tls, defaults=defaults))
 
     @abstractmethod
     async def start_tls(self, first: bytes = b"") -> str:

@@ -8,13 +8,23 @@ recipient, in Crockford's base 32, so it can be looked up without an index of na
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
+CLASSES = ("transactional", "triggered", "bulk")  # of mail, the most urgent first
+LABEL_CHARS = "1 to 64 of A-Z a-z 0-9 . _ -"
+_LABEL = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SEQUENCE_BITS = 48
 SEQUENCE_MASK = (1 << SEQUENCE_BITS) - 1
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [a + b for a in _DIGITS for b in _DIGITS]
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
+
+
+def is_label(text: str) -> bool:
+    """Whether ``text`` may name a tenant, a campaign or a pool in a message: it becomes part of
+    queues, logs and metrics."""
+    return _LABEL.fullmatch(text) is not None
 
 
 def id_text(ref: int) -> str:

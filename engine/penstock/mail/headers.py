@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 HEADER_BYTES_MAX = 256 << 10
 CONTROL_FIELDS_MAX = 64
-CONTROL_VALUE_BYTES_MAX = 2048
+CONTROL_VALUE_BYTES_MAX = 8192
 WORD_CHARS_MAX = 255
 RECIPIENT_CHARS_MAX = 320
 
@@ -29,6 +29,7 @@ _NAMES = re.compile(
     rb"\n(received|date|message-id|from|x-penstock-[!-9;-~]*+)[ \t]*+:", re.IGNORECASE
 )
 _CONTROL = re.compile(rb"\nx-penstock-([!-9;-~]*+)[ \t]*+:", re.IGNORECASE)
+_LISTS = frozenset({"tag"})  # control fields that may be given in parts
 _FIELD_END = re.compile(rb"\n(?![ \t])")
 
 # What may stand in our own fields: nothing that ends a line, a comment, a clause or a path.
@@ -48,9 +49,10 @@ class Headers(NamedTuple):
 
     ``end`` is the offset of the body in the scanned content; ``cuts`` are the spans that ``strip``
     leaves out, ``control`` the values they held (suffix of the name in lower case, value on one
-    line; the first of a name counts). ``separated`` is false where no blank line ends the header
-    and ``strip`` adds one. ``truncated``: the header is over ``HEADER_BYTES_MAX`` and only that
-    much of it was looked at.
+    line; the first of a name counts, but those of a list are joined by commas). ``separated`` is
+    false where no blank line ends the header and ``strip`` adds one. ``truncated``: the header is
+    over ``HEADER_BYTES_MAX`` and only that much of it was looked at; ``overlong``: the control
+    fields of which not all was kept.
     """
 
     end: int
@@ -62,6 +64,7 @@ class Headers(NamedTuple):
     cuts: tuple[tuple[int, int], ...] = ()
     separated: bool = True
     truncated: bool = False
+    overlong: frozenset[str] = frozenset()
 
     @property
     def stripped_end(self) -> int:
@@ -102,25 +105,41 @@ def scan(content: bytes) -> Headers:
     hops, dates = names.count(b"received"), names.count(b"date")
     ids, authors = names.count(b"message-id"), names.count(b"from")
     cuts: tuple[tuple[int, int], ...] = ((0, start),) if start else ()
-    control = _NO_CONTROL
-    if hops + dates + ids + authors != len(names):
-        control, spans = _control(block, start - 1)
-        cuts += spans
-    return Headers(body, hops, dates > 0, ids > 0, authors > 0, control, cuts, separated, truncated)
+    has = dates > 0, ids > 0, authors > 0
+    if hops + dates + ids + authors == len(names):
+        return Headers(body, hops, *has, _NO_CONTROL, cuts, separated, truncated)
+    control, spans, overlong = _control(block, start - 1)
+    return Headers(body, hops, *has, control, cuts + spans, separated, truncated, overlong)
 
 
-def _control(block: bytes, origin: int) -> tuple[dict[str, str], tuple[tuple[int, int], ...]]:
-    """The control fields of ``block`` and their spans; ``origin``: offset of the block's start."""
+def _control(
+    block: bytes, origin: int
+) -> tuple[dict[str, str], tuple[tuple[int, int], ...], frozenset[str]]:
+    """The control fields of ``block``, their spans, and which were cut; ``origin``: offset of the
+    block's start."""
     values: dict[str, str] = {}
     spans = []
+    overlong = set()
     for found in _CONTROL.finditer(block):
         ends = _FIELD_END.search(block, found.end())
         after = ends.end() if ends else len(block)
         spans.append((origin + found.start() + 1, origin + after))
         name = found[1].decode("ascii").lower()
-        if name not in values and len(values) < CONTROL_FIELDS_MAX:
-            values[name] = _value(block[found.end() : after])
-    return values, tuple(spans)
+        raw = block[found.end() : after]
+        if name not in values:
+            if len(values) == CONTROL_FIELDS_MAX:
+                continue
+            values[name] = _value(raw)
+        elif name in _LISTS and name not in overlong:
+            values[name] = joined = f"{values[name]}, {_value(raw)}"
+            if len(joined) > CONTROL_VALUE_BYTES_MAX:
+                values[name] = joined[:CONTROL_VALUE_BYTES_MAX]
+                overlong.add(name)
+        else:
+            continue
+        if len(raw) > CONTROL_VALUE_BYTES_MAX:
+            overlong.add(name)
+    return values, tuple(spans), frozenset(overlong)
 
 
 def _value(raw: bytes) -> str:

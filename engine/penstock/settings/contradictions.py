@@ -22,6 +22,7 @@ def find(checked: Checked[Settings]) -> None:
     if checked.value is not None:
         _listeners(checked, checked.value)
         _accounts(checked, checked.value)
+        _permits(checked, checked.value)
         _taken_addresses(checked, checked.value)
         _routes(checked, checked.value)
         _signatures(checked, checked.value)
@@ -69,6 +70,28 @@ def _accounts(checked: Checked[Settings], settings: Settings) -> None:
                 )
                 checked.contradict(
                     (*path, "user"), message, about=[(*path, "user"), (*first, "user")]
+                )
+
+
+def _permits(checked: Checked[Settings], settings: Settings) -> None:
+    """What an account's mail says by default has to be among what it may say."""
+    for index, smtp in enumerate(settings.smtp):
+        for number, account in enumerate(smtp.auth):
+            path: Path = ("smtp", index, "auth", number)
+            for name, own, general, allowed in (
+                ("pool", account.pool, smtp.pool, account.pools),
+                ("class", account.class_, smtp.class_, account.classes),
+            ):
+                default = own or general
+                if not default or not allowed or default in allowed:
+                    continue
+                several = "pools" if name == "pool" else "classes"
+                source = (*path, name) if own else ("smtp", index, name)
+                checked.contradict(
+                    source if own else (*path, several),
+                    f"the account's {name} {quoted(default)} is not among its {several}",
+                    f"{several}: {', '.join(allowed)}",
+                    about=[source, (*path, several)],
                 )
 
 

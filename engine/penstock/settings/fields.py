@@ -10,6 +10,7 @@ from argon2 import extract_parameters
 from argon2.exceptions import InvalidHashError
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
+from penstock.mail.envelope import LABEL_CHARS, is_label
 from penstock.policy.fields import Shown, StandIn
 from penstock.policy.names import parse_name
 from penstock.settings.addresses import Network, parse_listen, parse_network, parse_next_hop
@@ -79,6 +80,12 @@ def _password_hash(text: str) -> str:
     return text
 
 
+def _label(text: str) -> str:
+    if text and not is_label(text):
+        raise ValueError(f"not {LABEL_CHARS}: {text!r}")
+    return text
+
+
 def _selector(text: str) -> str:
     parse_name(text)
     return text.lower()
@@ -91,6 +98,8 @@ Cidr = Annotated[Network, PlainValidator(_network), Shown("network, like 192.0.2
 HostName = Annotated[Text, AfterValidator(_host_name), Shown("host name")]
 DomainName = Annotated[Text, AfterValidator(parse_name), Shown("domain name")]
 DomainPattern = Annotated[Text, AfterValidator(_pattern), Shown("domain, *.domain or *")]
+Label = Annotated[str, AfterValidator(_label), Shown(f"name, {LABEL_CHARS}")]
+GivenLabel = Annotated[Label, Field(min_length=1)]
 Selector = Annotated[Text, AfterValidator(_selector), Shown("DKIM selector")]
 PathText = Annotated[
     str, Field(max_length=4096, validate_default=True), AfterValidator(_path), Shown("path")

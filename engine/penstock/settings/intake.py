@@ -12,6 +12,8 @@ from penstock.settings.fields import (
     NO_ADDRESS,
     NO_PASSWORD,
     Cidr,
+    GivenLabel,
+    Label,
     Listen,
     PasswordHash,
     PathText,
@@ -19,6 +21,10 @@ from penstock.settings.fields import (
 )
 
 _MIB = 1 << 20
+_DAY_S = 86_400.0
+
+MailClass = Literal["transactional", "triggered", "bulk"]
+MailClassOrNone = Literal["", "transactional", "triggered", "bulk"]
 
 
 class Account(Table):
@@ -28,8 +34,22 @@ class Account(Table):
     password_hash: Annotated[PasswordHash, NO_PASSWORD] = Field(
         description="The argon2 hash of the password; the password itself is kept nowhere."
     )
-    tenant: str = Field(
-        default="", max_length=255, description="The tenant that the account's mail counts for."
+    tenant: Label = Field(
+        default="",
+        description="The tenant that the account's mail counts for; its mail can name no other.",
+    )
+    campaign: Label = Field(
+        default="", description="The campaign of mail that has no X-Penstock-Campaign."
+    )
+    class_: MailClassOrNone = Field(
+        default="", alias="class", description="The class of mail that has no X-Penstock-Class."
+    )
+    pool: Label = Field(default="", description="The pool of mail that has no X-Penstock-Pool.")
+    classes: tuple[MailClass, ...] = Field(
+        default=(), max_length=3, description="What X-Penstock-Class may say; any if empty."
+    )
+    pools: tuple[GivenLabel, ...] = Field(
+        default=(), max_length=100, description="What X-Penstock-Pool may name; any if empty."
     )
 
 
@@ -54,6 +74,21 @@ class SmtpSettings(Table):
     relay_from: tuple[Cidr, ...] = Field(
         default=(ip_network("127.0.0.0/8"), ip_network("::1/128")),
         description="Networks that may relay without authentication.",
+    )
+    tenant: Label = Field(
+        default="",
+        description="The tenant of mail without login, and of accounts that have none.",
+    )
+    campaign: Label = Field(default="", description="Likewise the campaign.")
+    class_: MailClassOrNone = Field(
+        default="", alias="class", description="Likewise the class of mail."
+    )
+    pool: Label = Field(default="", description="Likewise the pool that sends it.")
+    deliver_at_max_s: Duration = Field(
+        default=31 * _DAY_S,
+        ge=1,
+        le=366 * _DAY_S,
+        description="How far ahead X-Penstock-Deliver-At may lie.",
     )
     proxy_from: tuple[Cidr, ...] = Field(
         default=(),

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from penstock.policy.fields import Shown
-from penstock.policy.model_keys import tables
+from penstock.policy.model_keys import keys_of, tables
 from penstock.policy.models import LimitsTable, ProviderFile, ProviderLimitsTable
 from penstock.settings.models import Settings
 
@@ -84,7 +84,7 @@ def _page(head: str, model: type[BaseModel]) -> str:
 
 def _table(model: type[BaseModel]) -> str:
     rows = ["| name | type | default | description |", "|---|---|---|---|"]
-    for name, info in model.model_fields.items():
+    for name, info in keys_of(model).items():
         if _is_table(info.annotation):
             continue
         kind, default = type_text(info), default_text(info)

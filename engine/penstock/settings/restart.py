@@ -30,8 +30,8 @@ def restart_needed(old: Settings, new: Settings) -> list[str]:
 
 def _listener(before: SmtpSettings, after: SmtpSettings) -> list[str]:
     names = [
-        name
-        for name in SmtpSettings.model_fields
+        info.alias or name
+        for name, info in SmtpSettings.model_fields.items()
         if name not in _TAKEN_UP_BY_LISTENERS and getattr(before, name) != getattr(after, name)
     ]
     if bool(before.auth) != bool(after.auth):

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,7 @@ log = structlog.get_logger("penstock.worker")
 _LOG_FLUSH_S = 0.1
 _LOOK_S = 1.0
 _IN_FLIGHT_NAMED_MAX = 100
+_POOLS = ("default",)  # the built-in one
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +197,15 @@ class Engine:
                     self._observer,
                     authenticator=authenticator,
                     clock=self._machine.now,
+                    pools=self._pools,
                 )
             )
         self._tick()
         self._keep_up(self._loop.time())
+
+    def _pools(self) -> Collection[str]:
+        """The names that mail may ask for by X-Penstock-Pool."""
+        return _POOLS
 
     async def stop(self, deadline_s: float) -> None:
         """No new mail, let what is under way end, write everything down."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.intake.auth import Account, Authenticator
 from penstock.intake.config import ListenerConfig
+from penstock.intake.control import Permit
 from penstock.mail.dkim import Signer
 from penstock.mail.dkim_keys import load_key
 from penstock.mail.dkim_ring import KeyRing
@@ -127,6 +128,11 @@ def listener_config(settings: Settings, smtp: SmtpSettings) -> ListenerConfig:
         tls_context=tls_context(smtp),
         relay_from=tuple(str(one) for one in smtp.relay_from),
         proxy_from=tuple(str(one) for one in smtp.proxy_from),
+        tenant=smtp.tenant,
+        campaign=smtp.campaign,
+        class_=smtp.class_,
+        pool=smtp.pool,
+        deliver_at_max_s=smtp.deliver_at_max_s,
         message_bytes_max=smtp.size_max_bytes,
         bare_newlines=smtp.bare_newlines,
         recipients_max=smtp.recipients_max,
@@ -142,7 +148,18 @@ def listener_config(settings: Settings, smtp: SmtpSettings) -> ListenerConfig:
 
 
 def accounts(smtp: SmtpSettings) -> list[Account]:
-    return [Account(one.user, one.password_hash, one.tenant) for one in smtp.auth]
+    return [
+        Account(
+            one.user,
+            one.password_hash,
+            one.tenant,
+            one.campaign,
+            one.class_,
+            one.pool,
+            Permit(one.pools, one.classes),
+        )
+        for one in smtp.auth
+    ]
 
 
 def authenticator(smtp: SmtpSettings) -> Authenticator | None:
