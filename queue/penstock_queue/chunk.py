@@ -39,6 +39,7 @@ NEVER: Final = (1 << 32) - 1
 _USED: Final = re.compile(rb"[^\0]+")
 _RUNS_MAX: Final = SPAN // 16
 _ALIVE: Final = bytes(flags & LIVE for flags in range(256))
+_HELD: Final = bytes(flags & (LIVE | ARMED) == LIVE | ARMED for flags in range(256))
 _ARMED: Final = bytes(flags | ARMED if flags & LIVE else flags for flags in range(256))
 
 
@@ -111,6 +112,14 @@ class Chunk:
     def arm_all(self) -> None:
         """Say of every live entry that the timers hold it."""
         self.state = array("B", self.state.tobytes().translate(_ARMED))
+
+    def count_armed(self) -> tuple[int, int]:
+        """Entries that the timers hold, and how many of them were attempted before."""
+        held = self.state.tobytes().translate(_HELD)
+        armed = held.count(1)
+        if not armed:
+            return 0, 0
+        return armed, sum(map(bool, compress(self.attempts, held)))
 
     def slot(self, row: int) -> int:
         return row if self.slots is None else self.slots[row]

@@ -259,6 +259,14 @@ class Queue:
         key = self._keys.key
         return self._index.seqs_of(lambda number: _wanted(wanted, key, number))
 
+    def armed(self) -> Iterator[tuple[int, int]]:
+        """For each chunk of the index: entries that wait for a time, and of these those that were
+        attempted before."""
+        for number in list(self._index.chunks):
+            chunk = self._index.chunks.get(number)
+            if chunk is not None:
+                yield chunk.count_armed()
+
     def key_counts(self) -> list[tuple[bytes, int]]:
         """Every key that has live entries, with how many."""
         return self._keys.counts()

@@ -230,7 +230,7 @@ def test_what_is_ready_is_counted_wherever_it_waits(play) -> None:
         await world.send("ann@later.example", due=world.now() + 3600)
         for n in range(10):
             await world.send(f"p{n}@a.example")
-        await world.steering.suspensions({"1": {"domain": "b.example"}}, {"domain": "b.example"})
+        await world.order("suspend", {"domain": "b.example"})
         for n in range(3):
             await world.send(f"p{n}@b.example")
         await world.pass_time(0.5)

@@ -8,14 +8,14 @@ from penstock.sim.relay import LATER, OK, REFUSED, RelayWorld, destination, load
 def test_suspending_a_tenant_holds_its_mail_and_nobody_elses(play) -> None:
     async def scenario() -> None:
         world = RelayWorld()
-        await world.steering.suspensions({"s1": {"tenant": "acme"}}, {"tenant": "acme"})
+        await world.order("suspend", {"tenant": "acme"})
         await world.send("ann@a.example", tenant="acme")
         await world.send("bob@a.example", tenant="other")
         await world.pass_time(60)
         assert world.recipients() == ["bob@a.example"]
         rows = (await world.steering.listing({"tenant": "acme"}, 10))["rows"]
         assert [row["state"] for row in rows] == ["suspended"]
-        await world.steering.suspensions({}, {"tenant": "acme"})
+        await world.cancel({"tenant": "acme"})
         await world.pass_time(5)
         assert world.recipients() == ["bob@a.example", "ann@a.example"]
         await world.close()
@@ -28,13 +28,13 @@ def test_suspending_a_provider_also_holds_domains_seen_later(play) -> None:
         world = RelayWorld()
         for domain in ("a.example", "b.example"):
             world.destinations[domain] = destination(domain, site="google", provider="gmail")
-        await world.steering.suspensions({"s1": {"provider": "gmail"}}, {"provider": "gmail"})
+        await world.order("suspend", {"provider": "gmail"})
         await world.send("ann@a.example")
         await world.send("ann@b.example")
         await world.send("ann@c.example")
         await world.pass_time(30)
         assert world.recipients() == ["ann@c.example"]
-        told = await world.steering.suspensions({}, {"provider": "gmail"})
+        told = await world.cancel({"provider": "gmail"})
         assert told == {"keys": 2, "messages": 2}
         await world.pass_time(5)
         assert world.entries == 0
@@ -81,15 +81,14 @@ def test_retry_ends_the_pause_of_a_dead_site(play) -> None:
 def test_bounce_gives_up_what_matches_and_tells_the_sender_why(play) -> None:
     async def scenario() -> None:
         world = RelayWorld()
-        await world.steering.suspensions({"s": {"campaign": "bad"}}, {"campaign": "bad"})
+        await world.order("suspend", {"campaign": "bad"})
         for n in range(7):
             await world.send(f"p{n}@a.example", tenant="acme", campaign="bad")
         await world.send("ann@a.example", tenant="acme", campaign="good")
         await world.pass_time(1)
         selector = {"tenant": "acme", "campaign": "bad"}
-        done = await world.steering.bounce(selector, "Sent by mistake")
+        done = await world.order("bounce", selector, reason="Sent by mistake", tell=True)
         assert done == {"keys": 1, "messages": 7}
-        await world.steering.suspensions({}, selector)
         await world.pass_time(10)
         assert world.entries == 0
         assert sorted(world.recipients()) == ["ann@a.example"] + ["app@example.org"] * 7
@@ -122,7 +121,7 @@ def test_an_empty_selector_bounces_nothing(play) -> None:
         world.refuse_connect = REFUSED
         await world.send("ann@a.example")
         await world.pass_time(1)
-        assert not any(lane.matches({}) for lane in world.dispatcher.lanes.values())
+        assert not any(lane.matches({}) for lane in world.dispatcher.placing.lanes.values())
         await world.close()
 
     play(scenario)

@@ -191,7 +191,7 @@ def test_no_token_is_kept_while_mail_is_read(play) -> None:
             await world.send(f"p{number}@a.example")
         for _ in range(400):
             await world.pass_time(0.1)
-            site_tokens = max([site_tokens, *(s.tokens for s in world.dispatcher.sites.values())])
+            site_tokens = max([site_tokens, *(s.tokens for s in world.sites)])
         assert site_tokens == 0
         times = [at for at, _, _ in world.seen]
         rate = Rate(2, 5.0, 3)

@@ -145,6 +145,12 @@ def pack_key(domain: str, tenant: str, campaign: str, class_: str = "", pool: st
     return packed
 
 
+def key_prefixes(domain: str) -> tuple[bytes, ...]:
+    """What the packed keys of ``domain`` begin with, of three fields and of five."""
+    packed: bytes = _pack(domain)
+    return b"\x93" + packed, b"\x95" + packed
+
+
 def unpack_key(key: bytes) -> Key:
     """The inverse of :func:`pack_key`; raises :class:`BadRecord`."""
     try:

@@ -15,7 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from penstock.limits.ports import Limiter
+from penstock.limits.ports import Claim, Limiter, Seat
 from penstock.mail.outcome import Kind, Outcome, Phase
 from penstock.policy.policies import Policies
 from penstock.relay.dispatch_ports import Build, Carrier, Connect, DispatchConfig, Settler
@@ -168,6 +168,7 @@ class Dispatcher:
                 self._connect_failed(site, carrier)
                 return
             site.failures, site.last_failure = 0, None
+            self.placing.book.worked(site.source)
             site.opening -= 1
             feed = SiteFeed(self, site, carrier.passes_dsn)
             site.feeds.add(feed)
@@ -206,6 +207,9 @@ class Dispatcher:
         """With other connections open it is a hint to have fewer; with none the site is down: one
         transaction is deferred so that the reason shows, the rest wait without being touched."""
         now = self._loop.time()
+        if outcome.phase is Phase.EGRESS:  # says nothing of the site: the source is left alone
+            self.placing.source_failed(site.source, str(outcome.reply))
+            return
         if site.pause is not None:
             return  # one of several tried at once; the first has done what follows
         if site.feeds:
@@ -287,7 +291,8 @@ class Dispatcher:
         self, feed: SiteFeed, site: Site, batch: Batch, extra: Extra | None
     ) -> Transaction | None:
         """The batch is on its way; None where our own code breaks over it."""
-        claims, seats = (), ()
+        claims: tuple[Claim, ...] = ()
+        seats: tuple[Seat, ...] = ()
         if site.tokens:
             claims, seats = site.tokens_for, site.seated
             site.tokens, site.seated = 0, ()
@@ -384,8 +389,9 @@ class Dispatcher:
         await self._tasks.end(deadline_s)
 
     def stats(self) -> dict[str, float]:
-        """Costs the same however many lanes and sites there are."""
+        """Costs the same however many lanes and sites there are, while nothing is suspended."""
         return {
+            "suspended": self.placing.suspended(),
             "lanes": len(self.placing.lanes),
             "sites": len(self.placing.sites),
             "connections": self._connections,

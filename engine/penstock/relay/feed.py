@@ -11,7 +11,7 @@ from penstock.relay.ports import Transaction
 
 if TYPE_CHECKING:
     from penstock.relay.dispatch import Dispatcher
-    from penstock.relay.lane import Site
+    from penstock.relay.site import Site
 
 
 class SiteFeed:

@@ -31,13 +31,14 @@ class Sleeper(Protocol):
 
 class Gate:
     """One line. ``until`` is on the loop's axis; ``everybody``: a time that came is no scarce
-    token, and all may go."""
+    token, and all may go; ``seats``: it is for connections and not for messages."""
 
-    __slots__ = ("everybody", "first", "key", "rest", "step_s", "timer", "until")
+    __slots__ = ("everybody", "first", "key", "rest", "seats", "step_s", "timer", "until")
 
     def __init__(self, key: str, everybody: bool) -> None:
         self.key = key
         self.everybody = everybody
+        self.seats = False
         self.until = 0.0
         self.step_s = 0.0
         self.first: Sleeper | None = None
@@ -86,7 +87,14 @@ class Gates:
         return len(self._gates)
 
     def wait(
-        self, key: str, sleeper: Sleeper, until: float, step_s: float, *, everybody: bool = False
+        self,
+        key: str,
+        sleeper: Sleeper,
+        until: float,
+        step_s: float,
+        *,
+        everybody: bool = False,
+        seats: bool = False,
     ) -> None:
         """``sleeper`` waits for ``key``, which said *not before* ``until``; ``step_s``: how far
         apart its tokens are. One that waits elsewhere already is taken from there."""
@@ -96,7 +104,7 @@ class Gates:
         if gate is None:
             gate = self._gates[key] = Gate(key, everybody)
         gate.join(sleeper)
-        gate.step_s = step_s
+        gate.step_s, gate.seats = step_s, seats
         pause = max(_PAUSE_S_MIN, until - self._loop.time())
         self._waited(key, pause)
         self._arm(gate, pause)
@@ -114,6 +122,10 @@ class Gates:
         gate = self._gates.get(key)
         if gate is not None:
             self._next(gate)
+
+    def get(self, key: str) -> Gate | None:
+        """The line of ``key``, where somebody waits for it."""
+        return self._gates.get(key)
 
     def waiting(self, key: str) -> int:
         """How many stand in the line of ``key``."""

@@ -59,6 +59,14 @@ class Locator:
         found = await self._find(lane.key.domain)
         lane.provider = found.provider if isinstance(found, Destination) else ""
 
+    async def place(self, lane: Lane) -> None:
+        """Give the lane its destination, if there is one, without touching its mail."""
+        found = await self._find(lane.key.domain)
+        if isinstance(found, Destination) and lane.destination is None:
+            self._owner.assign(lane, found)
+        elif not isinstance(found, Destination):
+            lane.provider = ""
+
     def retry(self, lane: Lane) -> None:
         """Look again now, whatever pause the lane had."""
         lane.blocked_until = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from penstock.limits.ports import Claim, Grant, Limiter, Seat
+from penstock.limits.ports import ONE, Claim, Grant, Limiter, Seat
 from penstock.relay.gates import Gates
 from penstock.relay.lane import Extra
 from penstock.relay.site import Asleep, Connecting, Site
@@ -42,7 +42,7 @@ class Permits:
         if grant is None:
             grant = await self._limiter.connect(seats)
         if not grant.granted:
-            self._wait_to_connect(site, grant, _SEAT_STEP_S)
+            self._wait_to_connect(site, grant, _SEAT_STEP_S, True)
             return False
         if site.connection_claims:
             try:
@@ -52,7 +52,8 @@ class Permits:
                 raise
             if not grant.granted:
                 self.leave(seats)
-                self._wait_to_connect(site, grant, _step_s(site.connection_claims, grant.key))
+                step_s = _step_s(site.connection_claims, grant.key)
+                self._wait_to_connect(site, grant, step_s, False)
                 return False
             self._passed(site.connection_claims)
         if site.connecting is not None:
@@ -65,10 +66,10 @@ class Permits:
         self._limiter.disconnect(seats)
         self._passed(seats)
 
-    def _wait_to_connect(self, site: Site, grant: Grant, step_s: float) -> None:
+    def _wait_to_connect(self, site: Site, grant: Grant, step_s: float, seats: bool) -> None:
         if site.connecting is None:
             site.connecting = Connecting(site)
-        self.gates.wait(grant.key, site.connecting, grant.retry_at, step_s)
+        self.gates.wait(grant.key, site.connecting, grant.retry_at, step_s, seats=seats)
 
     def pause_connects(self, site: Site, until: float) -> None:
         """The site cannot be reached: no new connections until then; those that are open go on."""
@@ -100,7 +101,7 @@ class Permits:
         if site.asking or site.gate is not None:
             return False
         # one, for whoever asks sends it at once: a token that is kept bends the window of its rate
-        grant: Grant | None = self._limiter.try_messages(claims, 1) if claims else _GRANTED
+        grant: Grant | None = self._limiter.try_messages(claims, 1) if claims else ONE
         if grant is not None and grant.granted and seats:
             seated = self._limiter.try_connect(seats)
             if seated is None or not seated.granted:
@@ -126,7 +127,7 @@ class Permits:
         number: int,
     ) -> None:
         try:
-            grant = await self._limiter.messages(claims, 1) if claims else _GRANTED
+            grant = await self._limiter.messages(claims, 1) if claims else ONE
             if grant.granted and seats:
                 grant = await self._limiter.connect(seats)
                 if not grant.granted and claims:
@@ -168,7 +169,8 @@ class Permits:
         if level is None:
             self.gates.wait(grant.key, site, grant.retry_at, step_s)
             return
-        self.put_to_sleep(site, number, level, grant.key, grant.retry_at, step_s)
+        seats = all(grant.key != claim.key for claim in claims)
+        self.put_to_sleep(site, number, level, grant.key, grant.retry_at, step_s, seats=seats)
 
     def put_to_sleep(
         self,
@@ -180,6 +182,7 @@ class Permits:
         step_s: float,
         *,
         everybody: bool = False,
+        seats: bool = False,
     ) -> None:
         """The part of the site's mail that shares ``level`` with lane ``number`` has no turns until
         the gate of ``key`` opens."""
@@ -190,7 +193,7 @@ class Permits:
             asleep = woken if woken is not None and woken.node is node else Asleep(site, node)
             site.asleep[node] = asleep
         self._unstage(site)
-        self.gates.wait(key, asleep, until, step_s, everybody=everybody)
+        self.gates.wait(key, asleep, until, step_s, everybody=everybody, seats=seats)
 
     def more(self, site: Site, wanted: int) -> int:
         """How many of ``wanted`` further recipients of the message just granted may go with it."""
@@ -235,9 +238,6 @@ class Permits:
     def cancel(self) -> None:
         self.gates.close()
         self._tasks.cancel()
-
-
-_GRANTED = Grant(1, 0.0)
 
 
 def _step_s(claims: Sequence[Claim], key: str) -> float:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from penstock.mail.record import unpack_key
 from penstock.policy.policies import Policies
@@ -34,7 +35,7 @@ _LANES_AT_ONCE = 200
 
 class Placing:
     """One worker's lanes and sites. ``pump(site)`` is called when something was added to it;
-    ``unstage(site)`` gives back what was read ahead for it. ``now`` is wall time."""
+    ``unstage(site, number)`` gives back what was read ahead for a lane. ``now`` is wall time."""
 
     locator: Locator
     permits: Permits
@@ -46,7 +47,7 @@ class Placing:
         spool: Spool,
         now: Callable[[], float],
         pump: Callable[[Site], None],
-        unstage: Callable[[Site], None],
+        unstage: Callable[[Site, int], None],
     ) -> None:
         self.policies, self.routes = policies, routes
         self.lanes: dict[bytes, Lane] = {}
@@ -98,6 +99,10 @@ class Placing:
 
     def lane_of(self, ref: int) -> Lane:
         key = self._spool.key_bytes(ref)
+        return self.lanes.get(key) or self.new_lane(key)
+
+    def lane(self, key: bytes) -> Lane:
+        """The lane of a queue key, made where it is missing."""
         return self.lanes.get(key) or self.new_lane(key)
 
     def new_lane(self, key: bytes) -> Lane:
@@ -172,6 +177,11 @@ class Placing:
             self._depart(lane, site)
         return self._join(lane, destination, source)
 
+    def source_of(self, lane: Lane, ref: int) -> str:
+        """By which source this one goes, as things stand; ``""`` where that is not known."""
+        way = lane.way
+        return way.source(self._spool.message(ref)) if way is not None and way.sources else ""
+
     def _join(self, lane: Lane, destination: Destination, source: str) -> Site:
         site = self.sites.get((source, lane.site_name))
         if site is None:
@@ -197,7 +207,7 @@ class Placing:
 
     def _depart(self, lane: Lane, site: Site) -> None:
         """What the lane has at the site comes back to the lane."""
-        self._unstage(site)
+        self._unstage(site, lane.number)
         lane.waiting.extend(site.ready.drop(lane.number))
         site.ready.release(lane.number)
         site.extra.pop(lane.number, None)
@@ -266,7 +276,21 @@ class Placing:
                 site.ready.release(lane.number)
                 self._pump(site)
 
-    def ordered(self, rows: Iterable[dict[str, object]]) -> None:
+    def suspended(self) -> int:
+        """Deliveries that orders keep back, of those that are ready."""
+        if not self.rules.all:
+            return 0
+        return sum(
+            (len(lane.waiting) if lane.held is not None else 0)
+            + sum(
+                site.ready.count(lane.number)
+                for site in lane.sites()
+                if site.ready.held(lane.number)
+            )
+            for lane in self.lanes.values()
+        )
+
+    def ordered(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """The orders of operators that are in force from now on."""
         self.rules.replace(rows)
         self.book.suspended(self.rules.suspends)
@@ -279,6 +303,18 @@ class Placing:
                 site.out = out
                 self._pump(site)
         self.begin_round()
+
+    def source_failed(self, source: str, reason: str) -> None:
+        """Nothing could leave by ``source``: its mail goes by others, and after a while it is tried
+        again."""
+        pause_s = self.book.failed(source, reason)
+        if pause_s:
+            self._loop.call_later(pause_s, self._try_source, source)
+            self.sources_changed()
+
+    def _try_source(self, source: str) -> None:
+        self.book.try_again(source)
+        self.sources_changed()
 
     def reload(self, policies: Policies, routes: Sequence[RouteLimits]) -> None:
         """Queued mail follows the new policy at once."""
@@ -335,6 +371,8 @@ class Placing:
             if site.policies is not self.policies:
                 self.refresh(site)
         self.arrange(lane)
+        if lane.destination is not None and lane.fresh_until <= self._now():
+            self.locator.want(lane)
 
     def cancel(self) -> None:
         self._tasks.cancel()

@@ -62,6 +62,7 @@ class OutcomeSettler:
         self._telemetry, self._lane_of = telemetry, lane_of
         self._now, self._loop_time, self._rng = now, loop_time, rng
         self._held = held
+        self.reporting: set[int] = set()
 
     def settle(self, feed: SiteFeed, ticket: Ticket, outcomes: Sequence[Outcome]) -> None:
         """One finished transaction; outcomes in the order of its refs."""
@@ -210,12 +211,16 @@ class OutcomeSettler:
     def _finish(self, cases: list[Case], now: float) -> None:
         """Tell the senders, then settle; where that is not possible, come back soon."""
         told = functools.partial(self._told, cases)
-        self._held.update(case.ref for case in cases)
+        refs = [case.ref for case in cases]
+        self._held.update(refs)
+        self.reporting.update(refs)
         if not self._reporter.report(cases, now, told):
             told(False)
 
     def _told(self, cases: list[Case], stored: bool) -> None:
-        self._held.difference_update(case.ref for case in cases)
+        refs = [case.ref for case in cases]
+        self._held.difference_update(refs)
+        self.reporting.difference_update(refs)
         due = self._now() + self._config.report_retry_s
         for case in cases:
             if stored:

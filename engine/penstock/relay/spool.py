@@ -280,6 +280,12 @@ class Spool:
         for shard in self._shards.values():
             yield from shard.queue.key_counts()
 
+    def armed(self) -> Iterator[tuple[int, int]]:
+        """Piece by piece of the index: how many deliveries wait for a time, and how many of them
+        were attempted before."""
+        for shard in self._shards.values():
+            yield from shard.queue.armed()
+
     def expire_at(self, ref: int, expires: float) -> None:
         """Expires at another time, until a restart."""
         self._shards[ref >> SEQUENCE_BITS].queue.expire_at(ref & SEQUENCE_MASK, expires)

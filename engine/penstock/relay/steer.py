@@ -1,22 +1,23 @@
-"""Steering one worker's queue by selector: list, show, suspend, retry, bounce.
+"""Steering one worker's queue by selector: list, show, order, retry.
 
-What is ready is reached through its lanes, without looking at single messages. What waits for a
-retry is found by walking the index, in slices, so that mail flows on meanwhile.
+What is ready is reached through its lanes, without looking at single messages, and so is the number
+of those that an order names. What waits for a retry is found by walking the index by queue key, in
+slices, so that mail flows on meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
-from penstock.mail.outcome import Outcome
 from penstock.relay.dispatch import Dispatcher
+from penstock.relay.explain import Explainer
 from penstock.relay.lane import Lane, Selector
 from penstock.relay.note import Note
-from penstock.relay.settle import OutcomeSettler
 from penstock.relay.spool import Spool, Stored
+from penstock.relay.sweep import Sweeper
 
 _SLICE = 500
 
@@ -27,11 +28,13 @@ class Steering:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        settler: OutcomeSettler,
+        sweeper: Sweeper,
+        explainer: Explainer,
         spool: Spool,
         now: Callable[[], float],
     ) -> None:
-        self._dispatcher, self._settler, self._spool, self._now = dispatcher, settler, spool, now
+        self._dispatcher, self._sweeper, self._explainer = dispatcher, sweeper, explainer
+        self._spool, self._now = spool, now
 
     async def listing(self, selector: Selector, limit: int) -> dict[str, Any]:
         """The first ``limit`` deliveries that match, and how many match in all."""
@@ -59,76 +62,90 @@ class Steering:
                 "sender": envelope.sender,
                 "tenant": envelope.tenant,
                 "campaign": envelope.campaign,
+                "class": envelope.class_,
+                "pool": envelope.pool,
+                "tags": envelope.tags,
                 "account": envelope.account,
                 "client": envelope.client,
                 "received_at": envelope.received_at,
+                "deliver_at": envelope.deliver_at,
                 "expires_at": envelope.expires_at,
                 "size": len(stored.body),
             },
             "recipients": await self._rows(refs),
         }
 
-    async def suspensions(self, active: dict[str, Selector], selector: Selector) -> dict[str, int]:
-        """The suspensions in force from now on, at once; then counts what ``selector`` matches."""
-        dispatcher = self._dispatcher
-        dispatcher.suspensions = active
-        for lane in list(dispatcher.lanes.values()):
-            held = any(lane.matches(one) for one in active.values())
-            if held != lane.held:
-                dispatcher.hold(lane, held)
-        keys: set[int] = set()
-        messages = 0
-        async for _, lane in self._matching(selector):
-            keys.add(lane.number)
-            messages += 1
-        return {"keys": len(keys), "messages": messages}
+    async def rules(
+        self, rows: Iterable[Mapping[str, Any]], selector: Selector
+    ) -> dict[str, int]:
+        """The orders in force from now on, at once; then counts what ``selector`` names."""
+        self.order(rows)
+        return await self.count(selector)
+
+    def order(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """These orders are in force from now on."""
+        self._dispatcher.ordered(rows)
+        self._sweeper.look()
+
+    def rules_left(self) -> dict[str, int]:
+        """How many messages each order has still to be carried out on."""
+        return self._sweeper.left()
+
+    async def count(self, selector: Selector) -> dict[str, int]:
+        """How many queues and deliveries the selector names; by queue key, so the same whatever
+        number of deliveries there is. A selector by ``source`` counts all of their lanes."""
+        keys = messages = 0
+        if selector:
+            for number, (key, entries) in enumerate(list(self._spool.key_counts())):
+                if number % _SLICE == _SLICE - 1:
+                    await asyncio.sleep(0)
+                lane = self._dispatcher.placing.lane(key)
+                if lane.provider is None and "provider" in selector:
+                    await self._dispatcher.locator.identify(lane)
+                if lane.matches(selector):
+                    keys += 1
+                    messages += entries
+        return {"keys": keys, "messages": messages}
 
     async def retry(self, selector: Selector) -> dict[str, int]:
         """Send now what waits for its time, and end the pauses of the sites concerned."""
         keys, messages, now = set(), 0, self._now()
+        dispatcher = self._dispatcher
         async for ref, lane in self._matching(selector):
-            keys.add(lane.number)
             messages += 1
             if self._spool.due(ref) > now:
                 self._spool.wake_at(ref, now)
-            if lane.site is None:
-                self._dispatcher.locator.retry(lane)
-            elif lane.site.failures:
-                lane.site.failures = 0
-                self._dispatcher.permits.wake(lane.site)
-        return {"keys": len(keys), "messages": messages}
-
-    async def bounce(self, selector: Selector, reason: str) -> dict[str, int]:
-        """Give up everything that matches and is not on its way at this moment."""
-        keys: set[int] = set()
-        messages = 0
-        batch: list[int] = []
-        last: Lane | None = None
-        async for ref, lane in self._matching(selector):
-            if ref in self._dispatcher.in_flight:
+            if lane.number in keys:
                 continue
-            if batch and (lane is not last or len(batch) >= _SLICE):
-                messages += self._settler.bounce(batch, last or lane, reason)
-                batch = []
-            batch.append(ref)
             keys.add(lane.number)
-            last = lane
-        if batch and last is not None:
-            messages += self._settler.bounce(batch, last, reason)
+            if lane.destination is None:
+                dispatcher.locator.retry(lane)
+            for site in lane.sites():
+                if site.failures:
+                    site.failures = 0
+                    dispatcher.permits.wake(site)
         return {"keys": len(keys), "messages": messages}
 
     async def _matching(self, selector: Selector) -> AsyncIterator[tuple[int, Lane]]:
         """All queued deliveries that match; gives way to others every slice."""
-        for number, ref in enumerate(self._spool.refs()):
+        placing = self._dispatcher.placing
+        if "provider" in selector:
+            for key, _ in list(self._spool.key_counts()):
+                lane = placing.lane(key)
+                if lane.provider is None:
+                    await self._dispatcher.locator.identify(lane)
+
+        def wanted(key: bytes) -> bool:
+            return not selector or placing.lane(key).matches(selector)
+
+        source = selector.get("source")
+        for number, ref in enumerate(self._spool.refs_of(wanted)):
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
-            if not self._spool.exists(ref):
-                continue
-            lane = self._dispatcher.lane_of(ref)
-            if lane.provider is None and "provider" in selector:
-                await self._dispatcher.locator.identify(lane)
-            if not selector or lane.matches(selector):
-                yield ref, lane
+            if self._spool.exists(ref):
+                lane = placing.lane_of(ref)
+                if source is None or placing.source_of(lane, ref) == source:
+                    yield ref, lane
 
     async def _read(self, refs: list[int]) -> list[Stored | None]:
         loop = asyncio.get_running_loop()
@@ -144,30 +161,30 @@ class Steering:
     def _row(self, ref: int, stored: Stored) -> dict[str, Any]:
         lane = self._dispatcher.lane_of(ref)
         note = Note.unpack(stored.note)
+        reason, site = self._explainer.reason(ref)
+        failure = site.last_failure if site is not None else None
         return {
             "id": stored.envelope.id,
             "recipient": stored.recipient.address,
             "sender": stored.envelope.sender,
             "tenant": lane.key.tenant,
             "campaign": lane.key.campaign,
+            "class": lane.class_,
+            "pool": lane.pool,
+            "source": self._dispatcher.placing.source_of(lane, ref),
             "domain": lane.key.domain,
-            "provider": lane.site.provider if lane.site is not None else "",
-            "state": self._state(ref, lane),
+            "provider": lane.provider or "",
+            "state": self._state(ref, lane, site is not None and site.ready.held(lane.number)),
+            "reason": reason.wait.value,
             "due": self._spool.due(ref),
             "expires": self._spool.expires(ref),
             "attempts": self._spool.attempts(ref),
-            "last_reply": note.reply or _failure(lane),
+            "last_reply": note.reply or (str(failure.reply) if failure is not None else ""),
         }
 
-    def _state(self, ref: int, lane: Lane) -> str:
+    def _state(self, ref: int, lane: Lane, held: bool) -> str:
         if ref in self._dispatcher.in_flight:
             return "in-flight"
-        if lane.held:
+        if lane.held is not None or held:
             return "suspended"
         return "scheduled" if self._spool.due(ref) > self._now() else "ready"
-
-
-def _failure(lane: Lane) -> str:
-    """Why nothing of this lane could be tried at all, if that is so."""
-    last: Outcome | None = lane.site.last_failure if lane.site is not None else None
-    return str(last.reply) if last is not None else ""

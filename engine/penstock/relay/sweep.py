@@ -9,7 +9,7 @@ let mail flow on between them, and begin again after a restart: what was done st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
 
@@ -35,7 +35,7 @@ class Sweeper:
         settler: OutcomeSettler,
         spool: Spool,
         in_flight: set[int],
-        identify: Callable[[Lane], asyncio.Future[None]],
+        identify: Callable[[Lane], Awaitable[None]],
     ) -> None:
         self._placing, self._settler, self._spool = placing, settler, spool
         self._in_flight, self._identify = in_flight, identify
@@ -65,10 +65,9 @@ class Sweeper:
         return rule in self._placing.rules.all
 
     def _count(self, rule: Rule) -> int:
-        lane_of = self._placing.lanes.get
         total = 0
         for key, entries in self._spool.key_counts():
-            lane = lane_of(key) or self._placing.new_lane(key)
+            lane = self._placing.lane(key)
             if lane.provider is None or lane.matches(rule.selector):
                 total += entries
         return total
@@ -89,7 +88,7 @@ class Sweeper:
         """Returns whether something was left for another time."""
         await self._find_providers(rule)
         refs = self._matching(rule)
-        busy, handled = False, 0
+        busy = False
         while self._in_force(rule):
             batch = [ref for _, ref in zip(range(SLICE), refs)]
             if not batch:
@@ -101,7 +100,6 @@ class Sweeper:
             except OSError as error:
                 log.error("the queue cannot be read, trying again", error=str(error))
                 return True
-            handled += len(batch)
             if rule.id in self._left:
                 self._left[rule.id] = max(1, self._left[rule.id] - len(batch))
             await asyncio.sleep(0)
@@ -110,31 +108,26 @@ class Sweeper:
     async def _find_providers(self, rule: Rule) -> None:
         """A selector by provider needs to know where each domain goes."""
         if "provider" in rule.selector:
-            for lane in list(self._placing.lanes.values()):
+            for key, _ in list(self._spool.key_counts()):
+                lane = self._placing.lane(key)
                 if lane.provider is None:
                     await self._identify(lane)
-                    if lane.round:
-                        self._placing.look_again(lane)
+                    self._placing.look_again(lane)
 
     def _matching(self, rule: Rule) -> Iterator[int]:
         placing = self._placing
 
         def wanted(key: bytes) -> bool:
-            lane = placing.lanes.get(key) or placing.new_lane(key)
-            return lane.matches(rule.selector)
+            return placing.lane(key).matches(rule.selector)
 
         for ref in self._spool.refs_of(wanted):
-            if rule.before and self._spool.exists(ref) and self._spool.created(ref) > rule.before:
+            if not self._spool.exists(ref):
                 continue
-            if rule.source and self._source_of(ref) != rule.source:
+            if rule.before and self._spool.created(ref) > rule.before:
+                continue
+            if rule.source and placing.source_of(placing.lane_of(ref), ref) != rule.source:
                 continue
             yield ref
-
-    def _source_of(self, ref: int) -> str:
-        lane = self._placing.lane_of(ref)
-        if lane.way is None:
-            return ""
-        return lane.way.source(self._spool.message(ref)) if self._spool.exists(ref) else ""
 
     async def _apply(self, rule: Rule, refs: list[int]) -> None:
         if rule.verb == "expire":
@@ -153,4 +146,4 @@ class Sweeper:
         finally:
             self._in_flight.difference_update(refs)
         pairs = [(ref, one) for ref, one in zip(refs, stored, strict=True) if one is not None]
-        self._settler.give_up(pairs, rule.reason, tell=bool(rule.args.get("tell")))
+        self._settler.bounce(pairs, rule.reason, tell=bool(rule.args.get("tell")))

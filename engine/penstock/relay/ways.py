@@ -13,6 +13,8 @@ from penstock.policy.egress import Pool
 from penstock.schedule.shares import Shares
 
 _KNOWN_MAX = 4096
+_FAILED_S_MIN = 15.0
+_FAILED_S_MAX = 900.0
 
 
 class Way:
@@ -43,6 +45,8 @@ class SourceBook:
         self.version = 0
         self._pools = pools
         self._absent: dict[str, str] = {}
+        self._failing: dict[str, str] = {}
+        self._failures: dict[str, int] = {}
         self._suspended: Callable[[str, str], bool] = lambda source, provider: False
         self._ways: dict[tuple[str, str], Way] = {}
 
@@ -50,11 +54,32 @@ class SourceBook:
         self._pools = pools
         self._changed()
 
-    def absent(self, reasons: Mapping[str, str]) -> None:
-        """These sources cannot be used by anybody now, for these reasons."""
-        if reasons != self._absent:
-            self._absent = dict(reasons)
+    def failed(self, source: str, reason: str) -> float:
+        """Its way out is broken; returns for how many seconds to leave it alone, 0 where that is
+        so already."""
+        if source in self._failing:
+            return 0.0
+        self._failures[source] = failures = self._failures.get(source, 0) + 1
+        self._failing[source] = reason
+        self._changed()
+        return float(min(_FAILED_S_MIN * 2.0 ** (failures - 1), _FAILED_S_MAX))
+
+    def try_again(self, source: str) -> None:
+        """It may be used again, to find out."""
+        if self._failing.pop(source, None) is not None:
             self._changed()
+
+    def worked(self, source: str) -> None:
+        """A connection was made by it."""
+        self._failures.pop(source, None)
+
+    def absent(self, reasons: Mapping[str, str]) -> bool:
+        """These sources cannot be used by anybody now, for these reasons; whether that is new."""
+        if reasons == self._absent:
+            return False
+        self._absent = dict(reasons)
+        self._changed()
+        return True
 
     def suspended(self, by: Callable[[str, str], bool]) -> None:
         """``by(source, provider)`` says what operators have taken out."""
@@ -63,7 +88,7 @@ class SourceBook:
 
     def why_out(self, source: str, provider: str) -> str:
         """Why a source cannot be used; ``""`` where it can."""
-        reason = self._absent.get(source, "")
+        reason = self._absent.get(source, "") or self._failing.get(source, "")
         if reason:
             return reason
         return "suspended" if self._suspended(source, provider) else ""

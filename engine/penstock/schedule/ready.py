@@ -31,11 +31,13 @@ class ReadyQueue:
     __slots__ = ("_lanes", "_refs", "_tree")
 
     def __init__(self, floors: tuple[float, float, float] = FLOORS) -> None:
-        if min(floors) < 0 or sum(floors) >= 1:
-            raise ValueError(f"floors {floors} leave nothing to give by priority")
         self._lanes: dict[int, Lane] = {}
-        self._tree = Tree(floors)
+        self._tree = Tree(_checked(floors))
         self._refs = 0
+
+    def set_floors(self, floors: tuple[float, float, float]) -> None:
+        """Other floors from now on."""
+        self._tree.set_floors(_checked(floors))
 
     def __len__(self) -> int:
         """Messages, held and sleeping ones included."""
@@ -155,12 +157,15 @@ class ReadyQueue:
 
     def asleep(self, key: int) -> str:
         """The lowest level at which ``key`` sleeps; empty if it does not."""
+        node = self.sleeping(key)
+        return node.level if node is not None else ""
+
+    def sleeping(self, key: int) -> Node | None:
+        """What contains ``key`` and sleeps, the lowest such."""
         node: Node | None = self._lanes.get(key)
-        while node is not None:
-            if node.asleep:
-                return node.level
+        while node is not None and not node.asleep:
             node = node.parent
-        return ""
+        return node
 
     def drop(self, key: int) -> IntQueue:
         """Takes out every message of ``key`` and hands them over, fresh ones first; no message is
@@ -198,3 +203,9 @@ class ReadyQueue:
         self._tree.close(lane)
         if not self._lanes:
             self._tree.reset()
+
+
+def _checked(floors: tuple[float, float, float]) -> tuple[float, float, float]:
+    if min(floors) < 0 or sum(floors) >= 1:
+        raise ValueError(f"floors {floors} leave nothing to give by priority")
+    return floors

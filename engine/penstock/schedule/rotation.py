@@ -148,10 +148,14 @@ class Classes(Branch):
 
     def __init__(self, floors: tuple[float, float, float]) -> None:
         super().__init__("site")
-        self.classes = tuple(MailClass(1 / floor if floor else 0.0) for floor in floors)
+        self.classes = tuple(MailClass(_every(floor)) for floor in floors)
         for each in self.classes:
             each.parent = self
         self.taken = 0
+
+    def set_floors(self, floors: tuple[float, float, float]) -> None:
+        for each, floor in zip(self.classes, floors, strict=True):
+            each.every = _every(floor)
 
     def turn(self) -> MailClass:
         """The class whose turn it is."""
@@ -186,6 +190,10 @@ class Classes(Branch):
         Branch.link(self, child)
         if child.since < self.taken:
             child.since = self.taken
+
+
+def _every(floor: float) -> float:
+    return 1 / floor if floor else 0.0
 
 
 def turn(root: Branch) -> Lane:

@@ -36,6 +36,11 @@ class Tree:
         self._only = ANYWHERE  # where root stands while it is a lone ring
         self.root: Branch = Ring("campaign")
 
+    def set_floors(self, floors: tuple[float, float, float]) -> None:
+        self._floors = floors
+        if isinstance(self.root, Classes):
+            self.root.set_floors(floors)
+
     def open(self, lane: Lane, place: Place) -> None:
         """A lane that stands nowhere yet."""
         self._attach(lane, self._ring(place))

@@ -22,13 +22,15 @@ from penstock.policy.policies import Policies
 from penstock.relay.build import Builder
 from penstock.relay.dispatch import Dispatcher
 from penstock.relay.dispatch_ports import DispatchConfig
+from penstock.relay.explain import Explainer
 from penstock.relay.feed import SiteFeed
-from penstock.relay.lane import Site
 from penstock.relay.ports import Destination, Host, Transaction
 from penstock.relay.report import ReportConfig, Reporter
 from penstock.relay.settle import OutcomeSettler, SettleConfig
 from penstock.relay.spool import Shard, Spool
+from penstock.relay.site import Site
 from penstock.relay.steer import Steering
+from penstock.relay.sweep import Sweeper
 from penstock.relay.telemetry import Telemetry
 from penstock.schedule.clock import SteadyClock
 from penstock.smtp.reply import Reply
@@ -144,6 +146,7 @@ class RelayWorld:
         self.open = self.open_max = 0
         self.seen: list[tuple[float, str, Transaction]] = []
         self.attempts: list[Attempt] = []
+        self.orders: list[dict[str, Any]] = []
         rng = random.Random(7)
         registry = Registry()
         telemetry = Telemetry(registry, self)  # type: ignore[arg-type]
@@ -173,7 +176,14 @@ class RelayWorld:
             held=self.dispatcher.in_flight,
         )
         self.dispatcher.settler = self.settler
-        self.steering = Steering(self.dispatcher, self.settler, self.spool, self.now)
+        placing, locator = self.dispatcher.placing, self.dispatcher.locator
+        self.sweeper = Sweeper(
+            placing, self.settler, self.spool, self.dispatcher.in_flight, locator.identify
+        )
+        self.explainer = Explainer(self.dispatcher, self.settler, self.spool, self.now, 0)
+        self.steering = Steering(
+            self.dispatcher, self.sweeper, self.explainer, self.spool, self.now
+        )
         self._runner = asyncio.ensure_future(self._run())
 
     def _enqueue(self, refs: list[int], keys: list[bytes]) -> None:
@@ -206,6 +216,8 @@ class RelayWorld:
         sender: str = "app@example.org",
         tenant: str = "",
         campaign: str = "",
+        class_: str = "",
+        pool: str = "",
         due: float = 0.0,
         expires_s: float = 5 * 86400.0,
         body: bytes = b"Subject: hello\r\n\r\nhello\r\n",
@@ -214,10 +226,34 @@ class RelayWorld:
         people = [one if isinstance(one, Recipient) else Recipient(one) for one in recipients]
         now = self.now()
         envelope = Envelope(sender, people, now, tenant=tenant, campaign=campaign)
+        envelope.class_, envelope.pool = class_, pool
         envelope.ref = self.spool.reserve(len(people), now)
         envelope.expires_at = now + expires_s
         await self.spool.append(envelope, [body], due)
         return envelope.ref
+
+    async def order(
+        self, verb: str, selector: dict[str, str], *, reason: str = "", **args: Any
+    ) -> dict[str, int]:
+        """An operator's order, from now on; returns what it names."""
+        self.orders.append(
+            {
+                "id": f"o{len(self.orders) + 1}",
+                "verb": verb,
+                "selector": selector,
+                "since": self.now(),
+                "until": args.pop("until", 0.0),
+                "who": "op",
+                "reason": reason,
+                "args": args,
+            }
+        )
+        return await self.steering.rules(self.orders, selector)
+
+    async def cancel(self, selector: dict[str, str]) -> dict[str, int]:
+        """Orders with this selector end."""
+        self.orders = [one for one in self.orders if one["selector"] != selector]
+        return await self.steering.rules(self.orders, selector)
 
     async def _run(self) -> None:
         swept = 0.0
@@ -238,6 +274,10 @@ class RelayWorld:
         await self.spool.stop()
 
     @property
+    def sites(self) -> list[Site]:
+        return list(self.dispatcher.placing.sites.values())
+
+    @property
     def entries(self) -> int:
         return int(self.queue.stats()["entries"])
 
@@ -256,7 +296,10 @@ def destination(
     return Destination(domain, (host,), site or domain, provider, "mx", None, expires_at or 9e9)
 
 
-def loaded(text: str) -> Policies:
-    policies = load_policies({"default.toml": text})
+def loaded(text: str, **files: str) -> Policies:
+    """Policies from the text of ``default.toml``, and of others by name without ``.toml``."""
+    policies = load_policies(
+        {"default.toml": text, **{f"{name}.toml": one for name, one in files.items()}}
+    )
     assert isinstance(policies, Policies), policies
     return policies

@@ -54,7 +54,7 @@ class Greeting:
     shards: list[int]
     listeners: list[int]
     world: dict[str, Any] | None = None
-    suspensions: dict[str, dict[str, str]] = field(default_factory=dict)
+    rules: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Engine:
@@ -92,12 +92,13 @@ class Engine:
             limiter=self._limiter,
             telemetry=Telemetry(registry, self._attempts if settings.log.attempts else None),
             sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
+            worker=greeting.number,
             workers=greeting.workers,
             machine=machine,
             clock=self._clock,
         )
         self._dispatcher = self._outbound.dispatcher
-        self._dispatcher.suspensions = dict(greeting.suspensions)
+        self._dispatcher.ordered(greeting.rules)
         primary = shards[0].queue
         max_age_s = policies.limits("", "", "").max_age_s
         self._sink = IntakeSink(
@@ -242,6 +243,7 @@ class Engine:
                 self._looked = now
                 self._look_at_the_clock()
                 self._dispatcher.sweep()
+                self._outbound.look_at_sources()
                 if self._sink.look():
                     log.warning("intake", shut=self._sink.short, reason="disk space or inodes")
         finally:
@@ -276,12 +278,18 @@ class Engine:
                 return steering.listing(params["selector"], params["limit"])
             case "queue.show":
                 return steering.show(params["ref"])
-            case "queue.suspensions":
-                return steering.suspensions(params["active"], params["selector"])
+            case "queue.rules":
+                return steering.rules(params["rules"], params["counted"])
+            case "queue.rules_left":
+                return steering.rules_left()
             case "queue.retry":
                 return steering.retry(params["selector"])
-            case "queue.bounce":
-                return steering.bounce(params["selector"], params["reason"])
+            case "explain.message":
+                return self._outbound.explainer.message(params["ref"])
+            case "explain.queue":
+                return self._outbound.explainer.queue(
+                    params["domain"], params["tenant"], params["campaign"], params["recipient"]
+                )
         raise ControlError("unknown-method", f"no method {method!r}")
 
     def _reload(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 from penstock.limits.ports import Limiter
 from penstock.mail.dkim_ring import KeyRing
 from penstock.mail.outcome import Outcome
@@ -14,21 +16,26 @@ from penstock.relay.build import Builder
 from penstock.relay.connection import Connection
 from penstock.relay.destination import DestinationConfig, Destinations
 from penstock.relay.dispatch import Dispatcher
-from penstock.relay.lane import Site
+from penstock.relay.explain import Explainer
 from penstock.relay.opening import open_connection
 from penstock.relay.ports import Sandbox
+from penstock.relay.presence import Presence
 from penstock.relay.report import ReportConfig, Reporter
 from penstock.relay.resolver import DnsResolver
 from penstock.relay.resumption import TlsSessions
 from penstock.relay.settle import OutcomeSettler, SettleConfig
 from penstock.relay.spool import Spool
+from penstock.relay.site import Site
 from penstock.relay.steer import Steering
+from penstock.relay.sweep import Sweeper
 from penstock.relay.telemetry import Telemetry
 from penstock.relay.tls import TlsMemory
 from penstock.settings.files import read_file
 from penstock.settings.models import Settings
 from penstock.worker import parts
 from penstock.worker.machine import Machine
+
+log = structlog.get_logger("penstock.relay")
 
 
 class Outbound:
@@ -43,6 +50,7 @@ class Outbound:
         limiter: Limiter,
         telemetry: Telemetry,
         sandbox: Sandbox | None,
+        worker: int,
         workers: int,
         machine: Machine,
         clock: Callable[[], float],
@@ -98,20 +106,47 @@ class Outbound:
             held=self.dispatcher.in_flight,
         )
         self.dispatcher.settler = self.settler
-        self.steering = Steering(self.dispatcher, self.settler, spool, clock)
+        placing, locator = self.dispatcher.placing, self.dispatcher.locator
+        sweeper = Sweeper(
+            placing, self.settler, spool, self.dispatcher.in_flight, locator.identify
+        )
+        explainer = Explainer(self.dispatcher, self.settler, spool, clock, worker)
+        self.explainer = explainer
+        self.steering = Steering(self.dispatcher, sweeper, explainer, spool, clock)
+        # in the sandbox nothing leaves the machine, and from no address but its own
+        self._bound = sandbox is None
+        self._sources = policies.sources
+        self._presence = Presence(parts.source_addresses(policies) if self._bound else {})
+        self.look_at_sources()
 
     async def _connect(self, site: Site) -> Connection | Outcome:
-        options = parts.connect_options(self._hostname, site.limits)
+        source = self._sources.get(site.source)
+        options = parts.connect_options(self._hostname, site.limits, source, self._bound)
         opened = await open_connection(site.destination, options, self._tls_memory, self._rng)
         if isinstance(opened, Connection):
             self._telemetry.connected()
         return opened
 
+    def look_at_sources(self) -> None:
+        """Whether the addresses of all sources are on this machine; called every few seconds."""
+        for change in self._presence.look():
+            log.warning("source", name=change.source, up=change.up, reason=change.reason)
+        if self.dispatcher.placing.book.absent(self._presence.absent):
+            self.dispatcher.placing.sources_changed()
+
+    def sources_down(self) -> dict[str, str]:
+        """Name and reason of every source that cannot be used now."""
+        book = self.dispatcher.placing.book
+        return {name: why for name in self._sources if (why := book.why_out(name, ""))}
+
     def reload(self, settings: Settings, policies: Policies, ring: KeyRing) -> None:
         """New routes, policies and keys hold from the next message on."""
         self._builder.ring = ring
+        self._sources = policies.sources
+        self._presence.reload(parts.source_addresses(policies) if self._bound else {})
         self._destinations.reload(policies, parts.routes(settings))
         self.dispatcher.reload(policies, parts.route_limits(settings))
+        self.look_at_sources()
 
     async def close(self) -> None:
         await self._destinations.close()

@@ -1,0 +1,60 @@
+"""How many deliveries wait for what: counted by walking lanes and index, a little every second.
+
+A round goes through everything and then replaces the figures of the one before, so they are as old
+as a round takes: seconds for a thousand lanes, half a minute for a hundred thousand. What is counted
+is what an explanation would say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from penstock.relay.dispatch import Dispatcher
+from penstock.relay.explain import Explainer
+from penstock.relay.settle import OutcomeSettler
+from penstock.relay.spool import Spool
+from penstock.relay.waits import Wait
+
+LANES = 2000
+CHUNKS = 20
+
+
+class Census:
+    """``counts``: by reason, as of the last round that was finished."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, settler: OutcomeSettler, explainer: Explainer, spool: Spool
+    ) -> None:
+        self._dispatcher, self._settler = dispatcher, settler
+        self._explainer, self._spool = explainer, spool
+        self.counts: dict[Wait, int] = dict.fromkeys(Wait, 0)
+        self._walk = self._round()
+
+    def look(self) -> None:
+        """One step; called every second."""
+        next(self._walk, None)
+
+    def _round(self) -> Iterator[None]:
+        while True:
+            counts: Counter[Wait] = Counter()
+            lanes = list(self._dispatcher.placing.lanes.values())
+            for number, lane in enumerate(lanes, 1):
+                sites = list(lane.sites())
+                for site in sites:
+                    if ready := site.ready.count(lane.number):
+                        counts[self._explainer.of_lane(lane, site).wait] += ready
+                if lane.waiting:
+                    counts[self._explainer.of_lane(lane, None).wait] += len(lane.waiting)
+                if number % LANES == 0:
+                    yield
+            for step, (armed, tried) in enumerate(self._spool.armed(), 1):
+                counts[Wait.RETRY] += tried
+                counts[Wait.SCHEDULED] += armed - tried
+                if step % CHUNKS == 0:
+                    yield
+            reporting = len(self._settler.reporting)
+            counts[Wait.REPORTING] = reporting
+            counts[Wait.IN_FLIGHT] = len(self._dispatcher.in_flight) - reporting
+            self.counts = {wait: counts[wait] for wait in Wait}
+            yield
