@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from penstock.mail.waits import Wait
+
 Kind = Literal["counter", "gauge", "histogram"]
 Merge = Literal["sum", "max", "worker"]
 
@@ -60,6 +62,7 @@ INTAKE_PHASE = Label(
         *("message", "timeout", "shutdown", "quit"),
     ),
 )
+WAIT = Label("reason", "why it waits", tuple(wait.value for wait in Wait))
 DIRECTION = Label("direction", "in: clients to us; out: us to next hops", ("in", "out"))
 
 SHUT_REASONS = ("stopping", "disk", "memory", "late")
@@ -136,9 +139,14 @@ _DELIVERY_METRICS = (
         "TLS handshakes with next hops.",
         Label("result", "how it ended; `resumed`: an earlier session", ("ok", "resumed", "failed")),
     ),
-    _counter("penstock_limiter_waits_total", "Times that sending waited for a limit.", PROVIDER),
     _counter(
-        "penstock_limiter_wait_seconds_total", "Time that sending waited for a limit.", PROVIDER
+        "penstock_limiter_waits_total", "Times that sending waited for a limit.", PROVIDER, WAIT
+    ),
+    _counter(
+        "penstock_limiter_wait_seconds_total",
+        "Time that sending waited for a limit.",
+        PROVIDER,
+        WAIT,
     ),
 )
 _STATE = (
@@ -146,6 +154,18 @@ _STATE = (
     _gauge("penstock_queue_ready_entries", "Recipients ready to be sent now."),
     _gauge("penstock_queue_in_flight_entries", "Recipients being sent."),
     _gauge("penstock_queue_suspended_entries", "Recipients held back by an operator or a rule."),
+    _gauge(
+        "penstock_queue_waiting_entries",
+        "Recipients in the queue by what they wait for, as of the last count.",
+        WAIT,
+    ),
+    _gauge(
+        "penstock_source_up",
+        "1 where the source can be used, 0 where it is out.",
+        Label("source", "name of the source"),
+        merge="max",
+    ),
+    _gauge("penstock_gates", "Limits that somebody waits for."),
     _gauge("penstock_queue_uncommitted_bytes", "Bytes that wait for their commit."),
     _gauge("penstock_queue_cache_bytes", "Bytes of fresh message content kept in memory."),
     _gauge("penstock_queue_disk_bytes", "Bytes of all segments on disk."),

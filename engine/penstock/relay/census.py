@@ -1,8 +1,8 @@
 """How many deliveries wait for what: counted by walking lanes and index, a little every second.
 
 A round goes through everything and then replaces the figures of the one before, so they are as old
-as a round takes: seconds for a thousand lanes, half a minute for a hundred thousand. What is counted
-is what an explanation would say.
+as a round takes: seconds for a thousand lanes, a minute for a hundred thousand. What is counted is
+what an explanation would say.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from penstock.mail.waits import Wait
 from penstock.relay.dispatch import Dispatcher
 from penstock.relay.explain import Explainer
 from penstock.relay.settle import OutcomeSettler
 from penstock.relay.spool import Spool
-from penstock.relay.waits import Wait
 
 LANES = 2000
 CHUNKS = 20

@@ -23,7 +23,7 @@ from penstock.relay.feed import SiteFeed
 from penstock.relay.keeper import Keeper
 from penstock.relay.lane import Batch, Extra, Lane, Ticket
 from penstock.relay.locate import Find, Locator
-from penstock.relay.permit import Permits
+from penstock.relay.permit import Permits, Waited
 from penstock.relay.placing import Placing
 from penstock.relay.ports import Destination, Transaction
 from penstock.relay.site import Site
@@ -38,7 +38,7 @@ from penstock.smtp.reply import Reply
 class Dispatcher:
     """One worker's dispatcher. ``now`` is wall time in seconds; the loop's time is monotonic.
     ``starved``: sites that wait because this worker has all the connections it may have.
-    ``waited(key, seconds)`` hears of every wait for a limit."""
+    ``waited(provider, why, seconds)`` hears of every wait for a limit."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Dispatcher:
         build: Build,
         now: Callable[[], float],
         rng: random.Random,
-        waited: Callable[[str, float], None],
+        waited: Waited,
     ) -> None:
         self.config, self.spool, self.limiter = config, spool, limiter
         self._connect_to, self._build, self._now, self._rng = connect, build, now, rng

@@ -9,8 +9,8 @@ from typing import Protocol
 from penstock.mail.outcome import Outcome
 from penstock.relay.feed import SiteFeed
 from penstock.relay.lane import Batch, Lane, Ticket
-from penstock.relay.site import Site
 from penstock.relay.ports import Transaction
+from penstock.relay.site import Site
 from penstock.relay.stage import StageConfig
 
 

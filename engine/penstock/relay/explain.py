@@ -14,16 +14,18 @@ from typing import Any, NamedTuple
 
 from penstock.mail.envelope import id_text
 from penstock.mail.record import key_prefixes
+from penstock.mail.waits import BY_FIELD, TEXTS, Wait
 from penstock.policy.caps import Cap
 from penstock.policy.difference import value_text
 from penstock.policy.limits import Limits
 from penstock.relay.dispatch import Dispatcher
+from penstock.relay.gates import Gate
 from penstock.relay.lane import Lane
 from penstock.relay.note import Note
+from penstock.relay.permit import why_waited
 from penstock.relay.settle import OutcomeSettler
 from penstock.relay.site import Site
 from penstock.relay.spool import Spool, Stored
-from penstock.relay.waits import BY_FIELD, TEXTS, Wait
 
 QUEUES_MAX = 20
 SEARCHED_MAX = 1000  # deliveries of one domain that are read to find a recipient
@@ -84,7 +86,9 @@ class Explainer:
             if not key.startswith(prefixes):
                 continue
             lane = self._dispatcher.placing.lane(key)
-            if tenant and lane.key.tenant != tenant or campaign and lane.key.campaign != campaign:
+            if (tenant and lane.key.tenant != tenant) or (
+                campaign and lane.key.campaign != campaign
+            ):
                 continue
             ref = self._first(lane, key)
             if ref is not None:
@@ -162,7 +166,9 @@ class Explainer:
             },
             "class_where": str(class_where),
             "pool_where": str(pool_where),
-            "source": site.source if site is not None else self._dispatcher.placing.source_of(lane, ref),
+            "source": site.source
+            if site is not None
+            else self._dispatcher.placing.source_of(lane, ref),
             "provider": lane.provider or "",
             "site": lane.site_name,
             "position": self._position(lane, site, ref),
@@ -226,15 +232,14 @@ class Explainer:
         if node is not None:
             asleep = site.asleep.get(node)
             if asleep is not None and asleep.gate is not None:
-                return self._gated(asleep.gate.key, asleep.gate.until)
+                return self._gated(asleep.gate)
         if site.gate is not None:
-            return self._gated(site.gate.key, site.gate.until)
+            return self._gated(site.gate)
         if site.pause is not None and not site.feeds:
             return Reason(Wait.UNREACHABLE, "", self._wall(site.paused_until))
         if not site.feeds or len(site.idle) == 0:
             if site.connecting is not None and site.connecting.gate is not None:
-                gate = site.connecting.gate
-                return self._gated(gate.key, gate.until, Wait.CONNECTION_LIMIT)
+                return self._gated(site.connecting.gate)
             if site in dispatcher.starved and not site.feeds:
                 return Reason(Wait.WORKER_CONNECTIONS)
             if site.opening and not site.feeds:
@@ -243,22 +248,14 @@ class Explainer:
             return Reason(Wait.READING)
         return Reason(Wait.TURN)
 
-    def _gated(self, key: str, until: float, other: Wait = Wait.MESSAGE_RATE) -> Reason:
-        """``key`` says what is waited for; see ``policy/caps.py``."""
-        at = self._wall(until)
-        if key.startswith("window:"):
-            return Reason(Wait.WINDOW, key, at, f"{TEXTS[Wait.WINDOW]}: {key[7:]}")
-        if key.startswith("connect:"):
-            return Reason(Wait.CONNECTION_RATE, key, at)
-        if key.startswith("bytes:"):
-            return Reason(Wait.BYTE_RATE, key, at)
-        if self._is_seat(key):
-            return Reason(Wait.CONNECTION_LIMIT, key, at)
-        return Reason(other, key, at)
-
-    def _is_seat(self, key: str) -> bool:
-        gate = self._dispatcher.permits.gates.get(key)
-        return gate is not None and gate.seats
+    def _gated(self, gate: Gate) -> Reason:
+        """Its key says what is waited for."""
+        at = self._wall(gate.until)
+        if gate.seats:
+            return Reason(Wait.CONNECTION_LIMIT, gate.key, at)
+        wait = why_waited(gate.key)
+        text = f"{TEXTS[wait]}: {gate.key[7:]}" if wait is Wait.WINDOW else ""
+        return Reason(wait, gate.key, at, text)
 
     def _no_source(self, lane: Lane) -> str:
         placing = self._dispatcher.placing

@@ -10,7 +10,6 @@ two questions, however many wait for it, and they get their turns in order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 _PAUSE_S_MIN = 0.001
@@ -78,9 +77,8 @@ class Gate:
 class Gates:
     """All lines of one worker, by the key of the limit."""
 
-    def __init__(self, waited: Callable[[str, float], None]) -> None:
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._waited = waited
         self._gates: dict[str, Gate] = {}
 
     def __len__(self) -> int:
@@ -105,9 +103,7 @@ class Gates:
             gate = self._gates[key] = Gate(key, everybody)
         gate.join(sleeper)
         gate.step_s, gate.seats = step_s, seats
-        pause = max(_PAUSE_S_MIN, until - self._loop.time())
-        self._waited(key, pause)
-        self._arm(gate, pause)
+        self._arm(gate, max(_PAUSE_S_MIN, until - self._loop.time()))
 
     def leave(self, sleeper: Sleeper) -> None:
         """It does not wait any more, for whatever reason."""

@@ -1,6 +1,6 @@
 """Where queued mail stands on this worker: a lane for each queue key.
 
-A *lane* is what shares a fate by its envelope: recipient domain, tenant, campaign, class and pool. A
+A *lane* is what shares a fate by its envelope: recipient domain, tenant, campaign, class, pool. A
 *site* (:mod:`penstock.relay.site`) is what shares a fate by its destination and its source. Refs of
 a lane wait in the lane until its domain is resolved and a source can be used, and in the ready
 queues of its sites from then on, one site for each source. Both are forgotten when idle, so memory

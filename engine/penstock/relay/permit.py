@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from penstock.limits.ports import ONE, Claim, Grant, Limiter, Seat
+from penstock.mail.waits import Wait
 from penstock.relay.gates import Gates
 from penstock.relay.lane import Extra
 from penstock.relay.site import Asleep, Connecting, Site
 from penstock.relay.tasks import Tasks
 
+Waited = Callable[[str, Wait, float], None]
 _TOKEN_S = 0.005  # between a grant and the connection that it wakes
 _SEAT_STEP_S = 0.5
 
@@ -18,18 +20,18 @@ _SEAT_STEP_S = 0.5
 class Permits:
     """``pump(site)`` is called when a site may go on; ``unstage(site, number)`` when a lane, or all
     that shares a limit with it, must wait: what was read ahead for it goes back;
-    ``waited(key, seconds)`` counts."""
+    ``waited(provider, why, seconds)`` counts."""
 
     def __init__(
         self,
         limiter: Limiter,
         pump: Callable[[Site], None],
         unstage: Callable[[Site], None],
-        waited: Callable[[str, float], None],
+        waited: Waited,
     ) -> None:
         self._limiter, self._pump, self._unstage = limiter, pump, unstage
         self._loop = asyncio.get_running_loop()
-        self.gates = Gates(waited)
+        self.gates = Gates()
         self._waited = waited
         self._tasks = Tasks()
 
@@ -69,6 +71,7 @@ class Permits:
     def _wait_to_connect(self, site: Site, grant: Grant, step_s: float, seats: bool) -> None:
         if site.connecting is None:
             site.connecting = Connecting(site)
+        self._count(site, Wait.CONNECTION_LIMIT if seats else Wait.CONNECTION_RATE, grant.retry_at)
         self.gates.wait(grant.key, site.connecting, grant.retry_at, step_s, seats=seats)
 
     def pause_connects(self, site: Site, until: float) -> None:
@@ -77,7 +80,7 @@ class Permits:
             site.pause.cancel()
         pause = max(0.001, until - self._loop.time())
         site.paused_until = until
-        self._waited("", pause)
+        self._waited(site.provider, Wait.UNREACHABLE, pause)
         site.pause = self._loop.call_later(pause, self._may_connect, site)
 
     def _may_connect(self, site: Site) -> None:
@@ -87,7 +90,7 @@ class Permits:
     # messages
 
     def may_send(self, site: Site, extra: Extra | None, number: int) -> bool:
-        """Have one message granted, of lane ``number`` where that has limits of its own (``extra``).
+        """Have a message granted, of lane ``number`` where that has limits of its own (``extra``).
 
         False: not now. Either nothing of the site may go (it waits at a gate, or the limiter is
         being asked), or nothing of that lane, and others may be tried.
@@ -167,6 +170,7 @@ class Permits:
         level = extra.levels.get(grant.key) if extra is not None else None
         step_s = _step_s(claims, grant.key)
         if level is None:
+            self._count(site, why_waited(grant.key), grant.retry_at)
             self.gates.wait(grant.key, site, grant.retry_at, step_s)
             return
         seats = all(grant.key != claim.key for claim in claims)
@@ -193,7 +197,11 @@ class Permits:
             asleep = woken if woken is not None and woken.node is node else Asleep(site, node)
             site.asleep[node] = asleep
         self._unstage(site)
+        self._count(site, Wait.CONNECTION_LIMIT if seats else why_waited(key), until)
         self.gates.wait(key, asleep, until, step_s, everybody=everybody, seats=seats)
+
+    def _count(self, site: Site, why: Wait, until: float) -> None:
+        self._waited(site.provider, why, max(0.0, until - self._loop.time()))
 
     def more(self, site: Site, wanted: int) -> int:
         """How many of ``wanted`` further recipients of the message just granted may go with it."""
@@ -238,6 +246,19 @@ class Permits:
     def cancel(self) -> None:
         self.gates.close()
         self._tasks.cancel()
+
+
+def why_waited(key: str) -> Wait:
+    """What the key of a limit of rates, or of a window, makes wait; see ``policy/caps.py``."""
+    prefix = key.partition(":")[0]
+    return _BY_PREFIX.get(prefix, Wait.MESSAGE_RATE)
+
+
+_BY_PREFIX = {
+    "window": Wait.WINDOW,
+    "connect": Wait.CONNECTION_RATE,
+    "bytes": Wait.BYTE_RATE,
+}
 
 
 def _step_s(claims: Sequence[Claim], key: str) -> float:

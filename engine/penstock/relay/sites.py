@@ -14,6 +14,9 @@ from penstock.relay.lane import Extra, Lane
 from penstock.relay.ports import Destination
 from penstock.relay.site import Site
 
+_SETTINGS = Provenance("the settings")
+
+
 @dataclass(frozen=True, slots=True)
 class RouteLimits:
     """The limits that a ``[[route]]`` sets itself; ``None`` leaves the policy's default. ``where``
@@ -26,7 +29,7 @@ class RouteLimits:
     message_rate: Rate | None = None
     messages_per_connection: int | None = None
     recipients_per_transaction: int | None = None
-    where: Provenance = Provenance("config.toml")
+    where: Provenance = _SETTINGS
 
 
 def site_limits(
@@ -71,7 +74,7 @@ def site_name(destination: Destination, domain: str, policies: Policies) -> str:
 def apply_limits(site: Site, policies: Policies, routes: Sequence[RouteLimits]) -> None:
     """Give the site the limits in force; connections open already are left to end by themselves."""
     destination, source = site.destination, site.source
-    hosts, _, domain = site.name.partition("#")
+    domain = site.name.partition("#")[2]
     site.limits = site_limits(destination, policies, routes, domain, source)
     site.policies = policies
     caps = policies.site_caps(destination.provider, destination.site, domain, source)
@@ -88,15 +91,19 @@ def apply_limits(site: Site, policies: Policies, routes: Sequence[RouteLimits]) 
 def apply_extra(site: Site, lane: Lane) -> None:
     """Give the lane at this site what its tenant, campaign and class are limited to besides."""
     destination, key = site.destination, lane.key
-    caps = site.policies.lane_caps(
-        destination.provider,
-        destination.site,
-        key.domain,
-        site.source,
-        key.tenant,
-        key.campaign,
-        lane.class_,
-    ) if site.policies is not None else ()
+    caps = (
+        site.policies.lane_caps(
+            destination.provider,
+            destination.site,
+            key.domain,
+            site.source,
+            key.tenant,
+            key.campaign,
+            lane.class_,
+        )
+        if site.policies is not None
+        else ()
+    )
     if not caps and lane.window is None:
         site.extra.pop(lane.number, None)
         return

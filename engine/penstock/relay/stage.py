@@ -226,10 +226,10 @@ class Stager:
                     log.error("a queued message is damaged, see spool check", id=id_text(ref))
             if pairs:
                 got = [one for _, one in pairs]
-                refs = [ref for ref, _ in pairs]
-                batch = Batch(refs, got, len(got[0].body), False, number, self._rank(number))
+                live = [ref for ref, _ in pairs]
+                batch = Batch(live, got, len(got[0].body), False, number, self._rank(number))
                 if site.out or site.ready.held(number) or site.ready.asleep(number):
-                    self._put_back(site, refs)  # it must wait since it was chosen
+                    self._put_back(site, live)  # it must wait since it was chosen
                     continue
                 self.staged_bytes += batch.staged_bytes
                 insort(site.staged, batch, key=lambda one: one.rank)

@@ -75,9 +75,7 @@ class Steering:
             "recipients": await self._rows(refs),
         }
 
-    async def rules(
-        self, rows: Iterable[Mapping[str, Any]], selector: Selector
-    ) -> dict[str, int]:
+    async def rules(self, rows: Iterable[Mapping[str, Any]], selector: Selector) -> dict[str, int]:
         """The orders in force from now on, at once; then counts what ``selector`` names."""
         self.order(rows)
         return await self.count(selector)

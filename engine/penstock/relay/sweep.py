@@ -9,6 +9,7 @@ let mail flow on between them, and begin again after a restart: what was done st
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
@@ -90,7 +91,7 @@ class Sweeper:
         refs = self._matching(rule)
         busy = False
         while self._in_force(rule):
-            batch = [ref for _, ref in zip(range(SLICE), refs)]
+            batch = list(itertools.islice(refs, SLICE))
             if not batch:
                 break
             free = [ref for ref in batch if ref not in self._in_flight and self._spool.exists(ref)]

@@ -7,6 +7,7 @@ from penstock.events.definitions import reply_labels
 from penstock.events.metrics import Registry
 from penstock.events.types import Attempt
 from penstock.mail.outcome import Kind
+from penstock.mail.waits import Wait
 from penstock.relay.tls import Handshake
 
 
@@ -68,7 +69,8 @@ class Telemetry:
         """A delivery status notification was queued."""
         self._reports.inc((action,))
 
-    def waited(self, provider: str, seconds: float) -> None:
-        """A site was put to sleep by a limit or a failure."""
-        self._waits.inc((provider,))
-        self._wait_seconds.inc((provider,), seconds)
+    def waited(self, provider: str, why: Wait, seconds: float) -> None:
+        """A site, or a part of its mail, was put to sleep by a limit or a failure."""
+        labels = provider, why.value
+        self._waits.inc(labels)
+        self._wait_seconds.inc(labels, seconds)

@@ -27,8 +27,8 @@ from penstock.relay.feed import SiteFeed
 from penstock.relay.ports import Destination, Host, Transaction
 from penstock.relay.report import ReportConfig, Reporter
 from penstock.relay.settle import OutcomeSettler, SettleConfig
-from penstock.relay.spool import Shard, Spool
 from penstock.relay.site import Site
+from penstock.relay.spool import Shard, Spool
 from penstock.relay.steer import Steering
 from penstock.relay.sweep import Sweeper
 from penstock.relay.telemetry import Telemetry

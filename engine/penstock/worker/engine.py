@@ -110,7 +110,13 @@ class Engine:
             observe=registry.histogram("penstock_accept_seconds").observe,
         )
         self._gauges = Gauges(
-            registry, self._spool, self._dispatcher, self._clock, self._sink.reason
+            registry,
+            self._spool,
+            self._dispatcher,
+            self._clock,
+            self._sink.reason,
+            self._outbound.waiting,
+            self._outbound.sources,
         )
         self._observer = IntakeObserver(registry)
         self._listeners: list[Listener] = []
@@ -243,7 +249,7 @@ class Engine:
                 self._looked = now
                 self._look_at_the_clock()
                 self._dispatcher.sweep()
-                self._outbound.look_at_sources()
+                self._outbound.look()
                 if self._sink.look():
                     log.warning("intake", shut=self._sink.short, reason="disk space or inodes")
         finally:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from penstock.events.definitions import SHUT_REASONS
 from penstock.events.metrics import Registry
+from penstock.mail.waits import Wait
 from penstock.relay.dispatch import Dispatcher
 from penstock.relay.spool import Spool
 
@@ -37,7 +38,8 @@ class CommitFigures:
 
 
 class Gauges:
-    """Bound to one registry; ``now`` is wall time, ``shut()`` says why intake takes no mail."""
+    """Bound to one registry; ``now`` is wall time, ``shut()`` says why intake takes no mail,
+    ``waiting()`` what the queue waits for, ``sources()`` which can be used."""
 
     def __init__(
         self,
@@ -46,9 +48,15 @@ class Gauges:
         dispatcher: Dispatcher,
         now: Callable[[], float],
         shut: Callable[[], str],
+        waiting: Callable[[], Mapping[Wait, int]],
+        sources: Callable[[], Mapping[str, bool]],
     ) -> None:
         self._spool, self._dispatcher, self._now, self._shut_by = spool, dispatcher, now, shut
         self._shut = registry.gauge("penstock_intake_shut")
+        self._waiting_now, self._sources_now = waiting, sources
+        self._waiting = registry.gauge("penstock_queue_waiting_entries")
+        self._source = registry.gauge("penstock_source_up")
+        self._gates = registry.gauge("penstock_gates")
         names = (*_FROM_SPOOL.values(), *_FROM_DISPATCHER.values())
         self._gauges = {name: registry.gauge(name) for name in names}
         self._oldest = registry.gauge("penstock_queue_oldest_age_seconds")
@@ -71,6 +79,11 @@ class Gauges:
         for one in SHUT_REASONS:
             self._shut.set(1 if one == reason else 0, (one,))
         self._connections.set(dispatcher["connections"], ("out",))
+        self._gates.set(dispatcher["gates"])
+        for wait, count in self._waiting_now().items():
+            self._waiting.set(count, (wait.value,))
+        for name, up in self._sources_now().items():
+            self._source.set(up, (name,))
 
     def lag(self, seconds: float) -> None:
         self._lag.observe(max(0.0, seconds))

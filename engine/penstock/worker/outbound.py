@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from penstock.limits.ports import Limiter
 from penstock.mail.dkim_ring import KeyRing
 from penstock.mail.outcome import Outcome
+from penstock.mail.waits import Wait
 from penstock.policy.policies import Policies
 from penstock.relay.addresses import interface_addresses
 from penstock.relay.build import Builder
+from penstock.relay.census import Census
 from penstock.relay.connection import Connection
 from penstock.relay.destination import DestinationConfig, Destinations
 from penstock.relay.dispatch import Dispatcher
@@ -24,8 +26,8 @@ from penstock.relay.report import ReportConfig, Reporter
 from penstock.relay.resolver import DnsResolver
 from penstock.relay.resumption import TlsSessions
 from penstock.relay.settle import OutcomeSettler, SettleConfig
-from penstock.relay.spool import Spool
 from penstock.relay.site import Site
+from penstock.relay.spool import Spool
 from penstock.relay.steer import Steering
 from penstock.relay.sweep import Sweeper
 from penstock.relay.telemetry import Telemetry
@@ -107,11 +109,10 @@ class Outbound:
         )
         self.dispatcher.settler = self.settler
         placing, locator = self.dispatcher.placing, self.dispatcher.locator
-        sweeper = Sweeper(
-            placing, self.settler, spool, self.dispatcher.in_flight, locator.identify
-        )
+        sweeper = Sweeper(placing, self.settler, spool, self.dispatcher.in_flight, locator.identify)
         explainer = Explainer(self.dispatcher, self.settler, spool, clock, worker)
         self.explainer = explainer
+        self._census = Census(self.dispatcher, self.settler, explainer, spool)
         self.steering = Steering(self.dispatcher, sweeper, explainer, spool, clock)
         # in the sandbox nothing leaves the machine, and from no address but its own
         self._bound = sandbox is None
@@ -127,17 +128,26 @@ class Outbound:
             self._telemetry.connected()
         return opened
 
+    def look(self) -> None:
+        """What is looked at every second: the sources, and what the queue waits for."""
+        self.look_at_sources()
+        self._census.look()
+
+    def waiting(self) -> Mapping[Wait, int]:
+        """How many deliveries wait for what, as of the last count."""
+        return self._census.counts
+
+    def sources(self) -> dict[str, bool]:
+        """Each source, and whether it can be used."""
+        book = self.dispatcher.placing.book
+        return {name: not book.why_out(name, "") for name in self._sources}
+
     def look_at_sources(self) -> None:
         """Whether the addresses of all sources are on this machine; called every few seconds."""
         for change in self._presence.look():
             log.warning("source", name=change.source, up=change.up, reason=change.reason)
         if self.dispatcher.placing.book.absent(self._presence.absent):
             self.dispatcher.placing.sources_changed()
-
-    def sources_down(self) -> dict[str, str]:
-        """Name and reason of every source that cannot be used now."""
-        book = self.dispatcher.placing.book
-        return {name: why for name in self._sources if (why := book.why_out(name, ""))}
 
     def reload(self, settings: Settings, policies: Policies, ring: KeyRing) -> None:
         """New routes, policies and keys hold from the next message on."""

@@ -13,7 +13,7 @@ from penstock.mail.dkim import Signer
 from penstock.mail.dkim_keys import load_key
 from penstock.mail.dkim_ring import KeyRing
 from penstock.policy.egress import Source
-from penstock.policy.limits import Limits, Provenance
+from penstock.policy.limits import Limits
 from penstock.policy.policies import Policies
 from penstock.relay.dispatch_ports import DispatchConfig
 from penstock.relay.options import ConnectOptions, Proxy
