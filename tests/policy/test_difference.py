@@ -66,3 +66,84 @@ def test_an_inherited_value_is_reported_where_it_is_set_only(load: Load) -> None
     assert _changes(load, OLD, new) == [
         "default: retry_jitter: 0.2 -> 0.5 (policies/default.toml:4)"
     ]
+
+
+ADDRESS = 'ipv4 = "192.0.2.'
+
+
+def test_sources_and_pools(load: Load) -> None:
+    old = {
+        "sources.toml": f'[source.s1]\n{ADDRESS}1"\nconnections = 5\n[source.gone]\n{ADDRESS}9"\n'
+        '[pool.a]\nsources = { s1 = 1, gone = 1 }\n[pool.old]\nsources = ["s1"]\n',
+    }
+    new = {
+        "sources.toml": f'[source.s1]\n{ADDRESS}1"\nehlo = "a.example"\n'
+        f'[source.s2]\n{ADDRESS}2"\nbyte_rate = "1 MiB/s"\n'
+        '[pool.a]\nsources = { s1 = 3, s2 = 1 }\noverflow = "default"\n',
+    }
+    assert _changes(load, old, new) == [
+        "source s1: ehlo: added a.example (policies/sources.toml:3)",
+        "source s1: connections: 5 -> unlimited (policies/sources.toml:1)",
+        "source s2: added source (policies/sources.toml:4)",
+        "source s2: ipv4: added 192.0.2.2 (policies/sources.toml:5)",
+        "source s2: byte_rate: unlimited -> 1 MiB/s (policies/sources.toml:6)",
+        "source gone: removed source",
+        "pool a: overflow: added default (policies/sources.toml:9)",
+        "pool old: removed pool",
+        "pool a: weight of s1: 1 -> 3 (policies/sources.toml:8)",
+        "pool a: weight of s2: added 1 (policies/sources.toml:8)",
+        "pool a: weight of gone: removed 1 (policies/sources.toml:8)",
+        "pool default: weight of s2: added 1 (built-in)",
+        "pool default: weight of gone: removed 1 (built-in)",
+    ]
+
+
+def test_classes_tenants_and_campaigns(load: Load) -> None:
+    new = {
+        "tenants.toml": """\
+[class.bulk]
+floor = 0.2
+[tenant.shop]
+weight = 3
+class = "bulk"
+window = "daily 08:00-20:00 UTC"
+[tenant.shop.campaign.spring]
+message_rate = "10/s"
+"""
+    }
+    assert _changes(load, {}, new) == [
+        "class bulk: floor: 0.05 -> 0.2 (policies/tenants.toml:2)",
+        "tenant shop: added tenant (policies/tenants.toml:3)",
+        "tenant shop: class: added bulk (policies/tenants.toml:5)",
+        "tenant shop: weight: 1 -> 3 (policies/tenants.toml:4)",
+        "tenant shop: window: added daily 08:00-20:00 UTC (policies/tenants.toml:6)",
+        "campaign shop/spring: added campaign (policies/tenants.toml:7)",
+        "campaign shop/spring: message_rate: unlimited -> 10/s (policies/tenants.toml:8)",
+    ]
+    assert _changes(load, new, {}) == [
+        "class bulk: floor: 0.2 -> 0.05 (built-in)",
+        "tenant shop: removed tenant",
+        "campaign shop/spring: removed campaign",
+    ]
+    assert _changes(load, new, new) == []
+
+
+def test_narrowings(load: Load) -> None:
+    old = {
+        "default.toml": '[[narrow]]\ntenant = "shop"\nconnections = 1\nmessage_rate = "1/s"\n'
+        '[[narrow]]\nclass = "bulk"\nconnections = 2\n',
+    }
+    new = {
+        "default.toml": '# moved\n[[narrow]]\ntenant = "shop"\nconnections = 3\n',
+        "providers/a.toml": 'mx = ["a.example"]\n'
+        '[[narrow]]\ntenant = "shop"\nclass = "bulk"\nmessage_rate = "2/s"\n',
+    }
+    assert _changes(load, old, new)[2:] == [
+        "narrow class bulk: connections: removed 2",
+        "narrow tenant shop: connections: 1 -> 3 (policies/default.toml:4)",
+        "narrow tenant shop: message_rate: removed 1/s",
+        (
+            "narrow tenant shop, class bulk, provider a: message_rate: added 2/s "
+            "(policies/providers/a.toml:5)"
+        ),
+    ]

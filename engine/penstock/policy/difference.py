@@ -8,44 +8,24 @@ what it merely inherits is reported once, where it is set.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
-from penstock.policy.fields import UNLIMITED
-from penstock.policy.limits import FIELDS, Limits, Provenance
+from penstock.policy.change import Change, value_text
+from penstock.policy.difference_senders import senders
+from penstock.policy.limits import FIELDS, Limits
 from penstock.policy.merge import EMPTY, Layer, merge
 from penstock.policy.policies import Policies, Provider
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """``scope`` is ``"default"``, ``"provider gmail"``, ``"site NAME"`` or ``"domain NAME"``;
-    ``before`` and ``after`` are texts, ``""`` where there was or is nothing; ``where`` is the place
-    that gives the new value, ``None`` where nothing is left to point at."""
-
-    scope: str
-    field: str
-    before: str
-    after: str
-    where: Provenance | None = None
-
-    def __str__(self) -> str:
-        name = f"{self.scope}: {self.field}" if self.field else self.scope
-        place = f" ({self.where})" if self.where else ""
-        if not self.before:
-            return f"{name}: added {self.after}".rstrip() + place
-        if not self.after:
-            return f"{name}: removed {self.before}".rstrip() + place
-        return f"{name}: {self.before} -> {self.after}{place}"
-
-
 def difference(old: Policies, new: Policies) -> list[Change]:
-    """Every change from ``old`` to ``new``: default first, then providers, sites, domains."""
+    """Every change from ``old`` to ``new``: default first, then providers, sites, domains, what is
+    narrowed, then where mail leaves from and whose it is."""
     return [
         *_limits("default", [], old.default, [], new.default),
         *_providers(old, new),
         *_named("site", old, new),
         *_named("domain", old, new),
+        *_narrows(old, new),
+        *senders(old, new),
     ]
 
 
@@ -76,6 +56,24 @@ def _named(kind: str, old: Policies, new: Policies) -> Iterator[Change]:
         )
 
 
+def _narrows(old: Policies, new: Policies) -> Iterator[Change]:
+    """What a narrowing says itself: it may lie above any layer, so nothing is merged."""
+    before, after = ({one.scope: one for one in policies.narrows} for policies in (old, new))
+    for name in sorted({*before, *after}):
+        was = before[name].layer if name in before else EMPTY
+        now = after[name].layer if name in after else EMPTY
+        for field in FIELDS:
+            if field not in was.values and field not in now.values:
+                continue
+            had, has = _text(was, field), _text(now, field)
+            if had != has:
+                yield Change(f"narrow {name}", field, had, has, now.places.get(field))
+
+
+def _text(layer: Layer, field: str) -> str:
+    return value_text(layer.values[field]) if field in layer.values else ""
+
+
 def _members(
     scope: str, field: str, before: tuple[str, ...], after: tuple[str, ...]
 ) -> Iterator[Change]:
@@ -96,10 +94,3 @@ def _limits(
         was, is_now = getattr(before, name), getattr(after, name)
         if was != is_now:
             yield Change(scope, name, value_text(was), value_text(is_now), after.where(name))
-
-
-def value_text(value: Any) -> str:
-    """A limit's value as text; ``None`` is unlimited."""
-    if value is None:
-        return UNLIMITED
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -27,9 +27,10 @@ def load_narrows(
         who = (table.source, table.tenant, table.class_, table.site, table.domain)
         here = place_of(checked, path)
         before = first.setdefault(who, here)
-        if before is not here:
+        if before is not here and any(who):
             message = f"the same mail is narrowed in line {before.line}"
-            checked.contradict(path, message, "put the keys together")
+            about = [(*path, name) for name in ("source", "tenant", "class", "site", "domain")]
+            checked.contradict(path, message, "put the keys together", about=about)
         source, tenant, class_, site, domain = (name or "" for name in who)
         layer = layer_of(table, checked, path)
         narrows.append(Narrow(provider, source, tenant, class_, site, domain, layer, here))

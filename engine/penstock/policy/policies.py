@@ -216,6 +216,10 @@ class Policies:
             "domains": len(self.domains),
             "merged": len(self._merged),
             "merged_max": CACHE_ENTRIES_MAX,
+            "caps": len(self._site_caps) + len(self._lane_caps),
+            "caps_max": 2 * CACHE_ENTRIES_MAX,
+            "sources": len(self.sources),
+            "tenants": len(self.tenants),
         }
 
     def _merge(self, provider: str, site: str, domain: str, source: str) -> Limits:

@@ -99,13 +99,17 @@ class _Mending:
         self._checked = checked
 
     def mend(self, details: list[ErrorDetails]) -> None:
-        # Paths first: leaving out an element moves the indexes that later errors speak of.
-        placed = [(self._checked.original(_clean(d["loc"])), d) for d in details]
-        renamed = {self._unknown_key(path) for path, d in placed if d["type"] == "extra_forbidden"}
-        for path, detail in placed:
+        # Paths and values first: leaving out an element moves the indexes that later errors speak
+        # of, and leaving out a table takes along what is wrong in it.
+        paths = [self._checked.original(_clean(d["loc"])) for d in details]
+        placed = [(p, d, _at(self._checked._data, p)) for p, d in zip(paths, details, strict=True)]
+        renamed = {
+            self._unknown_key(path) for path, d, _ in placed if d["type"] == "extra_forbidden"
+        }
+        for path, detail, given in placed:
             if detail["type"] not in ("extra_forbidden", "missing"):
-                self._bad_value(path, detail)
-        for path, detail in placed:
+                self._bad_value(path, detail, given)
+        for path, detail, _ in placed:
             if detail["type"] == "missing" and path not in renamed:
                 self._missing(path)
 
@@ -141,8 +145,7 @@ class _Mending:
         else:
             _at(checked._data, path[:-1])[path[-1]] = stand_in.value
 
-    def _bad_value(self, path: Path, detail: ErrorDetails) -> None:
-        given = _at(self._checked._data, path)
+    def _bad_value(self, path: Path, detail: ErrorDetails, given: Any) -> None:
         message, hint = explain(detail["type"], detail["msg"], given, detail.get("ctx", {}))
         self._report(path, message, hint)
         self._checked._bad.add(path)
