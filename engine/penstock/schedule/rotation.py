@@ -214,30 +214,71 @@ def turn(root: Branch) -> Lane:
     return lane
 
 
-def pay(lane: Lane, n: int) -> None:
-    """``lane``, whose turn it was, has given ``n`` refs: as :func:`lose`, and turns pass on."""
-    node: Any = lane.parent
-    node.head = lane.following
-    lane.ready -= n
-    if not lane.ready:
-        node.unlink(lane)
-    node.ready -= n
-    above = node.parent
-    if above is None:
+def arrive(lane: Lane) -> None:
+    """One message more in ``lane``: :func:`gain`, level by level."""
+    had = lane.ready
+    lane.ready = had + 1
+    if lane.blocked:
         return
-    while above.level != "site":
-        above.served += n / above.weights
-        credit = node.credit = node.credit - n
-        if credit <= 0:
-            above.head = node.following
-        if not node.ready:
-            above.unlink(node)
-        above.ready -= n
-        node, above = above, above.parent
-    above.charge(node, n)
-    if not node.ready:
-        above.unlink(node)
-    above.ready -= n
+    ring: Any = lane.parent
+    if not had:
+        ring.link(lane)
+    had = ring.ready
+    ring.ready = had + 1
+    tenant = ring.parent
+    if tenant is None or ring.blocked:
+        return
+    if not had:
+        tenant.link(ring)
+    had = tenant.ready
+    tenant.ready = had + 1
+    if tenant.blocked:
+        return
+    klass = tenant.parent
+    if not had:
+        klass.link(tenant)
+    had = klass.ready
+    klass.ready = had + 1
+    if klass.blocked:
+        return
+    site = klass.parent
+    if not had:
+        site.link(klass)
+    site.ready += 1
+
+
+def pay(lane: Lane, n: int) -> None:
+    """``lane``, whose turn it was, has given ``n`` refs: :func:`lose`, level by level, and turns
+    pass on."""
+    ring: Any = lane.parent
+    ring.head = lane.following
+    left = lane.ready = lane.ready - n
+    if not left:
+        ring.unlink(lane)
+    left = ring.ready = ring.ready - n
+    tenant = ring.parent
+    if tenant is None:
+        return
+    tenant.served += n / tenant.weights
+    credit = ring.credit = ring.credit - n
+    if credit <= 0:
+        tenant.head = ring.following
+    if not left:
+        tenant.unlink(ring)
+    left = tenant.ready = tenant.ready - n
+    klass = tenant.parent
+    klass.served += n / klass.weights
+    credit = tenant.credit = tenant.credit - n
+    if credit <= 0:
+        klass.head = tenant.following
+    if not left:
+        klass.unlink(tenant)
+    left = klass.ready = klass.ready - n
+    site = klass.parent
+    site.charge(klass, n)
+    if not left:
+        site.unlink(klass)
+    site.ready -= n
 
 
 def gain(node: Node, n: int) -> None:
