@@ -111,15 +111,16 @@ class Shares(Branch):
     def link(self, child: Any) -> None:
         Branch.link(self, child)
         self.weights += child.weight
-        owed = (child.clear_at - self.served) * child.weight
-        child.credit = -owed if owed > 0 else 0.0
+        owes = child.clear_at > self.served
+        child.credit = (self.served - child.clear_at) * child.weight if owes else 0.0
 
     def unlink(self, child: Any) -> None:
         Branch.unlink(self, child)
         self.weights -= child.weight
         if child.credit < 0:
             child.clear_at = self.served - child.credit / child.weight
-            self._clear_at_most = max(self._clear_at_most, child.clear_at)
+            if child.clear_at > self._clear_at_most:
+                self._clear_at_most = child.clear_at
         if self.head is None and self.served < self._clear_at_most:
             self.served = self._clear_at_most
 
@@ -128,10 +129,11 @@ class MailClass(Shares):
     """A class of mail. ``every``: of so many refs taken from the site one is its own, by its floor,
     0 for no floor; ``since``: the count of refs up to which it has had its own."""
 
-    __slots__ = ("every", "since")
+    __slots__ = ("every", "since", "urgency")
 
-    def __init__(self, every: float) -> None:
+    def __init__(self, urgency: int, every: float) -> None:
         super().__init__("class")
+        self.urgency = urgency  # 0 is the most urgent
         self.every = every
         self.since = 0.0
 
@@ -144,39 +146,49 @@ class Classes(Branch):
     refs of others; what a class takes while nobody more urgent waits is free.
     """
 
-    __slots__ = ("classes", "taken")
+    __slots__ = ("_classes", "_floors", "_taken")
 
     def __init__(self, floors: tuple[float, float, float]) -> None:
         super().__init__("site")
-        self.classes = tuple(MailClass(1 / floor if floor else 0.0) for floor in floors)
-        for each in self.classes:
-            each.parent = self
-        self.taken = 0
+        self._floors = floors
+        self._classes: list[MailClass] = []  # those there has been mail of, the most urgent first
+        self._taken = 0
+
+    def of(self, urgency: int) -> MailClass:
+        """A class, from now on one of these."""
+        for each in self._classes:
+            if each.urgency == urgency:
+                return each
+        floor = self._floors[urgency]
+        added = MailClass(urgency, 1 / floor if floor else 0.0)
+        added.parent = self
+        self._classes = sorted([*self._classes, added], key=lambda each: each.urgency)
+        return added
 
     def turn(self) -> MailClass:
         """The class whose turn it is."""
         urgent: MailClass | None = None
-        for each in self.classes:
+        for each in self._classes:
             if each.following is not None:
                 if urgent is None:
                     urgent = each
                     if each.following is each:
                         break
-                elif each.every and self.taken + 1 - each.since >= each.every:
+                elif each.every and self._taken + 1 - each.since >= each.every:
                     return each
         assert urgent is not None
         return urgent
 
     def charge(self, child: MailClass, n: int) -> None:
         """``child`` has had ``n`` refs."""
-        self.taken += n
+        self._taken += n
         if not child.every:
             return
         paid = child.since + n * child.every
-        for each in self.classes:
+        for each in self._classes:
             if each is child:
-                if child.since < self.taken:
-                    child.since = min(paid, self.taken)
+                if child.since < self._taken:
+                    child.since = min(paid, self._taken)
                 return
             if each.following is not None:
                 child.since = paid
@@ -184,8 +196,8 @@ class Classes(Branch):
 
     def link(self, child: Any) -> None:
         Branch.link(self, child)
-        if child.since < self.taken:
-            child.since = self.taken
+        if child.since < self._taken:
+            child.since = self._taken
 
 
 def turn(root: Branch) -> Lane:
