@@ -132,6 +132,28 @@ def test_a_debt_ends_with_the_rush_in_which_it_was_made() -> None:
     assert sorted(order[:2]) == sorted(order[2:4]) == [1, 2]
 
 
+@pytest.mark.parametrize("size", [1, 20])
+def test_what_goes_back_is_not_paid_for(size: int) -> None:
+    """Mail of ``b`` and ``bulk`` must be read first: taken, put back, taken again."""
+    backlog = Backlog(
+        a=at(TRANSACTIONAL, "a"), b=at(TRANSACTIONAL, "b"), bulk=at(BULK), slow=at(BULK, "slow")
+    )
+    queue, taken, read = backlog.queue, Counter[str](), set[int]()
+    for _ in range(4000):
+        key = queue.turn()
+        assert key is not None
+        refs, name = queue.take(together, size), backlog.names[key]
+        if name != "a" and key not in read:
+            read.add(key)
+            for ref in reversed(refs):
+                queue.push_front(key, ref)
+            continue
+        read.discard(key)
+        taken[name] += len(refs)
+        backlog.fill(key)
+    close(taken, 0.02, 2 * size, a=47.5, b=47.5, bulk=2.5, slow=2.5)
+
+
 def test_who_was_idle_has_saved_up_nothing() -> None:
     backlog = Backlog(a=at(BULK, "a", 3), b=at(BULK, "b"))
     b = backlog.key("b")

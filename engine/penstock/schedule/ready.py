@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from penstock.schedule.intqueue import IntQueue
 from penstock.schedule.lane import Lane, Node
-from penstock.schedule.rotation import arrive, block, lose, pay, turn, unblock
+from penstock.schedule.rotation import arrive, block, lose, pay, refund, turn, unblock
 from penstock.schedule.tree import ANYWHERE, Place, Tree
 
 __all__ = ["Node", "Place", "ReadyQueue"]
@@ -87,11 +87,12 @@ class ReadyQueue:
 
     def push_front(self, key: int, ref: int, retry: bool = False) -> None:
         """First in its line of ``key``: taken, but never offered to the other side. Several go
-        back in reverse order. The key's turn is not moved forward."""
+        back in reverse order. The key's turn is not moved forward, but nobody pays for it."""
         lane = self._lanes.get(key) or self._open(key)
         lane.put_front(ref, retry)
         self._refs += 1
         arrive(lane)
+        refund(lane)
 
     def turn(self) -> int | None:
         """The key that :meth:`take` would take from; ``None`` if nothing is ready."""

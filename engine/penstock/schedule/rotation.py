@@ -77,7 +77,7 @@ class Shares(Branch):
     ends on that axis. Once nobody waits, nobody owes anything.
     """
 
-    __slots__ = ("_clear_at_most", "children", "served", "unit", "weights")
+    __slots__ = ("_clear_at_most", "children", "granted", "served", "unit", "weights")
 
     def __init__(self, level: str, name: str = "", weight: int = 1) -> None:
         super().__init__(level, name, weight)
@@ -85,6 +85,7 @@ class Shares(Branch):
         self.unit = 0  # the smallest weight among the children since there have been any
         self.weights = 0  # of the children in the ring
         self.served = 0.0
+        self.granted: Any = None  # the child that last had its share, as its turn began
         self._clear_at_most = 0.0
 
     def add(self, child: Branch) -> None:
@@ -194,6 +195,11 @@ class Classes(Branch):
                 child.since = paid
                 return
 
+    def refund(self, child: MailClass) -> None:
+        """One ref that ``child`` was charged for was not sent; it is owed at most that one."""
+        self._taken -= 1
+        child.since = max(child.since, self._taken) - child.every
+
     def link(self, child: Any) -> None:
         Branch.link(self, child)
         if child.since < self._taken:
@@ -203,15 +209,15 @@ class Classes(Branch):
 def turn(root: Branch) -> Lane:
     """The lane whose turn it is, where ``root.ready`` > 0. Asked twice it says the same.
 
-    Whoever is in credit is in the midst of its turn. Else each child gets its share as it is come
-    to, and who still owes is passed over: in all at most once for each ref that was taken.
+    Where nobody is in the midst of a turn, each child gets its share as it is come to, and who
+    still owes is passed over: in all at most once for each ref that was taken.
     """
     node: Any = root
     if isinstance(root, Classes):
         node = root.turn()
         while node.level != "campaign":
             child = node.head
-            if child.credit <= 0:
+            if child.credit <= 0 or child is not node.granted:
                 unit = node.unit
                 if child.following is child:
                     child.credit = child.weight / unit  # alone, it owes nobody
@@ -221,6 +227,7 @@ def turn(root: Branch) -> Lane:
                         child = child.following
                         credit = child.credit = child.credit + child.weight / unit
                     node.head = child
+                node.granted = child
             node = child
     lane: Lane = node.head
     return lane
@@ -291,6 +298,19 @@ def pay(lane: Lane, n: int) -> None:
     if not left:
         site.unlink(klass)
     site.ready -= n
+
+
+def refund(lane: Lane) -> None:
+    """One ref that :func:`pay` was called for is in ``lane`` again: it costs nobody anything. Who
+    is out of the ring has lost what it had, and this with it."""
+    node: Any = lane.parent
+    while node.parent is not None and node.following is not None:
+        above = node.parent
+        if above.level == "site":
+            above.refund(node)
+        else:
+            node.credit = min(node.credit + 1, node.weight / above.unit)
+        node = above
 
 
 def gain(node: Node, n: int) -> None:
