@@ -333,7 +333,23 @@ def test_moving_and_dropping_a_lane_costs_the_same_however_many_messages_it_has(
     assert costs[0] == costs[1]
 
 
-def lines_run(call: Callable[[], None]) -> int:
+def test_no_turn_takes_long_though_everybody_owes_much() -> None:
+    queue, tenants = ReadyQueue(), 200
+    for key in range(tenants):
+        queue.place(key, place(f"t{key}"))
+        for _ in range(1000):
+            queue.push(key, 0)
+    lines = 0
+    for _ in range(3 * tenants):  # everybody takes three transactions of a hundred recipients
+        longest = lines_run(queue.turn)
+        assert longest < 25 * tenants
+        lines += longest
+        assert len(queue.take(lambda ref: 0, 100)) == 100
+    assert {queue.count(key) for key in range(tenants)} == {700}
+    assert lines / (3 * tenants) < 100
+
+
+def lines_run(call: Callable[[], object]) -> int:
     lines = 0
 
     def trace(frame: FrameType, event: str, arg: object) -> Any:

@@ -109,6 +109,22 @@ class Shares(Branch):
             child.weight = weight
             self.unit = min(self.unit, weight)
 
+    def skip(self) -> None:
+        """All owe something still after a round: gives them at once what they would get in all the
+        rounds in which nobody could take anything."""
+        first = child = self.head
+        rounds = float("inf")
+        while True:
+            rounds = min(rounds, -child.credit * self.unit // child.weight)
+            child = child.following
+            if child is first:
+                break
+        while rounds:
+            child.credit += rounds * child.weight / self.unit
+            child = child.following
+            if child is first:
+                break
+
     def link(self, child: Any) -> None:
         Branch.link(self, child)
         self.weights += child.weight
@@ -210,7 +226,8 @@ def turn(root: Branch) -> Lane:
     """The lane whose turn it is, where ``root.ready`` > 0. Asked twice it says the same.
 
     Where nobody is in the midst of a turn, each child gets its share as it is come to, and who
-    still owes is passed over: in all at most once for each ref that was taken.
+    still owes is passed over: in all at most once for each ref that was taken, and at once no more
+    than a few times each.
     """
     node: Any = root
     if isinstance(root, Classes):
@@ -222,9 +239,12 @@ def turn(root: Branch) -> Lane:
                 if child.following is child:
                     child.credit = child.weight / unit  # alone, it owes nobody
                 else:
+                    first = child
                     credit = child.credit = child.credit + child.weight / unit
                     while credit <= 0:
                         child = child.following
+                        if child is first:
+                            node.skip()
                         credit = child.credit = child.credit + child.weight / unit
                     node.head = child
                 node.granted = child
