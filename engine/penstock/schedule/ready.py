@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from penstock.schedule.intqueue import IntQueue
-from penstock.schedule.lane import Lane, Node
+from penstock.schedule.lane import Lane
+from penstock.schedule.node import Node
 from penstock.schedule.rotation import arrive, block, lose, pay, refund, turn, unblock
 from penstock.schedule.tree import ANYWHERE, Place, Tree
 

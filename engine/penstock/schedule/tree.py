@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from penstock.schedule.lane import Lane, Node
-from penstock.schedule.rotation import Branch, Classes, Ring, Shares, gain, lose
+from penstock.schedule.branch import Branch, Ring
+from penstock.schedule.classes import Classes
+from penstock.schedule.lane import Lane
+from penstock.schedule.node import Node
+from penstock.schedule.rotation import gain, lose
+from penstock.schedule.shares import Shares
 
 
 class Place(NamedTuple):
