@@ -39,7 +39,7 @@ from penstock.relay.lane import Site
 from penstock.relay.ports import Destination, Host
 from penstock.relay.spool import Shard, Spool
 from penstock.schedule.rate import Gcra
-from penstock.schedule.ready import ReadyQueue
+from penstock.schedule.ready import Place, ReadyQueue
 from penstock.schedule.retry import delay
 from penstock_queue import Committer, Queue, QueueConfig, RealDisk
 
@@ -68,11 +68,36 @@ def fill(messages: int, sites: int) -> tuple[list[ReadyQueue], float]:
     return queues, (time.process_time() - start) / messages * 1e6
 
 
+def shared_us(takes: int) -> tuple[float, float]:
+    """Microseconds in and out of a ready queue that 20 tenants share, with 5 campaigns of 20 lanes
+    each, in all three classes: where all have a backlog, and where none has."""
+    queue = ReadyQueue()
+    keys = range(20 * 5 * 20)
+    for key in keys:
+        tenant = key // 100
+        place = Place(tenant % 3, f"tenant {tenant}", 1 + tenant % 2, f"campaign {key // 20}", 1)
+        queue.place(key, place)
+    order = [random.choice(keys) for _ in range(takes)]
+    start = time.process_time()
+    for key in order:
+        queue.push(key, 77)
+    while queue.take(alone, 1):
+        pass
+    backlog = time.process_time() - start
+    start = time.process_time()
+    for key in order:
+        queue.push(key, 77)
+        queue.take(alone, 1)
+    return backlog / takes * 1e6, (time.process_time() - start) / takes * 1e6
+
+
 def queue_bytes(sites: int) -> float:
     """Bytes of one ready queue that holds one message."""
+    place = Place(1, "tenant", 1, "campaign", 1)
     tracemalloc.start()
     queues = [ReadyQueue() for _ in range(sites)]
     for queue in queues:
+        queue.place(1, place)
         queue.push(1, 1 << 50)
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -190,6 +215,7 @@ def measure(messages: int, domains: int, overdue: int) -> dict[str, float]:
         queue.take(alone, 1)
 
     leased_us, exact_us = asyncio.run(ask_governor(10_000))
+    shared_backlog_us, shared_idle_us = shared_us(100_000)
     return {
         "messages": messages,
         "domains": domains,
@@ -197,6 +223,8 @@ def measure(messages: int, domains: int, overdue: int) -> dict[str, float]:
         "decision_us": round(seconds / messages * 1e6, 2),
         "push_us_cold": round(push_us, 2),
         "push_take_us": round(per_call_us(push_take, 100_000), 2),
+        "shared_push_take_us": round(shared_backlog_us, 2),
+        "shared_idle_push_take_us": round(shared_idle_us, 2),
         "gcra_take_us": round(per_call_us(lambda: gcra.take(1, 5.0), 100_000), 2),
         "local_messages_us": round(per_call_us(lambda: limiter.try_messages(claim, 1), 100_000), 2),
         "leased_messages_us": round(leased_us, 2),
@@ -214,6 +242,8 @@ _SHOWN = {
     "decision_us": "a decision: two rates, one message taken",
     "push_us_cold": "a message into one of all ready queues",
     "push_take_us": "in and out of one ready queue",
+    "shared_push_take_us": "the same, shared by 20 tenants with a backlog",
+    "shared_idle_push_take_us": "the same, shared by 20 tenants without one",
     "local_messages_us": "a rate, within one process",
     "leased_messages_us": "a rate, leased from the governor",
     "governor_question_us": "a rate too low to lease, asked each time",

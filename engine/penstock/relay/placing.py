@@ -3,8 +3,8 @@
 A delivery that is due comes to its lane (by queue key) and from there to the ready queue of a site
 (by destination and source). Where it stands may become wrong later: the domain moves, a source goes
 out, an operator gives an order, a policy is reloaded. Then a *round* begins: every lane is looked
-at again, some at a time, and until it is through, lanes that it has not reached yet are looked at when
-something is taken from them. So an order holds at once, and stops nothing meanwhile.
+at again, some at a time, and until it is through, lanes that it has not reached yet are looked at
+when something is taken from them. So an order holds at once, and stops nothing meanwhile.
 """
 
 from __future__ import annotations

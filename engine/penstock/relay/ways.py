@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from penstock.policy.egress import Pool
-from penstock.schedule.shares import Shares
+from penstock.schedule.spread import Spread
 
 _KNOWN_MAX = 4096
 _FAILED_S_MIN = 15.0
@@ -24,7 +24,7 @@ class Way:
 
     __slots__ = ("_names", "_shares", "_usable", "only", "pool", "sources")
 
-    def __init__(self, pool: str, names: tuple[str, ...], shares: Shares, usable: set[int]) -> None:
+    def __init__(self, pool: str, names: tuple[str, ...], shares: Spread, usable: set[int]) -> None:
         self.pool = pool
         self.sources = frozenset(names[one] for one in usable)
         self.only = next(iter(self.sources)) if len(usable) == 1 else ""
@@ -110,9 +110,9 @@ class SourceBook:
             names = tuple(found.sources)
             usable = {n for n, one in enumerate(names) if not self.why_out(one, provider)}
             if usable:
-                return Way(name, names, Shares(tuple(found.sources.values())), usable)
+                return Way(name, names, Spread(tuple(found.sources.values())), usable)
             name = found.overflow
-        return Way(pool, (), Shares(()), set())
+        return Way(pool, (), Spread(()), set())
 
     def _changed(self) -> None:
         self.version += 1

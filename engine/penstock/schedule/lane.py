@@ -1,7 +1,6 @@
 """A lane: one key's messages at one site, fresh ones and those that were tried before.
 
-A lane is the leaf of the tree that shares out turns (:mod:`penstock.schedule.rotation`); what is
-common to leaf and branches is a :class:`Node`.
+A lane is the leaf of the tree that shares out turns (:mod:`penstock.schedule.rotation`).
 
 Mail that failed softly is likely to fail again, and after an outage there is much of it: sent in
 order of time it would keep fresh mail waiting for hours. So fresh mail goes first. But where fresh
@@ -12,35 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any
 
 from penstock.schedule.intqueue import IntQueue
-
-if TYPE_CHECKING:
-    from penstock.schedule.rotation import Branch
+from penstock.schedule.node import Node
 
 FRESH_TURNS = 4  # transactions of fresh mail for one of retries, where both wait
-
-
-class Node:
-    """Something that has turns among its siblings.
-
-    Invariant: it stands in its parent's ring exactly while it is not ``blocked`` and ``ready`` > 0.
-    ``ready`` counts the messages that can be taken once it has a turn: it does not ask whether the
-    node itself or one above is blocked, so whoever is blocked need not tell those below.
-    """
-
-    __slots__ = ("asleep", "blocked", "following", "level", "parent", "preceding", "ready")
-
-    def __init__(self, level: str) -> None:
-        self.level = level
-        self.parent: Branch | None = None
-        self.ready = 0
-        self.asleep = False
-        self.blocked = False
-        # Neighbours in the parent's ring, of the same kind as this; None while not in it.
-        self.preceding: Any = None
-        self.following: Any = None
 
 
 class Lane(Node):

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from penstock.schedule.intqueue import IntQueue
-from penstock.schedule.lane import Lane, Node
-from penstock.schedule.rotation import block, gain, lose, pay, turn, unblock
+from penstock.schedule.lane import Lane
+from penstock.schedule.node import Node
+from penstock.schedule.rotation import arrive, block, lose, pay, refund, turn, unblock
 from penstock.schedule.tree import ANYWHERE, Place, Tree
 
 __all__ = ["Node", "Place", "ReadyQueue"]
@@ -78,22 +79,23 @@ class ReadyQueue:
         lane = self._lanes.get(key) or self._open(key)
         lane.put(ref)
         self._refs += 1
-        gain(lane, 1)
+        arrive(lane)
 
     def push_retry(self, key: int, ref: int) -> None:
         """Last in the line of ``key`` of those that were tried before."""
         lane = self._lanes.get(key) or self._open(key)
         lane.put_retry(ref)
         self._refs += 1
-        gain(lane, 1)
+        arrive(lane)
 
     def push_front(self, key: int, ref: int, retry: bool = False) -> None:
         """First in its line of ``key``: taken, but never offered to the other side. Several go
-        back in reverse order. The key's turn is not moved forward."""
+        back in reverse order. The key's turn is not moved forward, but nobody pays for it."""
         lane = self._lanes.get(key) or self._open(key)
         lane.put_front(ref, retry)
         self._refs += 1
-        gain(lane, 1)
+        arrive(lane)
+        refund(lane)
 
     def turn(self) -> int | None:
         """The key that :meth:`take` would take from; ``None`` if nothing is ready."""

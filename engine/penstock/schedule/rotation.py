@@ -1,251 +1,135 @@
-"""Whose turn it is: the branches of a ready queue's tree, and how each shares out its turns.
+"""Whose turn it is, over all levels of a ready queue's tree.
 
     Classes                strict priority, with floors
-      Shares  (class)      deficit round robin between tenants, by weight
-        Shares  (tenant)   deficit round robin between campaigns, by weight
+      MailClass            shares between tenants, by weight
+        Shares  (tenant)   shares between campaigns, by weight
           Ring  (campaign) lanes in turn
             Lane
 
-Those of a branch's children that can be taken from stand in a ring, linked through the children
-themselves: to join, to leave and to pass the turn on is O(1), and who is held, asleep or empty is
-not in it and is never looked at. The costs are counted in refs: a transaction of n costs n.
-
-Every message passes here twice, so what runs for each is one loop over the levels and calls nothing
-unless something runs empty.
+or, while there is one campaign only, its ring alone. The costs are counted in refs: a transaction
+of n costs n. Every message passes :func:`arrive`, :func:`turn` and :func:`pay`, so these are
+written out level by level and call nothing unless something runs empty.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from penstock.schedule.lane import Lane, Node
-
-
-class Branch(Node):
-    """A node with others below it. ``weight``: its share among its siblings; ``credit``: what it
-    may still take in this turn, below 0 what it took too much."""
-
-    __slots__ = ("clear_at", "credit", "head", "members", "name", "weight")
-
-    def __init__(self, level: str, name: str = "", weight: int = 1) -> None:
-        super().__init__(level)
-        self.name = name
-        self.weight = weight
-        self.credit = 0.0
-        self.clear_at = 0.0
-        self.members = 0  # children, with and without messages
-        self.head: Any = None  # the child whose turn it is, of the kind that belongs below this
-
-    def link(self, child: Any) -> None:
-        """``child`` gets the last turn."""
-        head = self.head
-        if head is None:
-            self.head = child.preceding = child.following = child
-        else:
-            last = head.preceding
-            child.preceding, child.following = last, head
-            last.following = head.preceding = child
-
-    def unlink(self, child: Any) -> None:
-        """``child``, which is in the ring, has no turn any more."""
-        following = child.following
-        if following is child:
-            self.head = None
-        else:
-            child.preceding.following = following
-            following.preceding = child.preceding
-            if self.head is child:
-                self.head = following
-        child.preceding = child.following = None
-
-
-class Ring(Branch):
-    """A campaign: its lanes take turns, a transaction each."""
-
-    __slots__ = ()
-
-
-class Shares(Branch):
-    """Deficit round robin (Shreedhar and Varghese, 1995), in the variant that pays afterwards: how
-    many refs a transaction has is known only when it is taken, so the last one of a turn may take
-    more than the child has left, and the child pays for that in its next turns.
-
-    A child that leaves the ring loses what it had left, so nobody saves up turns; but what it took
-    too much it still owes when it comes back, or whoever never has more than one large transaction
-    waiting would have the largest share. It is forgiven as fast as it would have been paid:
-    ``served`` is the refs taken so far for a weight of one, and ``clear_at`` where a child's debt
-    ends on that axis. Once nobody waits, nobody owes anything.
-    """
-
-    __slots__ = ("_clear_at_most", "children", "served", "unit", "weights")
-
-    def __init__(self, level: str, name: str = "", weight: int = 1) -> None:
-        super().__init__(level, name, weight)
-        self.children: dict[str, Any] = {}
-        self.unit = 0  # the smallest weight among the children since there have been any
-        self.weights = 0  # of the children in the ring
-        self.served = 0.0
-        self._clear_at_most = 0.0
-
-    def add(self, child: Branch) -> None:
-        self.unit = min(self.unit, child.weight) if self.children else child.weight
-        self.children[child.name] = child
-        child.parent = self
-        self.members += 1
-
-    def remove(self, child: Branch) -> None:
-        """``child``, which has no members any more, is forgotten."""
-        del self.children[child.name]
-        self.members -= 1
-        child.parent = None
-        child.asleep = child.blocked = False
-
-    def weigh(self, child: Branch, weight: int) -> None:
-        """Another weight from now on."""
-        if weight != child.weight:
-            if child.following is not None:
-                self.weights += weight - child.weight
-            child.weight = weight
-            self.unit = min(self.unit, weight)
-
-    def link(self, child: Any) -> None:
-        Branch.link(self, child)
-        self.weights += child.weight
-        owed = (child.clear_at - self.served) * child.weight
-        child.credit = -owed if owed > 0 else 0.0
-
-    def unlink(self, child: Any) -> None:
-        Branch.unlink(self, child)
-        self.weights -= child.weight
-        if child.credit < 0:
-            child.clear_at = self.served - child.credit / child.weight
-            self._clear_at_most = max(self._clear_at_most, child.clear_at)
-        if self.head is None and self.served < self._clear_at_most:
-            self.served = self._clear_at_most
-
-
-class MailClass(Shares):
-    """A class of mail. ``every``: of so many refs taken from the site one is its own, by its floor,
-    0 for no floor; ``since``: the count of refs up to which it has had its own."""
-
-    __slots__ = ("every", "since")
-
-    def __init__(self, every: float) -> None:
-        super().__init__("class")
-        self.every = every
-        self.since = 0.0
-
-
-class Classes(Branch):
-    """The site: the most urgent class first, unless a less urgent one is owed its floor.
-
-    A floor is a share of all the refs taken while the class has something to send: joining, it is
-    owed nothing, so a floor cannot be saved up. A large transaction is paid in advance by as many
-    refs of others; what a class takes while nobody more urgent waits is free.
-    """
-
-    __slots__ = ("classes", "taken")
-
-    def __init__(self, floors: tuple[float, float, float]) -> None:
-        super().__init__("site")
-        self.classes = tuple(MailClass(_every(floor)) for floor in floors)
-        for each in self.classes:
-            each.parent = self
-        self.taken = 0
-
-    def set_floors(self, floors: tuple[float, float, float]) -> None:
-        for each, floor in zip(self.classes, floors, strict=True):
-            each.every = _every(floor)
-
-    def turn(self) -> MailClass:
-        """The class whose turn it is."""
-        urgent: MailClass | None = None
-        for each in self.classes:
-            if each.following is not None:
-                if urgent is None:
-                    urgent = each
-                    if each.following is each:
-                        break
-                elif each.every and self.taken + 1 - each.since >= each.every:
-                    return each
-        assert urgent is not None
-        return urgent
-
-    def charge(self, child: MailClass, n: int) -> None:
-        """``child`` has had ``n`` refs."""
-        self.taken += n
-        if not child.every:
-            return
-        paid = child.since + n * child.every
-        for each in self.classes:
-            if each is child:
-                if child.since < self.taken:
-                    child.since = min(paid, self.taken)
-                return
-            if each.following is not None:
-                child.since = paid
-                return
-
-    def link(self, child: Any) -> None:
-        Branch.link(self, child)
-        if child.since < self.taken:
-            child.since = self.taken
-
-
-def _every(floor: float) -> float:
-    return 1 / floor if floor else 0.0
+from penstock.schedule.branch import Branch
+from penstock.schedule.classes import Classes
+from penstock.schedule.lane import Lane
+from penstock.schedule.node import Node
 
 
 def turn(root: Branch) -> Lane:
     """The lane whose turn it is, where ``root.ready`` > 0. Asked twice it says the same.
 
-    Whoever is in credit is in the midst of its turn. Else each child gets its share as it is come
-    to, and who still owes is passed over: in all at most once for each ref that was taken.
+    Where nobody is in the midst of a turn, each child gets its share as it is come to, and who
+    still owes is passed over: in all at most once for each ref that was taken, and at once no more
+    than a few times each.
     """
     node: Any = root
     if isinstance(root, Classes):
         node = root.turn()
         while node.level != "campaign":
             child = node.head
-            if child.credit <= 0:
+            if child.credit <= 0 or child is not node.granted:
                 unit = node.unit
                 if child.following is child:
                     child.credit = child.weight / unit  # alone, it owes nobody
                 else:
+                    first = child
                     credit = child.credit = child.credit + child.weight / unit
                     while credit <= 0:
                         child = child.following
+                        if child is first:
+                            node.skip()
                         credit = child.credit = child.credit + child.weight / unit
                     node.head = child
+                node.granted = child
             node = child
     lane: Lane = node.head
     return lane
 
 
-def pay(lane: Lane, n: int) -> None:
-    """``lane``, whose turn it was, has given ``n`` refs: as :func:`lose`, and turns pass on."""
-    node: Any = lane.parent
-    node.head = lane.following
-    lane.ready -= n
-    if not lane.ready:
-        node.unlink(lane)
-    node.ready -= n
-    above = node.parent
-    if above is None:
+def arrive(lane: Lane) -> None:
+    """One message more in ``lane``: :func:`gain`, level by level."""
+    had = lane.ready
+    lane.ready = had + 1
+    if lane.blocked:
         return
-    while above.level != "site":
-        above.served += n / above.weights
-        credit = node.credit = node.credit - n
-        if credit <= 0:
-            above.head = node.following
-        if not node.ready:
-            above.unlink(node)
-        above.ready -= n
-        node, above = above, above.parent
-    above.charge(node, n)
-    if not node.ready:
-        above.unlink(node)
-    above.ready -= n
+    ring: Any = lane.parent
+    if not had:
+        ring.link(lane)
+    had = ring.ready
+    ring.ready = had + 1
+    tenant = ring.parent
+    if tenant is None or ring.blocked:
+        return
+    if not had:
+        tenant.link(ring)
+    had = tenant.ready
+    tenant.ready = had + 1
+    if tenant.blocked:
+        return
+    klass = tenant.parent
+    if not had:
+        klass.link(tenant)
+    had = klass.ready
+    klass.ready = had + 1
+    if klass.blocked:
+        return
+    site = klass.parent
+    if not had:
+        site.link(klass)
+    site.ready += 1
+
+
+def pay(lane: Lane, n: int) -> None:
+    """``lane``, whose turn it was, has given ``n`` refs: :func:`lose`, level by level, and turns
+    pass on."""
+    ring: Any = lane.parent
+    ring.head = lane.following
+    left = lane.ready = lane.ready - n
+    if not left:
+        ring.unlink(lane)
+    left = ring.ready = ring.ready - n
+    tenant = ring.parent
+    if tenant is None:
+        return
+    tenant.served += n / tenant.weights
+    credit = ring.credit = ring.credit - n
+    if credit <= 0:
+        tenant.head = ring.following
+    if not left:
+        tenant.unlink(ring)
+    left = tenant.ready = tenant.ready - n
+    klass = tenant.parent
+    klass.served += n / klass.weights
+    credit = tenant.credit = tenant.credit - n
+    if credit <= 0:
+        klass.head = tenant.following
+    if not left:
+        klass.unlink(tenant)
+    left = klass.ready = klass.ready - n
+    site = klass.parent
+    site.charge(klass, n)
+    if not left:
+        site.unlink(klass)
+    site.ready -= n
+
+
+def refund(lane: Lane) -> None:
+    """One ref that :func:`pay` was called for is in ``lane`` again: it costs nobody anything. Who
+    is out of the ring has lost what it had, and this with it."""
+    node: Any = lane.parent
+    while node.parent is not None and node.following is not None:
+        above = node.parent
+        if above.level == "site":
+            above.refund(node)
+        else:
+            node.credit = min(node.credit + 1, node.weight / above.unit)
+        node = above
 
 
 def gain(node: Node, n: int) -> None:

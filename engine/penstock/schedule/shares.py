@@ -1,51 +1,84 @@
-"""A weighted choice that is the same for a message every time it is asked for.
-
-A message must keep its source when it is tried again (a greylisting peer knows it by address), and
-a million queued messages have no room for a note of it. So the choice is a function of the
-message's number: multiples of the golden ratio, cut to their fraction, fill the interval from 0 to
-1 more evenly than chance would (Weyl; Knuth, volume 3, 6.4), and each choice owns a stretch of
-it as long as its weight. Of any run of numbers, also of every second or tenth one, each choice gets
-its share to within a few.
-"""
+"""Shares by weight: of a class between its tenants, of a tenant between its campaigns."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Collection, Sequence
-from itertools import accumulate
+from typing import Any
 
-_GOLDEN = 0x9E3779B97F4A7C15
-_MASK = (1 << 64) - 1
-_SECOND = 0xD1B54A32D192ED03  # for those whose first choice cannot be had: another even sequence
+from penstock.schedule.branch import Branch
 
 
-class Shares:
-    """``weights``: integers of at least 1, one a choice."""
+class Shares(Branch):
+    """Deficit round robin (Shreedhar and Varghese, 1995), in the variant that pays afterwards: how
+    many refs a transaction has is known only when it is taken, so the last one of a turn may take
+    more than the child has left, and the child pays for that in its next turns.
 
-    __slots__ = ("_edges", "_weights", "total")
+    A child that leaves the ring loses what it had left, so nobody saves up turns; but what it took
+    too much it still owes when it comes back, or whoever never has more than one large transaction
+    waiting would have the largest share. It is forgiven as fast as it would have been paid:
+    ``served`` is the refs taken so far for a weight of one, and ``clear_at`` where a child's debt
+    ends on that axis. Once nobody waits, nobody owes anything.
+    """
 
-    def __init__(self, weights: Sequence[int]) -> None:
-        self._weights = tuple(weights)
-        self._edges = list(accumulate(self._weights))
-        self.total = self._edges[-1] if self._edges else 0
+    __slots__ = ("_clear_at_most", "children", "granted", "served", "unit", "weights")
 
-    def __len__(self) -> int:
-        return len(self._weights)
+    def __init__(self, level: str, name: str = "", weight: int = 1) -> None:
+        super().__init__(level, name, weight)
+        self.children: dict[str, Any] = {}
+        self.unit = 0  # the smallest weight among the children since there have been any
+        self.weights = 0  # of the children in the ring
+        self.served = 0.0
+        self.granted: Any = None  # the child that last had its share, as its turn began
+        self._clear_at_most = 0.0
 
-    def pick(self, number: int) -> int:
-        """Which choice ``number`` gets; there must be one."""
-        spot = (number * _GOLDEN & _MASK) * self.total >> 64
-        return bisect_right(self._edges, spot)
+    def add(self, child: Branch) -> None:
+        self.unit = min(self.unit, child.weight) if self.children else child.weight
+        self.children[child.name] = child
+        child.parent = self
+        self.members += 1
 
-    def pick_among(self, number: int, usable: Collection[int]) -> int | None:
-        """The same, of those that are ``usable``: only who would have got another moves, and those
-        are spread over the rest by weight; ``None`` where none is usable."""
-        if not usable:
-            return None
-        first = self.pick(number)
-        if first in usable:
-            return first
-        left = sorted(usable)
-        edges = list(accumulate(self._weights[one] for one in left))
-        spot = (number * _SECOND & _MASK) * edges[-1] >> 64
-        return left[bisect_right(edges, spot)]
+    def remove(self, child: Branch) -> None:
+        """``child``, which has no members any more, is forgotten."""
+        del self.children[child.name]
+        self.members -= 1
+        child.parent = None
+        child.asleep = child.blocked = False
+
+    def weigh(self, child: Branch, weight: int) -> None:
+        """Another weight from now on."""
+        if weight != child.weight:
+            if child.following is not None:
+                self.weights += weight - child.weight
+            child.weight = weight
+            self.unit = min(self.unit, weight)
+
+    def skip(self) -> None:
+        """All owe something still after a round: gives them at once what they would get in all the
+        rounds in which nobody could take anything."""
+        first = child = self.head
+        rounds = float("inf")
+        while True:
+            rounds = min(rounds, -child.credit * self.unit // child.weight)
+            child = child.following
+            if child is first:
+                break
+        while rounds:
+            child.credit += rounds * child.weight / self.unit
+            child = child.following
+            if child is first:
+                break
+
+    def link(self, child: Any) -> None:
+        Branch.link(self, child)
+        self.weights += child.weight
+        owes = child.clear_at > self.served
+        child.credit = (self.served - child.clear_at) * child.weight if owes else 0.0
+
+    def unlink(self, child: Any) -> None:
+        Branch.unlink(self, child)
+        self.weights -= child.weight
+        if child.credit < 0:
+            child.clear_at = self.served - child.credit / child.weight
+            if child.clear_at > self._clear_at_most:
+                self._clear_at_most = child.clear_at
+        if self.head is None and self.served < self._clear_at_most:
+            self.served = self._clear_at_most

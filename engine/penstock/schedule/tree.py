@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from penstock.schedule.lane import Lane, Node
-from penstock.schedule.rotation import Branch, Classes, MailClass, Ring, Shares, gain, lose
+from penstock.schedule.branch import Branch, Ring
+from penstock.schedule.classes import Classes
+from penstock.schedule.lane import Lane
+from penstock.schedule.node import Node
+from penstock.schedule.rotation import gain, lose
+from penstock.schedule.shares import Shares
 
 
 class Place(NamedTuple):
@@ -101,7 +105,7 @@ class Tree:
         if isinstance(root, Ring) and (not root.members or _path(place) == _path(self._only)):
             self._only = place
             return root
-        klass = self._grow().classes[place.class_]
+        klass = self._grow().of(place.class_)
         tenant = klass.children.get(place.tenant)
         if tenant is None:
             tenant = Shares("tenant", place.tenant, place.tenant_weight)
@@ -121,7 +125,7 @@ class Tree:
             return ring
         place = self._only
         root = Classes(self._floors)
-        klass: MailClass = root.classes[place.class_]
+        klass = root.of(place.class_)
         tenant = Shares("tenant", place.tenant, place.tenant_weight)
         klass.add(tenant)
         ring.name, ring.weight = place.campaign, place.campaign_weight

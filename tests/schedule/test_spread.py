@@ -1,4 +1,4 @@
-"""Shares: by weight, evenly, and the same for a message every time."""
+"""Spread: by weight, evenly, and the same for a message every time."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.schedule.shares import Shares
+from penstock.schedule.spread import Spread
 
 WEIGHTS = st.lists(st.integers(1, 1000), min_size=1, max_size=12)
 
 
 @given(WEIGHTS, st.integers(0, 2**48))
 def test_a_message_gets_the_same_every_time(weights: list[int], number: int) -> None:
-    assert Shares(weights).pick(number) == Shares(weights).pick(number)
-    assert 0 <= Shares(weights).pick(number) < len(weights)
+    assert Spread(weights).pick(number) == Spread(weights).pick(number)
+    assert 0 <= Spread(weights).pick(number) < len(weights)
 
 
 @given(WEIGHTS, st.integers(0, 2**40), st.sampled_from([1, 2, 3, 10, 16]))
 def test_a_run_of_messages_is_shared_by_weight(weights: list[int], start: int, step: int) -> None:
-    shares = Shares(weights)
+    shares = Spread(weights)
     run = 2000
     got = Counter(shares.pick(start + n * step) for n in range(run))
     for choice, weight in enumerate(weights):
@@ -29,7 +29,7 @@ def test_a_run_of_messages_is_shared_by_weight(weights: list[int], start: int, s
 
 @given(WEIGHTS, st.data(), st.integers(0, 2**48))
 def test_where_one_is_out_only_its_own_move(weights: list[int], data, number: int) -> None:
-    shares = Shares(weights)
+    shares = Spread(weights)
     usable = data.draw(st.sets(st.integers(0, len(weights) - 1)))
     got = shares.pick_among(number, usable)
     if shares.pick(number) in usable:
@@ -39,7 +39,7 @@ def test_where_one_is_out_only_its_own_move(weights: list[int], data, number: in
 
 
 def test_what_one_leaves_is_shared_by_the_weights_of_the_rest() -> None:
-    shares = Shares([6, 3, 1])
+    shares = Spread([6, 3, 1])
     moved = [n for n in range(30_000) if shares.pick(n) == 0]
     got = Counter(shares.pick_among(n, {1, 2}) for n in moved)
     assert abs(got[1] - len(moved) * 0.75) < len(moved) * 0.01
