@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 _TEXT = re.compile(
     r"\s*(?P<count>\d[\d_]{0,14})\s*/\s*(?P<number>\d{1,6})?\s*(?P<unit>[a-zA-Z]+)"
@@ -34,6 +35,8 @@ COUNT_MAX = 10**12
 @dataclass(frozen=True, slots=True)
 class Rate:
     """``count`` in every ``period_s`` seconds, ``burst`` of them at once; all at least 1."""
+
+    counts_bytes: ClassVar[bool] = False
 
     count: int
     period_s: float
@@ -80,6 +83,13 @@ class Rate:
         if self.burst != default_burst(self.count, self.period_s):
             text += f" burst {self.burst}"
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRate(Rate):
+    """A rate of bytes: known only when a message was taken, and charged then."""
+
+    counts_bytes: ClassVar[bool] = True
 
 
 def default_burst(count: int, period_s: float) -> int:
