@@ -158,3 +158,11 @@ async def test_a_share_names_what_refuses_too(office, clock) -> None:
     assert (await limiter.messages([SITE, slower], 1)).key == "slower"
     assert (await limiter.connect([Seat("a", 9), Seat("b", 2)])).granted == 1
     assert limiter.try_connect([Seat("a", 9), Seat("b", 2)]).key == "b"
+
+
+async def test_closing_before_the_first_question_left_fails_it_over_too(office) -> None:
+    limiter = office.worker()
+    waiting = asyncio.create_task(limiter.messages([SITE], 1))
+    await asyncio.sleep(0)
+    await limiter.close()
+    assert (await asyncio.wait_for(waiting, 1)).granted == 0

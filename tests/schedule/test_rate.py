@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.policy.rate import Rate
-from penstock.schedule.rate import Gcra, slack_s
+from penstock.policy.rate import ByteRate, Rate
+from penstock.schedule.rate import DEBT_MAX_S, ByteGcra, Gcra, slack_s
 
 RATES = st.builds(
     Rate,
@@ -150,3 +150,62 @@ def test_tokens_taken_ahead_are_used_at_their_time() -> None:
     assert 0.22 / bucket.step_s < ahead < 0.28 / bucket.step_s + 2
     assert 0.2 < bucket.next_slot(0.0) < 0.3
     assert bucket.take(1, 0.0)[0] == 0
+
+
+def owing(size: int) -> ByteGcra:
+    bucket = ByteGcra(ByteRate(1 << 20, 1.0, 1))
+    assert bucket.take(1, 1000.0) == (1, 0.0)
+    bucket.spend(size, 1000.0)
+    return bucket
+
+
+def test_fifty_mebibytes_at_one_a_second_block_for_fifty_seconds() -> None:
+    bucket = owing(50 << 20)
+    n, at = bucket.take(1, 1000.0)
+    assert (n, at) == (0, pytest.approx(1050.0, abs=1.0))
+    assert bucket.free(1000.0) < 0
+    assert bucket.take(1, at - 0.1)[0] == 0
+    assert bucket.take(1, at)[0] == 1
+
+
+@pytest.mark.parametrize("jump", [-1e9, -1000.0, -60.0])
+def test_no_clock_that_steps_back_blocks_for_longer_than_what_was_owed(jump: float) -> None:
+    bucket = owing(50 << 20)
+    at = bucket.peek(1000.0)[1]
+    assert bucket.peek(1000.0 + jump)[1] <= at + jump + 1e-6
+    worked_off = owing(50 << 20)
+    worked_off.spend(1, 1049.0)
+    assert worked_off.peek(1049.0 + jump)[1] <= 1049.0 + jump + 3.0
+
+
+def test_debt_is_bounded_and_there_is_none_for_what_is_asked_for() -> None:
+    bucket = Gcra(Rate(10, 10.0, 1), debt_max=5)
+    bucket.spend(1000, 0.0)
+    assert bucket.take(1, 0.0)[1] == pytest.approx(6.0, rel=0.03)
+    plain = Gcra(Rate(10, 10.0, 1))
+    plain.spend(1000, 0.0)
+    assert plain.take(1, 0.0)[1] == pytest.approx(1.0, rel=0.03)
+    slow = ByteGcra(ByteRate(1, 1.0, 1))
+    slow.spend(10**12, 0.0)
+    assert slow.take(1, 0.0)[1] == pytest.approx(DEBT_MAX_S, rel=0.01)
+
+
+@given(
+    st.integers(1, 10**6),
+    st.lists(st.tuples(st.floats(0, 1000), st.floats(0, 3)), min_size=1, max_size=40),
+)
+def test_bytes_keep_the_rate_but_for_the_last_message(
+    count: int, messages: list[tuple[float, float]]
+) -> None:
+    bucket = ByteGcra(ByteRate(count, 1.0, count))
+    now, spent, last = 0.0, 0, 0
+    for seconds, wait in messages:
+        size = int(seconds * count)
+        k, retry_at = bucket.take(1, now)
+        if not k:
+            now = retry_at
+            assert bucket.take(1, now)[0] == 1
+        bucket.spend(size, now)
+        spent, last = spent + size + 1, size
+        assert spent - last <= count * (now + slack_s(bucket.rate)) + count + len(messages)
+        now += wait

@@ -13,13 +13,16 @@ method         params                                                   result
 =============  =======================================================  ==========================
 messages       ``[[[key, count, period_s, burst, lease], ...], want]``  ``[granted, wait_s, each]``
 give_back      ``[[key, n], ...]``                                      ``None``
+spend          ``[[key, n], ...]``: bytes                               ``None``
 connect        ``[[key, limit], ...]``                                  ``[granted, wait_s, each]``
 disconnect     ``[[key, n], ...]``                                      how many were freed
 restate        ``[[key, n], ...]``: all seats that the worker holds     ``None``
+uses           ``[[key, "seat" or "rate"], ...]``                       ``[use or None, ...]``
 batch          ``[[method, params], ...]``                              ``[epoch, [result, ...]]``
 =============  =======================================================  ==========================
 
-``lease`` is 0 for a claim that is charged with what is granted, else how many tokens to lease.
+``lease`` is 0 for a claim that is charged with what is granted, else how many tokens to lease. A
+sixth item, 1, follows it in a claim that counts bytes. A use is that of :mod:`penstock.limits.use`.
 ``each`` has one item a claim or seat: refused, the seconds to wait for this one, 0.0 where it was
 not the one that refused; granted, ``[tokens, offset_s, step_s]`` for a lease, nothing for others.
 ``epoch`` is another number whenever the governor has forgotten the worker's seats.
@@ -31,12 +34,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from penstock.limits.debts import Debts
 from penstock.limits.lease import lease_tokens, shared_bucket
 from penstock.limits.lines import Lines
 from penstock.limits.promises import Promises
 from penstock.limits.seats import SeatBook
 from penstock.limits.table import BucketTable
-from penstock.policy.rate import Rate
+from penstock.limits.use import KEYS_MAX, Use, rate_use, seat_use
+from penstock.policy.rate import ByteRate, Rate
 from penstock.schedule.promise import Promise, earliest, room
 from penstock.schedule.rate import Gcra, slack_s
 
@@ -75,19 +80,23 @@ class Governor:
         self._clock = clock
         self._config = config
         self._table = BucketTable(config.keys_max, lambda rate, now: shared_bucket(rate))
-        self._rates: dict[tuple[int, float, int], Rate] = {}
+        self._rates: dict[tuple[int, float, int, bool], Rate] = {}
         self._promises = Promises()
         self._seat_lines = Lines()
         self._seats = SeatBook()
+        self._debts = Debts()
         self._epochs: dict[int, int] = {}
         self._epoch = 0
         self._counts = {"requests": 0, "granted": 0, "leased": 0, "denied": 0, "seats_denied": 0}
+        self._counts["uses_asked"] = 0
         self._methods: dict[str, Callable[[int, Any], Any]] = {
             "messages": self._messages,
             "give_back": self._give_back,
             "connect": self._connect,
             "disconnect": self._disconnect,
             "restate": self._restate,
+            "spend": self._spend,
+            "uses": self._uses,
             "batch": self._batch,
         }
 
@@ -120,6 +129,8 @@ class Governor:
             "workers": len(self._epochs),
             "seats": len(self._seats),
             "waiting": len(self._promises) + len(self._seat_lines),
+            "bytes_spent": self._debts.spent,
+            "keys_in_debt": self._debts.count(self._clock()),
             **self._counts,
         }
 
@@ -130,7 +141,7 @@ class Governor:
     def _messages(self, worker: int, params: Any) -> list[Any]:
         now = self._clock()
         wire, want = params
-        buckets = self._table.get_all([(c[0], self._rate(c[1], c[2], c[3])) for c in wire], now)
+        buckets = self._table.get_all([(c[0], self._rate(c)) for c in wire], now)
         if buckets is None:
             self._counts["denied"] += 1
             wait_s = self._config.full_retry_s
@@ -197,11 +208,18 @@ class Governor:
             if bucket is not None:
                 bucket.give_back(n)
 
+    def _spend(self, worker: int, params: Any) -> None:
+        now = self._clock()
+        for key, n in params:
+            bucket = self._table.find(key)
+            if bucket is not None:
+                self._debts.spend(key, bucket, n, now)
+
     def _connect(self, worker: int, params: Any) -> list[Any]:
         now = self._clock()
         waits: list[float] = []
-        granted: list[str] = []
         for key, limit in params:
+            self._seats.told(key, limit)
             ahead, behind = self._seat_lines.position(key, worker, now)
             share = max(1, limit // len(self._epochs))
             greedy = ahead + behind > 0 and self._seats.held(worker, key) >= share
@@ -213,12 +231,12 @@ class Governor:
             else:
                 self._seat_lines.leave(key, worker)
                 waits.append(0.0)
-                granted.append(key)
-        if len(granted) < len(params):
+        if any(waits):
             self._counts["seats_denied"] += 1
             return [0, max(waits), waits]
-        for key in granted:
+        for key, limit in params:
             self._seats.take(worker, key)
+            self._seats.told(key, limit)
         return [1, 0.0, waits]
 
     def _disconnect(self, worker: int, params: Any) -> int:
@@ -229,12 +247,29 @@ class Governor:
         for key, n in params:
             self._seats.take(worker, key, n)
 
-    def _rate(self, count: int, period_s: float, burst: int) -> Rate:
+    def _uses(self, worker: int, params: Any) -> list[Use | None]:
+        self._counts["uses_asked"] += 1
+        now = self._clock()
+        return [self._use(key, kind, now) for key, kind in params[:KEYS_MAX]]
+
+    def _use(self, key: str, kind: str, now: float) -> Use | None:
+        if kind == "seat":
+            used, waiting = self._seats.used(key), self._seat_lines.waiting(key, now)
+            if not used and not waiting:
+                return None
+            return seat_use(used, self._seats.limit(key), self._config.seat_retry_s, waiting)
+        bucket = self._table.find(key)
+        return None if bucket is None else rate_use(bucket, now, self._promises.waiting(key))
+
+    def _rate(self, claim: list[Any]) -> Rate:
         """One object a rate: buckets compare theirs by identity first."""
-        known = (count, period_s, burst)
+        count, period_s, burst = claim[1:4]
+        counts_bytes = len(claim) > 5 and bool(claim[5])
+        known = (count, period_s, burst, counts_bytes)
         rate = self._rates.get(known)
         if rate is None:
             if len(self._rates) >= _RATES_MAX:
                 self._rates.clear()
-            rate = self._rates[known] = Rate(count, float(period_s), burst)
+            kind = ByteRate if counts_bytes else Rate
+            rate = self._rates[known] = kind(count, float(period_s), burst)
         return rate

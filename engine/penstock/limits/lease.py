@@ -10,7 +10,7 @@ twice as many each time that it has used them all.
 from __future__ import annotations
 
 from penstock.policy.rate import Rate
-from penstock.schedule.rate import Gcra, slack_s
+from penstock.schedule.rate import Gcra, bucket_for, slack_s
 
 LEASE_S = 0.25
 _TOKENS_MIN = 4  # fewer than that in LEASE_S: asked for exactly
@@ -19,7 +19,7 @@ _RUNS_MAX = 8
 
 def lease_tokens(rate: Rate) -> int:
     """The most tokens that one lease of ``rate`` holds; 0: this rate is not leased."""
-    if rate.period_s < 1.0 or rate.count < 2:
+    if rate.period_s < 1.0 or rate.count < 2 or rate.counts_bytes:
         return 0
     tokens = int(rate.count / rate.period_s * LEASE_S)
     return tokens if tokens >= _TOKENS_MIN else 0
@@ -29,7 +29,7 @@ def shared_bucket(rate: Rate) -> Gcra:
     """The bucket that several workers draw on, by lease where the rate is high."""
     if lease_tokens(rate):
         return Gcra(rate, lead_s=LEASE_S, late_s=slack_s(rate))
-    return Gcra(rate)
+    return bucket_for(rate)
 
 
 class Lease:

@@ -19,6 +19,10 @@ class Lines:
         """Places, those that ran out and were not met since included."""
         return sum(len(line) for line in self._lines.values())
 
+    def waiting(self, key: str, now: float) -> int:
+        """How many stand in the line of ``key``."""
+        return sum(until >= now for until in self._lines.get(key, {}).values())
+
     def position(self, key: str, worker: int, now: float) -> tuple[int, int]:
         """How many others wait ahead of ``worker`` and behind it; all ahead, if it is not there."""
         line = self._lines.get(key)

@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from penstock.limits.ports import Grant
+_T = TypeVar("_T")
 
 
 class Unreachable(Exception):
@@ -36,9 +36,9 @@ class LinkConfig:
 class _Question:
     method: str
     params: Any
-    answer: asyncio.Future[Grant]
-    settle: Callable[[Any], Grant]
-    undo: Callable[[Grant], None]
+    answer: asyncio.Future[Any]
+    settle: Callable[[Any], Any]
+    undo: Callable[[Any], None]
 
 
 class Link:
@@ -61,7 +61,11 @@ class Link:
         self._on_lost = lost
         self._on_found = found
         self._questions: list[_Question] = []
-        self._notes: dict[str, dict[str, int]] = {"give_back": {}, "disconnect": {}}
+        self._notes: dict[str, dict[str, int]] = {
+            "give_back": {},
+            "disconnect": {},
+            "spend": {},
+        }
         self._runner: asyncio.Task[None] | None = None
         self._epoch: int | None = None
         self._restate = False
@@ -79,13 +83,13 @@ class Link:
         self,
         method: str,
         params: Any,
-        settle: Callable[[Any], Grant],
-        undo: Callable[[Grant], None],
-    ) -> Grant:
+        settle: Callable[[Any], _T],
+        undo: Callable[[_T], None],
+    ) -> _T:
         """Asks; raises :class:`Unreachable`. ``settle`` turns the answer into a grant and takes it
         into account, in the moment in which it arrives, so that what is told to the governor next
         counts it; ``undo(grant)`` gives it back where the caller was cancelled meanwhile."""
-        answer: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
         self._questions.append(_Question(method, params, answer, settle, undo))
         self._run()
         try:
@@ -96,7 +100,8 @@ class Link:
             raise
 
     def note(self, method: str, key: str, n: int) -> None:
-        """``give_back`` or ``disconnect``, sent with the next batch; dropped while unreachable."""
+        """``give_back``, ``disconnect`` or ``spend``, sent with the next batch; dropped while
+        unreachable."""
         if self._down:
             return
         notes = self._notes[method]
@@ -123,6 +128,9 @@ class Link:
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
+            self._runner = None  # where it had not begun, nothing of it has run
+        if self._questions:
+            self._lose([], {})
 
     def _run(self) -> None:
         if self._runner is None:
@@ -133,10 +141,12 @@ class Link:
 
     async def _drain(self) -> None:
         batch: list[_Question] = []
+        spent: dict[str, int] = {}
         try:
             while self._pending():
                 batch = self._questions[: self._config.batch_max]
                 del self._questions[: self._config.batch_max]
+                spent = self._notes["spend"]
                 notes = self._take_notes()
                 self.batches += 1
                 self.carried += len(batch) + len(notes)
@@ -151,9 +161,9 @@ class Link:
                     else:
                         question.answer.set_result(grant)
         except (ConnectionError, TimeoutError):
-            self._lose(batch)
+            self._lose(batch, spent)
         except BaseException:
-            self._lose(batch)
+            self._lose(batch, spent)
             raise
         finally:
             self._runner = None
@@ -179,10 +189,13 @@ class Link:
             self._down = False
             self._on_found()
 
-    def _lose(self, batch: list[_Question]) -> None:
+    def _lose(self, batch: list[_Question], spent: dict[str, int]) -> None:
+        """``spent`` is charged later, twice rather than not at all."""
         self.failures += 1
         self._restate = True  # with the next question
-        self._notes = {"give_back": {}, "disconnect": {}}
+        for key, n in self._notes["spend"].items():
+            spent[key] = spent.get(key, 0) + n
+        self._notes = {"give_back": {}, "disconnect": {}, "spend": spent}
         self._probe_at = self._clock() + self._config.probe_s
         if not self._down:
             self._down = True

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from penstock.limits.debts import Debts
 from penstock.limits.ports import ONE, Claim, Grant, Seat
 from penstock.limits.table import BucketTable, count_down
+from penstock.limits.use import Use, UseKey, bounded, rate_use, seat_use
 from penstock.policy.rate import Rate
-from penstock.schedule.rate import Gcra
+from penstock.schedule.rate import Gcra, bucket_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ _CONFIG = LocalConfig()
 
 
 def _full(rate: Rate, now: float) -> Gcra:
-    return Gcra(rate)
+    return bucket_for(rate)
 
 
 class LocalLimiter:
@@ -40,6 +42,9 @@ class LocalLimiter:
         self._table = BucketTable(config.keys_max, make)
         self._get = self._table.get
         self._seats: dict[str, int] = {}
+        self._seat_limits: dict[str, int] = {}  # as last told, of the seats that are used
+        self._debts = Debts()
+        self._uses = 0
         self._granted = 0
         self._denied = 0
         self._seats_denied = 0
@@ -82,14 +87,23 @@ class LocalLimiter:
             if bucket is not None:
                 bucket.give_back(n)
 
+    def spend(self, claims: Sequence[Claim], n: int) -> None:
+        now = self._clock()
+        for key, rate in claims:
+            if rate.counts_bytes and (bucket := self._get(key, rate, now)) is not None:
+                self._debts.spend(key, bucket, n, now)
+
     def try_connect(self, seats: Sequence[Seat]) -> Grant:
         used = self._seats
         for key, limit in seats:
             if used.get(key, 0) >= limit:
+                if key in used:
+                    self._seat_limits[key] = limit
                 self._seats_denied += 1
                 return Grant(0, self._clock() + self._config.seat_retry_s, key)
-        for key, _ in seats:
+        for key, limit in seats:
             used[key] = used.get(key, 0) + 1
+            self._seat_limits[key] = limit
         return ONE
 
     async def connect(self, seats: Sequence[Seat]) -> Grant:
@@ -98,6 +112,24 @@ class LocalLimiter:
     def disconnect(self, seats: Sequence[Seat]) -> None:
         for key, _ in seats:
             count_down(self._seats, key)
+            if key not in self._seats:
+                self._seat_limits.pop(key, None)
+
+    async def uses(self, keys: Sequence[UseKey]) -> dict[UseKey, Use]:
+        return self.uses_now(keys)
+
+    def uses_now(self, keys: Sequence[UseKey]) -> dict[UseKey, Use]:
+        now, uses = self._clock(), {}
+        self._uses += 1
+        for each in bounded(keys):
+            key, kind = each
+            if kind == "seat":
+                if key in self._seats:
+                    limit = self._seat_limits.get(key, 0)
+                    uses[each] = seat_use(self._seats[key], limit, self._config.seat_retry_s)
+            elif (bucket := self._table.find(key)) is not None:
+                uses[each] = rate_use(bucket, now)
+        return uses
 
     def stats(self) -> dict[str, float]:
         return {
@@ -108,6 +140,9 @@ class LocalLimiter:
             "denied": self._denied,
             "seats": sum(self._seats.values()),
             "seats_denied": self._seats_denied,
+            "bytes_spent": self._debts.spent,
+            "keys_in_debt": self._debts.count(self._clock()),
+            "uses_asked": self._uses,
         }
 
     def _no_room(self, claims: Sequence[Claim], now: float) -> Grant:

@@ -3,6 +3,9 @@
 A *claim* is one rate that a message counts against (its source and site, its provider, a route); a
 *seat* is one connection limit. What is granted is granted on all claims or on none. Keys are the
 caller's; the newest rate or limit given for a key wins, so that a reloaded policy holds at once.
+
+A claim on bytes (:class:`~penstock.policy.rate.ByteRate`) admits as many messages as are asked for
+while nothing is owed; what they weigh is spent afterwards, and whoever asks next waits for it.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from penstock.limits.use import Use, UseKey
 from penstock.policy.rate import Rate
 
 
@@ -52,6 +56,10 @@ class Limiter(Protocol):
         """Tokens that were granted and not used."""
         ...
 
+    def spend(self, claims: Sequence[Claim], n: int) -> None:
+        """What was granted weighed ``n`` bytes: charged to those of ``claims`` that count bytes."""
+        ...
+
     def try_connect(self, seats: Sequence[Seat]) -> Grant | None: ...
 
     async def connect(self, seats: Sequence[Seat]) -> Grant:
@@ -59,5 +67,10 @@ class Limiter(Protocol):
         ...
 
     def disconnect(self, seats: Sequence[Seat]) -> None: ...
+
+    async def uses(self, keys: Sequence[UseKey]) -> dict[UseKey, Use]:
+        """How much of each is in use, those left out that nothing is known of; ``ValueError`` for
+        more than :data:`~penstock.limits.use.KEYS_MAX`."""
+        ...
 
     def stats(self) -> dict[str, float]: ...

@@ -42,6 +42,10 @@ class Promises:
                 break
         return others
 
+    def waiting(self, key: str) -> int:
+        """How many workers are promised something of ``key``."""
+        return len(self._keys.get(key, ()))
+
     def put(self, key: str, promise: Promise, now: float) -> None:
         """Replaces the promise that its holder had at ``key``."""
         if len(self._keys) >= self._sweep_at:

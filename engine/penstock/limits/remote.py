@@ -18,8 +18,9 @@ from penstock.limits.lease import Lease, lease_tokens
 from penstock.limits.link import Link, LinkConfig, Unreachable
 from penstock.limits.local import LocalConfig
 from penstock.limits.ports import ONE, Claim, Grant, Seat
-from penstock.limits.share import FairShare
+from penstock.limits.share import FairShare, seat_share
 from penstock.limits.table import count_down
+from penstock.limits.use import Use, UseKey, bounded, from_wire, seat_use
 from penstock.policy.rate import Rate
 
 
@@ -60,6 +61,9 @@ class GovernorLimiter:
         self._config = config
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._held: dict[str, int] = {}
+        self._seat_limits: dict[str, int] = {}  # as last told, of the seats that are held
+        self._uses = 0
+        self._bytes_spent = 0
         self._seat_waits: dict[str, float] = {}
         self._share: FairShare | None = None  # in force: the governor is unreachable
         self._alone: FairShare  # the last one; set before anything is Unreachable
@@ -114,7 +118,8 @@ class GovernorLimiter:
                     continue
                 lease = known.lease.ask(want)
             asked.append(known)
-            wire.append([key, rate.count, rate.period_s, rate.burst, lease])
+            claim = [key, rate.count, rate.period_s, rate.burst, lease]
+            wire.append([*claim, 1] if rate.counts_bytes else claim)
         try:
             return await self._link.ask(
                 "messages",
@@ -138,6 +143,14 @@ class GovernorLimiter:
                 known.lease.restore(n, now)
             elif not lease_tokens(rate):
                 self._link.note("give_back", key, n)
+
+    def spend(self, claims: Sequence[Claim], n: int) -> None:
+        for key, rate in claims:
+            if rate.counts_bytes and n > 0:
+                self._bytes_spent += n
+                self._link.note("spend", key, n)
+        if self._share is not None:
+            self._share.spend(claims, n)
 
     def try_connect(self, seats: Sequence[Seat]) -> Grant | None:
         now = self._clock()
@@ -172,6 +185,23 @@ class GovernorLimiter:
             self._seat_waits.pop(key, None)
             if count_down(self._held, key):
                 self._link.note("disconnect", key, 1)
+            if key not in self._held:
+                self._seat_limits.pop(key, None)
+
+    async def uses(self, keys: Sequence[UseKey]) -> dict[UseKey, Use]:
+        self._uses += 1
+        keys = bounded(keys)
+        if self._share is not None and not self._link.open():
+            return self._uses_alone(keys, self._share)
+        try:
+            return await self._link.ask(
+                "uses",
+                [list(key) for key in keys],
+                lambda result: from_wire(keys, result),
+                lambda uses: None,
+            )
+        except Unreachable:
+            return self._uses_alone(keys, self._alone)
 
     def reconnected(self) -> None:
         """The transport has a new connection: do not wait for the next question to return."""
@@ -190,6 +220,8 @@ class GovernorLimiter:
             "questions": self._link.carried,
             "batches": self._link.batches,
             "failures": self._link.failures,
+            "bytes_spent": self._bytes_spent,
+            "uses_asked": self._uses,
             **self._counts,
         }
 
@@ -257,9 +289,21 @@ class GovernorLimiter:
         self._counts["seats_denied"] += 1
         return Grant(0, now + self._config.share.seat_retry_s, full)
 
+    def _uses_alone(self, keys: Sequence[UseKey], share: FairShare) -> dict[UseKey, Use]:
+        uses = share.uses([key for key in keys if key[1] == "rate"])
+        for key in keys:
+            if key[1] == "seat" and (held := self._held.get(key[0], 0)):
+                uses[key] = seat_use(
+                    held,
+                    seat_share(self._seat_limits[key[0]], self._config.workers),
+                    self._config.share.seat_retry_s,
+                )
+        return {key: use._replace(alone=True) for key, use in uses.items()}
+
     def _sit(self, seats: Sequence[Seat]) -> Grant:
-        for key, _ in seats:
+        for key, limit in seats:
             self._held[key] = self._held.get(key, 0) + 1
+            self._seat_limits[key] = limit
         return ONE
 
     def _state(self) -> list[list[Any]]:

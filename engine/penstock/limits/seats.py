@@ -11,6 +11,7 @@ class SeatBook:
     def __init__(self) -> None:
         self._used: dict[str, int] = {}
         self._held: dict[int, dict[str, int]] = {}
+        self._limits: dict[str, int] = {}  # as last told, of the seats that are used
 
     def __len__(self) -> int:
         """Seats taken in all."""
@@ -23,6 +24,15 @@ class SeatBook:
         held = self._held.get(worker)
         return held.get(key, 0) if held else 0
 
+    def told(self, key: str, limit: int) -> None:
+        """What the limit of ``key`` is now; remembered while some are used."""
+        if key in self._used:
+            self._limits[key] = limit
+
+    def limit(self, key: str) -> int:
+        """As last told; 0 if nobody has."""
+        return self._limits.get(key, 0)
+
     def take(self, worker: int, key: str, n: int = 1) -> None:
         self._used[key] = self._used.get(key, 0) + n
         held = self._held.setdefault(worker, {})
@@ -33,10 +43,15 @@ class SeatBook:
         held = self._held.get(worker)
         freed = count_down(held, key, n) if held else 0
         if freed:
-            count_down(self._used, key, freed)
+            self._free(key, freed)
         return freed
 
     def gone(self, worker: int) -> None:
         """Frees every seat of ``worker``."""
         for key, n in self._held.pop(worker, {}).items():
-            count_down(self._used, key, n)
+            self._free(key, n)
+
+    def _free(self, key: str, n: int) -> None:
+        count_down(self._used, key, n)
+        if key not in self._used:
+            self._limits.pop(key, None)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 
 from penstock.limits.local import LocalConfig, LocalLimiter
 from penstock.limits.ports import Claim, Grant, Seat
+from penstock.limits.use import Use, UseKey
 from penstock.policy.rate import Rate
-from penstock.schedule.rate import Gcra
+from penstock.schedule.rate import Gcra, bucket_for
 
 _RATES_MAX = 4096
 
@@ -22,8 +23,8 @@ def rate_share(rate: Rate, workers: int) -> Rate:
     """What one of ``workers`` may do so that all together stay within ``rate``."""
     burst = max(1, rate.burst // workers)
     if rate.count >= workers:
-        return Rate(rate.count // workers, rate.period_s, burst)
-    return Rate(1, rate.period_s * workers / rate.count, burst)
+        return type(rate)(rate.count // workers, rate.period_s, burst)
+    return type(rate)(1, rate.period_s * workers / rate.count, burst)
 
 
 def seat_share(limit: int, workers: int) -> int:
@@ -48,6 +49,13 @@ class FairShare:
     def give_back(self, claims: Sequence[Claim], n: int) -> None:
         self._local.give_back(claims, n)
 
+    def spend(self, claims: Sequence[Claim], n: int) -> None:
+        self._local.spend(self._shares(claims), n)
+
+    def uses(self, keys: Sequence[UseKey]) -> dict[UseKey, Use]:
+        """Of the rates among ``keys``."""
+        return self._local.uses_now(keys)
+
     def full_seat(self, seats: Sequence[Seat], held: Callable[[str], int]) -> str | None:
         """The first of ``seats`` whose share is used up, ``held`` being those held."""
         for key, limit in seats:
@@ -56,7 +64,7 @@ class FairShare:
         return None
 
     def _empty(self, rate: Rate, now: float) -> Gcra:
-        bucket = Gcra(rate)
+        bucket = bucket_for(rate)
         bucket.drain(now, bucket.step_s * self._phase)
         return bucket
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from penstock.policy.units import parse_size, size_text
 
@@ -43,6 +43,8 @@ COUNT_MAX = 10**12
 @dataclass(frozen=True, slots=True)
 class Rate:
     """``count`` in every ``period_s`` seconds, ``burst`` of them at once; all at least 1."""
+
+    counts_bytes: ClassVar[bool] = False
 
     count: int
     period_s: float
@@ -100,7 +102,10 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class ByteRate(Rate):
-    """A rate that counts bytes; never equal to one that counts messages."""
+    """A rate that counts bytes; never equal to one that counts messages. What a message weighs is
+    known only when it was taken, and charged then."""
+
+    counts_bytes: ClassVar[bool] = True
 
     @classmethod
     def parse(cls, text: str) -> Self:
