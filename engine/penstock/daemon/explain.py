@@ -1,7 +1,7 @@
 """Why mail waits, asked of all workers: each knows its own queue, the governor what is in use.
 
 A target is a message id, a recipient's address, or a queue: a domain, optionally with tenant and
-campaign behind slashes. What is both an id and a name is looked up as an id first.
+campaign behind slashes. What may be two of these is looked up as the first of them that it may be.
 """
 
 from __future__ import annotations
@@ -89,11 +89,13 @@ def _kind(cap: Mapping[str, Any]) -> str:
 
 def questions(target: str) -> list[tuple[str, dict[str, Any]]]:
     """What to ask of the workers, in order, until something is found."""
-    if "@" in target and "/" not in target.rpartition("@")[2]:
-        domain = plain_name(target.rpartition("@")[2])
-        return [("explain.queue", _queue(domain, recipient=target))]
     asked: list[tuple[str, dict[str, Any]]] = []
-    if "/" not in target:
+    if "@" in target:
+        domain = plain_name(target.rpartition("@")[2])
+        asked.append(("explain.queue", _queue(domain, recipient=target)))
+        if "/" not in target:
+            return asked
+    elif "/" not in target:
         with contextlib.suppress(ValueError):
             asked.append(("explain.message", {"ref": id_number(target)}))
     domain, tenant, campaign, *_ = [*target.split("/", 2), "", ""]

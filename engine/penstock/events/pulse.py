@@ -178,7 +178,7 @@ class Pulse:
 def _told(key: tuple[str, str], row: _Row, second: int) -> dict[str, Any]:
     if second > row.second:
         row.move_to(second)
-    by_count = sorted(row.replies.items(), key=lambda item: -item[1])
+    most = sorted(row.replies.items(), key=lambda item: item[1])[: -REPLIES_TOLD - 1 : -1]
     return {
         "provider": key[0],
         "source": key[1],
@@ -186,5 +186,5 @@ def _told(key: tuple[str, str], row: _Row, second: int) -> dict[str, Any]:
         "deferred_60": sum(row.deferred),
         "bounced_60": sum(row.bounced),
         "rate_per_s": row.attempts(RATE_WINDOW_S) / RATE_WINDOW_S,
-        "replies": [[count, text] for text, count in by_count[:REPLIES_TOLD]],
+        "replies": [[count, text] for text, count in most],
     }
