@@ -221,7 +221,15 @@ def _use(cap: Mapping[str, Any]) -> str:
     used, free = cap.get("used"), cap.get("free")
     if used is None:
         return "-"
-    return f"{used:g}" if free is None else f"{used:g}, {free:g} free"
+    if free is None:
+        return _count(used)
+    rest = f"{_count(-free)} owed" if free < 0 else f"{_count(free)} free"
+    waiting = f", {cap['waiting']} workers wait" if cap.get("waiting") else ""
+    return f"{_count(used)}, {rest}{waiting}"
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:g}"
 
 
 def _moment(at: object, now: float) -> str:
