@@ -26,6 +26,7 @@ from penstock.cli_common import (
 )
 
 UPGRADE_S = 1800.0  # every worker drains and recovers, one after the other
+TOP_S = 10.0
 _GROUPS = {
     "queue": "See and steer the mail that waits.",
     "spool": "Look into a spool that no daemon has open.",
@@ -83,6 +84,58 @@ def status(config: Config = CONFIG, as_json: AsJson = False) -> None:
         show_status(answer)
     if not answer["ready"]:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+@command
+def explain(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="A message id, a recipient, or a queue: DOMAIN[/TENANT[/CAMPAIGN]].",
+        ),
+    ],
+    config: Config = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Say why mail waits, when it goes, and which line of which file says so."""
+    answer = ask(config, "explain", {"target": target})
+    if as_json:
+        print_json(answer)
+        return
+    from penstock.cli_explain import show_explanations
+
+    show_explanations(answer)
+
+
+@app.command()
+@command
+def top(
+    interval: Annotated[
+        float, typer.Option("--interval", "-i", min=0.2, max=3600, help="Seconds between looks.")
+    ] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one table and end.")] = False,
+    sort: Annotated[str, typer.Option("--sort", help="The column to sort by.")] = "queued",
+    filter_: Annotated[
+        str, typer.Option("--filter", help="Only providers and sources with this in their names.")
+    ] = "",
+    config: Config = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Watch what goes where: rates, limits, deferrals and replies by provider and source."""
+    if as_json:
+        print_json(ask(config, "top"))
+        return
+    from penstock.cli_top import SORTS, View, show_once, watch
+
+    if sort not in SORTS:
+        raise CommandError(f"--sort: no column {sort!r}; there are {', '.join(SORTS)}", WRONG)
+    view = View(sort, filter=filter_)
+    if once or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        show_once(ask(config, "top"), view)
+    else:
+        watch(lambda: ask(config, "top", timeout_s=TOP_S), view, interval)
 
 
 @app.command()

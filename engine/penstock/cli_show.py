@@ -48,8 +48,9 @@ def show_rows(rows: Iterable[Mapping[str, Any]], total: int) -> None:
     """Queued recipients, a line each."""
     now = time.time()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("id", "state", "due", "tries", "provider", "recipient", "last reply"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("id", "state", "due"))
+    headings = ("id", "state", "why", "due", "tries", "provider", "recipient", "last reply")
+    for heading in headings:
+        table.add_column(heading, overflow="fold", no_wrap=heading in headings[:4])
     count = 0
     for row in rows:
         count += 1
@@ -57,6 +58,7 @@ def show_rows(rows: Iterable[Mapping[str, Any]], total: int) -> None:
         table.add_row(
             plain(row["id"]),
             plain(row["state"]),
+            plain(row.get("reason", "")),
             due,
             str(row["attempts"]),
             plain(row["provider"] or "-"),
@@ -83,7 +85,7 @@ def show_message(answer: Mapping[str, Any]) -> None:
 
 
 def show_status(answer: Mapping[str, Any]) -> None:
-    """The daemon, its workers, and what is suspended."""
+    """The daemon, its workers, and what operators ordered."""
     out = console()
     state = "ready" if answer["ready"] else "not ready"
     out.print(
@@ -104,11 +106,46 @@ def show_status(answer: Mapping[str, Any]) -> None:
             *("-" if figure is None else f"{figure:g}" for figure in figures),
         )
     out.print(table)
-    for one in answer["suspensions"]:
+    if answer["operations"]:
+        out.print()
+        show_operations(answer["operations"])
+
+
+def show_operations(operations: Iterable[Mapping[str, Any]]) -> None:
+    """What operators ordered and what still holds, a line each."""
+    now = time.time()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("id", "what", "which mail", "since", "time left", "who", "why"):
+        table.add_column(heading, overflow="fold", no_wrap=heading not in ("which mail", "why"))
+    for one in operations:
         selector = " ".join(f"{name}={value}" for name, value in one["selector"].items())
-        until = f"until {_time(one['until'])}" if one["until"] else "until resumed"
-        why = f": {plain(one['reason'])}" if one.get("reason") else ""
-        out.print(f"suspended: {plain(selector)} {until}, by {plain(one['who'])}{why}")
+        table.add_row(
+            plain(one["id"]),
+            plain(operation_text(one)),
+            plain(selector),
+            _time(one["since"]),
+            plain(time_left(one, now)),
+            plain(one["who"]),
+            plain(one["reason"]),
+        )
+    out = console()
+    out.print(table if table.row_count else "no operation is in force")
+
+
+def operation_text(operation: Mapping[str, Any]) -> str:
+    """``reroute to warm``: the verb and what goes with it."""
+    verb, args = str(operation["verb"]), operation.get("args") or {}
+    if verb == "reroute":
+        return f"reroute to {args.get('pool', '')}"
+    if verb == "expire":
+        return f"expire at {_time(args.get('expires_at'))}"
+    return f"{verb}, senders are told" if args.get("tell") else verb
+
+
+def time_left(operation: Mapping[str, Any], now: float) -> str:
+    if operation["until"]:
+        return ago(max(0.0, operation["until"] - now))
+    return "until done" if "before" in (operation.get("args") or {}) else "until cancelled"
 
 
 def _time(at: object) -> str:

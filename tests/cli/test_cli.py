@@ -161,10 +161,13 @@ STATUS = {
         {"number": 0, "pid": 78, "shards": [0, 2], "entries": 12, "ready": 3, "in_flight": 1},
         {"number": 1, "pid": 79, "shards": [1]},
     ],
-    "suspensions": [
-        {"id": "s1", "selector": {"provider": "gmail"}, "until": 0.0, "who": "ann"},
-        {"id": "s2", "selector": {"tenant": "[b]"}, "until": 1.8e9, "who": "bob"},
+    "operations": [
+        {"id": "s1", "verb": "suspend", "selector": {"provider": "gmail"}, "since": 1.7e9}
+        | {"until": 0.0, "who": "ann", "reason": "blocked", "args": {}},
+        {"id": "b2", "verb": "bounce", "selector": {"tenant": "[b]"}, "since": 1.7e9}
+        | {"until": 0.0, "who": "bob", "reason": "", "args": {"tell": True, "before": 1.7e9}},
     ],
+    "operations_max": 1000,
 }
 
 
@@ -174,8 +177,11 @@ def test_status(penstock, daemon):
     assert result.exit_code == 0
     assert "penstock 0.1.0, ready, pid 77, up 1h02m, delivery: sandbox" in result.stdout
     assert "0,2" in result.stdout
-    assert "suspended: provider=gmail until resumed, by ann" in result.stdout
-    assert "suspended: tenant=[b] until 2027-01-" in result.stdout
+    first, second = result.stdout.splitlines()[-2:]
+    assert first.split()[:3] == ["s1", "suspend", "provider=gmail"]
+    assert first.endswith("until cancelled  ann  blocked")
+    assert "bounce, senders are told  tenant=[b]" in second
+    assert "until done" in second
 
 
 def test_status_of_a_daemon_that_is_not_ready(penstock, daemon):

@@ -13,10 +13,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
 from penstock.control import call_once
+from penstock.daemon.operations import Operations
+from penstock.policy.merge import EMPTY
+from penstock.policy.policies import Policies, Provider
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 START_S = 60.0
@@ -133,3 +138,55 @@ def daemon(tmp_path: pathlib.Path) -> Iterator[Daemon]:
         one.process.kill()
         one.process.wait()
         one.log.close()
+
+
+class FakeWorker:
+    """Answers what the test tells it to: ``answers``: method -> result, exception or function of
+    the parameters. ``asked``: what came."""
+
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
+        self.answers: dict[str, Any] = {"queue.rules": {"keys": 1, "messages": 10 * (number + 1)}}
+        self.asked: list[tuple[str, Any]] = []
+
+    async def call(self, method: str, params: Any = None, timeout_s: float = 30.0) -> Any:
+        self.asked.append((method, params))
+        answer = self.answers[method]
+        if callable(answer):
+            answer = answer(params)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The last that it was told."""
+        told = [params["rules"] for method, params in self.asked if method == "queue.rules"]
+        return told[-1]
+
+
+class FakeGovernor:
+    """``uses``: (key, kind) -> what is known of it."""
+
+    def __init__(self) -> None:
+        self.uses: dict[tuple[str, str], list[Any]] = {}
+
+    def handle(self, worker: int, method: str, params: Any) -> Any:
+        assert method == "uses"
+        assert len(params) <= 256
+        return [self.uses.get((key, kind)) for key, kind in params]
+
+
+class Owner:
+    """What the admin methods need of a supervisor: two workers, a spool, policies."""
+
+    def __init__(self, spool: pathlib.Path) -> None:
+        self.operations = Operations(str(spool))
+        self.children = [FakeWorker(0), FakeWorker(1)]
+        self.governor = FakeGovernor()
+        gmail = Provider("gmail", ("google.com",), ("gmail.com",), EMPTY)
+        self.policies = Policies(providers=MappingProxyType({"gmail": gmail}))
+
+
+@pytest.fixture
+def owner(tmp_path: pathlib.Path) -> Owner:
+    return Owner(tmp_path)

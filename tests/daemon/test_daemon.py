@@ -49,7 +49,7 @@ def test_bounced_by_hand_it_is_gone_and_the_sender_is_told(daemon) -> None:
     daemon.start()
     daemon.call("queue.suspend", selector={"domain": "gmail.com"})
     daemon.send("ann@gmail.com")
-    assert daemon.call("queue.bounce", selector={"domain": "gmail.com"})["messages"] == 1
+    assert daemon.call("queue.bounce", selector={"domain": "gmail.com"}, tell=True)["messages"] == 1
     with pytest.raises(ControlError) as error:
         daemon.call("queue.show", id="zzzz")
     assert error.value.code == "not-found"
@@ -184,7 +184,7 @@ def test_an_upgrade_replaces_the_daemon_and_keeps_the_mail(daemon) -> None:
         assert new != old
         assert status["workers"][0]["shards"] == [0, 1]
         assert daemon.call("queue.list")["total"] == 1
-        assert [one["selector"] for one in status["suspensions"]] == [{"domain": "gmail.com"}]
+        assert [one["selector"] for one in status["operations"]] == [{"domain": "gmail.com"}]
         daemon.call("queue.resume", selector={})
         daemon.until(lambda: daemon.metric("penstock_delivered_total") >= 1, "delivered", 30)
     finally:

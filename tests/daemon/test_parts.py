@@ -1,4 +1,4 @@
-"""The supervisor's small parts: suspensions on disk, shards, sockets, the control channel."""
+"""The supervisor's small parts: shards, sockets, the control channel."""
 
 from __future__ import annotations
 
@@ -14,38 +14,6 @@ import pytest
 from penstock.control import Channel, ControlError
 from penstock.daemon.shards import assign_shards
 from penstock.daemon.sockets import BindError, inherited, listen, split_address
-from penstock.daemon.suspensions import SUSPENSIONS_MAX, Suspension, Suspensions
-
-
-def test_suspensions_survive_and_run_out(tmp_path: pathlib.Path) -> None:
-    path = str(tmp_path / "suspensions.json")
-    one = Suspension("s1", {"domain": "a.example"}, 100.0, 200.0, "ann", "too fast")
-    Suspensions(path).add(one, 100.0)
-    Suspensions(path).add(Suspension("s2", {"tenant": "t"}, 100.0), 100.0)
-    again = Suspensions(path)
-    assert [s.id for s in again.active(150.0)] == ["s1", "s2"]
-    assert [s.id for s in again.expired(250.0)] == ["s1"]
-    assert again.remove({"domain": "b.example"}) == []
-    assert again.remove({"tenant": "t"}) == ["s2"]
-    assert [s.id for s in Suspensions(path).active(150.0)] == ["s1"]
-    assert again.remove({}) == ["s1"]
-
-
-def test_one_that_runs_out_takes_no_other_with_the_same_selector_along(tmp_path) -> None:
-    kept = Suspensions(str(tmp_path / "s.json"))
-    kept.add(Suspension("short", {"domain": "a.example"}, 0.0, 10.0), 0.0)
-    kept.add(Suspension("long", {"domain": "a.example"}, 1.0), 1.0)
-    kept.drop([one.id for one in kept.expired(20.0)])
-    assert [one.id for one in Suspensions(str(tmp_path / "s.json")).active(20.0)] == ["long"]
-
-
-def test_suspensions_are_bounded(tmp_path: pathlib.Path) -> None:
-    many = Suspensions(str(tmp_path / "s.json"))
-    many._items = {
-        str(n): Suspension(str(n), {"domain": f"d{n}"}, 0.0) for n in range(SUSPENSIONS_MAX)
-    }
-    with pytest.raises(ValueError, match="already"):
-        many.add(Suspension("x", {"domain": "x"}, 0.0), 0.0)
 
 
 def test_every_shard_has_exactly_one_worker(tmp_path: pathlib.Path) -> None:

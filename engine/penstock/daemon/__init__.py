@@ -62,6 +62,7 @@ def _serve(
     # these import more, and only a daemon that will run needs them
     import uvloop
 
+    from penstock.daemon.operations import BadFile
     from penstock.daemon.sockets import BindError, by_address, inherited, listen, listen_control
     from penstock.daemon.supervisor import Supervisor
 
@@ -87,6 +88,8 @@ def _serve(
 
     try:
         return uvloop.run(serve())
+    except BadFile as error:
+        return _cannot(str(error), inheritance)
     finally:
         _close([*bound, control])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -12,7 +13,12 @@ import structlog
 
 from penstock import __version__
 from penstock.control import ControlError
-from penstock.daemon.suspensions import Suspension
+from penstock.daemon.explain import Explain
+from penstock.daemon.operations import OPERATIONS_MAX, VERBS
+from penstock.daemon.selector import check_names, parse_selector
+from penstock.daemon.steer import Steer
+from penstock.daemon.top import Top
+from penstock.daemon.workers import ask_all
 from penstock.mail.envelope import id_number
 from penstock.policy.difference import difference
 from penstock.settings.check import check
@@ -25,7 +31,6 @@ if TYPE_CHECKING:
     from penstock.daemon.supervisor import Supervisor
 
 log = structlog.get_logger("penstock.admin")
-SELECTOR_FIELDS = ("domain", "provider", "tenant", "campaign")
 ROWS_MAX = 10_000
 _WHILE_UPGRADING = {"status", "metrics", "upgrade"}
 
@@ -35,6 +40,7 @@ class Admin:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+        self.steer = Steer(supervisor)
         self._methods: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {
             "status": self.status,
             "metrics": self.metrics,
@@ -42,11 +48,15 @@ class Admin:
             "upgrade": self.upgrade,
             "queue.list": self.queue_list,
             "queue.show": self.queue_show,
-            "queue.suspend": self.queue_suspend,
-            "queue.resume": self.queue_resume,
-            "queue.retry": self._steer("retry"),
-            "queue.bounce": self._steer("bounce"),
+            "queue.operations": self.steer.listed,
+            "queue.resume": self.steer.resume,
+            "queue.cancel": self.steer.cancel,
+            "queue.retry": self.steer.retry,
+            "explain": Explain(supervisor).explain,
+            "top": Top(supervisor.children, self.steer).top,
         }
+        for verb in VERBS:
+            self._methods[f"queue.{verb}"] = functools.partial(self.steer.begin, verb)
 
     def handle(self, method: str, params: Any) -> Awaitable[Any]:
         found = self._methods.get(method)
@@ -55,17 +65,6 @@ class Admin:
         if self._supervisor.upgrading and method not in _WHILE_UPGRADING:
             raise ControlError("unavailable", "an upgrade is under way; try again when it is done")
         return found(params or {})
-
-    async def _all(self, method: str, params: Any, timeout_s: float = 30.0) -> list[Any]:
-        """The answers of all workers; a worker that is down makes the whole call fail."""
-        try:
-            return list(
-                await asyncio.gather(
-                    *(child.call(method, params, timeout_s) for child in self._supervisor.children)
-                )
-            )
-        except ConnectionError as error:
-            raise ControlError("unavailable", str(error)) from None
 
     # seeing
 
@@ -91,16 +90,8 @@ class Admin:
                 for c, s in zip(supervisor.children, stats, strict=True)
             ],
             "governor": supervisor.governor.stats(),
-            "suspensions": [
-                {
-                    "id": s.id,
-                    "selector": s.selector,
-                    "until": s.until,
-                    "who": s.who,
-                    "reason": s.reason,
-                }
-                for s in supervisor.suspensions.active(time.time())
-            ],
+            "operations": self.steer.rules(),
+            "operations_max": OPERATIONS_MAX,
         }
 
     async def metrics(self, params: dict[str, Any]) -> Any:
@@ -108,8 +99,11 @@ class Admin:
 
     async def queue_list(self, params: dict[str, Any]) -> dict[str, Any]:
         limit = min(int(params.get("limit") or 50), ROWS_MAX)
-        selector = _selector(params, required=False)
-        answers = await self._all("queue.list", {"selector": selector, "limit": limit}, 60.0)
+        selector = parse_selector(params, required=False)
+        check_names(selector, self._supervisor.policies)
+        answers = await ask_all(
+            self._supervisor.children, "queue.list", {"selector": selector, "limit": limit}, 60.0
+        )
         rows = [row for answer in answers for row in answer["rows"]]
         rows.sort(key=lambda row: row["due"])
         return {"rows": rows[:limit], "total": sum(answer["total"] for answer in answers)}
@@ -120,71 +114,13 @@ class Admin:
             number = id_number(text)
         except ValueError as error:
             raise ControlError("bad-id", str(error)) from None
-        for answer in await self._all("queue.show", {"ref": number}):
+        for answer in await ask_all(self._supervisor.children, "queue.show", {"ref": number}):
             if answer is not None:
                 return answer
         raise ControlError(
             "not-found",
             f"no message {text} in the queue: it was delivered, bounced, or never accepted here",
         )
-
-    # steering
-
-    async def queue_suspend(self, params: dict[str, Any]) -> dict[str, int]:
-        selector = _selector(params)
-        now = time.time()
-        seconds = float(params.get("duration_s") or 0)
-        suspension = Suspension(
-            f"s{int(now * 1000):x}",
-            selector,
-            now,
-            now + seconds if seconds else 0.0,
-            str(params.get("who", "")),
-            str(params.get("reason", "")),
-        )
-        try:
-            self._supervisor.suspensions.add(suspension, now)
-        except ValueError as error:
-            raise ControlError("too-many", str(error)) from None
-        log.info(
-            "queue suspended",
-            **selector,
-            until=suspension.until,
-            who=suspension.who,
-            reason=suspension.reason,
-        )
-        return await self._tell_suspensions(selector)
-
-    async def queue_resume(self, params: dict[str, Any]) -> dict[str, int]:
-        selector = _selector(params, required=False)
-        gone = self._supervisor.suspensions.remove(selector)
-        if not gone:
-            raise ControlError("not-found", "nothing is suspended by exactly this selector")
-        log.info("queue resumed", **selector, who=str(params.get("who", "")))
-        return await self._tell_suspensions(selector)
-
-    async def _tell_suspensions(self, selector: dict[str, str]) -> dict[str, int]:
-        active = {s.id: s.selector for s in self._supervisor.suspensions.active(time.time())}
-        answers = await self._all("queue.suspensions", {"active": active, "selector": selector})
-        return _sum(answers)
-
-    async def end_suspensions(self) -> None:
-        """Tell the workers when one has run out; called every second."""
-        suspensions, now = self._supervisor.suspensions, time.time()
-        for one in suspensions.expired(now):
-            suspensions.drop([one.id])
-            log.info("suspension ended", **one.selector)
-            await self._tell_suspensions(one.selector)
-
-    def _steer(self, verb: str) -> Callable[[dict[str, Any]], Awaitable[dict[str, int]]]:
-        async def steer(params: dict[str, Any]) -> dict[str, int]:
-            selector = _selector(params)
-            who, reason = str(params.get("who", "")), str(params.get("reason", ""))
-            log.info(f"queue {verb}", **selector, who=who, reason=reason)
-            asked = {"selector": selector, "reason": reason}
-            return _sum(await self._all(f"queue.{verb}", asked, 300.0))
-
-        return steer
 
     async def upgrade(self, params: dict[str, Any]) -> dict[str, Any]:
         return await self._supervisor.upgrade()
@@ -211,7 +147,7 @@ class Admin:
                 "unavailable", f"worker {', '.join(starting)} is starting; try again"
             )
         changes = difference(supervisor.policies, policies)
-        await self._all("reload", {})
+        await ask_all(supervisor.children, "reload", {})
         supervisor.settings, supervisor.policies = settings, policies
         log.info("reloaded", changes=len(changes))
         return {"changes": [str(change) for change in changes]}
@@ -224,25 +160,6 @@ async def _stats(child: Child) -> dict[str, Any] | None:
     except (ConnectionError, ControlError):
         return None
     return found
-
-
-def _selector(params: dict[str, Any], required: bool = True) -> dict[str, str]:
-    selector = {str(k): str(v) for k, v in (params.get("selector") or {}).items()}
-    unknown = sorted(set(selector) - set(SELECTOR_FIELDS))
-    if unknown:
-        raise ControlError(
-            "bad-selector", f"unknown field {unknown[0]!r}; there are {', '.join(SELECTOR_FIELDS)}"
-        )
-    if required and not selector:
-        raise ControlError("bad-selector", "say which mail: domain, provider, tenant or campaign")
-    return selector
-
-
-def _sum(answers: list[dict[str, int]]) -> dict[str, int]:
-    return {
-        "keys": sum(answer["keys"] for answer in answers),
-        "messages": sum(answer["messages"] for answer in answers),
-    }
 
 
 def _problems(problems: list[Problem]) -> str:

@@ -29,9 +29,9 @@ from penstock.daemon.handover import (
     UpgradeFailed,
     take_over,
 )
+from penstock.daemon.operations import Operations
 from penstock.daemon.sandbox import Sandbox
 from penstock.daemon.shards import assign_shards
-from penstock.daemon.suspensions import Suspensions
 from penstock.events.metrics import Registry
 from penstock.intake.http import HttpConfig, HttpServer, make_app
 from penstock.limits.governor import Governor
@@ -68,7 +68,7 @@ class Supervisor:
         self._keepers: dict[int, asyncio.Task[None]] = {}
         self._registry = Registry()
         self.governor = Governor(time.monotonic)
-        self.suspensions = Suspensions(os.path.join(settings.spool, "suspensions.json"))
+        self.operations = Operations(settings.spool)
         self.started = time.time()
         self._sandbox: Sandbox | None = None
         self._stop = asyncio.Event()
@@ -240,6 +240,7 @@ class Supervisor:
                 child.begin_to_serve()
                 log.info("worker ready", worker=child.number, pid=child.pid, away_s=child.away_s)
                 self._tell_ready()
+                self.admin.steer.greet(child)
                 return None
             raise ControlError("unknown-method", f"no method {method!r}")
 
@@ -254,7 +255,7 @@ class Supervisor:
             "shards": self.shards[child.number],
             "listeners": [one.fileno() for one in self._listeners],
             "world": self._sandbox.world if self._sandbox else None,
-            "suspensions": {one.id: one.selector for one in self.suspensions.active(time.time())},
+            "rules": self.admin.steer.rules(),
         }
 
     def _tell_ready(self) -> None:
@@ -265,7 +266,7 @@ class Supervisor:
         self.governor.worker_gone(child.number)
 
     async def _heartbeat(self) -> None:
-        """Feed systemd's watchdog while every ready worker answers; end suspensions in time."""
+        """Feed systemd's watchdog while every ready worker answers; end operations in time."""
         told = False
         while True:
             await asyncio.sleep(_BEAT_S)
@@ -281,8 +282,7 @@ class Supervisor:
                 log.error("workers do not answer", workers=late)
             else:
                 self._notify.notify("WATCHDOG=1")
-            with contextlib.suppress(ControlError):  # one that starts now is told in its greeting
-                await self.admin.end_suspensions()
+            self.admin.steer.tick()
 
     # seeing
 

@@ -16,7 +16,7 @@ from penstock.mail.envelope import id_text
 from penstock.mail.record import key_prefixes
 from penstock.mail.waits import BY_FIELD, TEXTS, Wait
 from penstock.policy.caps import Cap
-from penstock.policy.difference import value_text
+from penstock.policy.change import value_text
 from penstock.policy.limits import Limits
 from penstock.relay.dispatch import Dispatcher
 from penstock.relay.gates import Gate
