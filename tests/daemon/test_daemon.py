@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pathlib
 import signal
+import smtplib
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -42,6 +44,25 @@ def test_suspended_mail_waits_survives_a_restart_and_goes_when_resumed(daemon) -
     assert daemon.call("queue.list", selector={}, limit=10)["total"] == 1
     daemon.call("queue.resume", selector={"domain": "gmail.com"})
     daemon.until(lambda: daemon.metric("penstock_delivered_total") == 1, "delivered", 30)
+    assert daemon.stop() == 0
+
+
+def test_mail_for_later_waits_through_a_restart_and_goes_when_its_time_has_come(daemon) -> None:
+    daemon.start()
+    at = time.time() + 8
+    fields = (
+        f"X-Penstock-Class: bulk\r\nX-Penstock-Pool: default\r\nX-Penstock-Deliver-At: {at:.3f}\r\n"
+    )
+    daemon.send("ann@gmail.com", text=f"{fields}Subject: hi\r\n\r\nhello\r\n")
+    with pytest.raises(smtplib.SMTPDataError, match=r"Pool: .* is no pool; did you mean default"):
+        daemon.send("ann@gmail.com", text="X-Penstock-Pool: defualt\r\n\r\nhello\r\n")
+    [row] = daemon.call("queue.list", selector={}, limit=10)["rows"]
+    assert (row["state"], row["attempts"]) == ("scheduled", 0)
+    assert row["due"] == pytest.approx(at, abs=0.1)
+    assert daemon.stop() == 0
+    daemon.start()
+    daemon.until(lambda: daemon.metric("penstock_delivered_total") == 1, "delivered", 30)
+    assert time.time() >= at
     assert daemon.stop() == 0
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from penstock.intake.accept import Origin, prepare
 from penstock.mail import headers as room
 from penstock.mail.canonical import parse
-from penstock.mail.envelope import Envelope, Recipient
+from penstock.mail.envelope import CLASSES, Envelope, Recipient
 from penstock.mail.headers import body_offset, scan, strip
 from penstock.smtp.content import ContentRules, normalise
 from penstock.smtp.content import check as refused
@@ -22,6 +22,8 @@ from penstock.smtp.reply import Reply
 TOKENS = (
     b"Received: from x\r\n", b"Date: now\r\n", b"Message-ID: <a@b>\r\n", b"From: a@b\r\n",
     b"X-Penstock-Tenant: acme\r\n", b"X-Penstock-Campaign: spring\r\n", b"x-penstock-x:\r\n",
+    b"X-Penstock-Tag: a=1, b=2\r\n", b"X-Penstock-Class: bulk\r\n", b"X-Penstock-Tag:",
+    b"X-Penstock-Deliver-At: +1h\r\n", b"X-Penstock-Expires: +1d\r\n", b"=", b",", b"+",
     b"X-Penstock-Tenant", b"X-Penstock-", b"From x\r\n", b">From x\r\n", b"Subject: s\r\n",
     b"\r\n", b"\r\n\r\n", b"\n", b"\r", b" ", b"\t", b":", b" :", b"\r\n ", b"\r\n\t", b"\0",
     b"\xff", b"--x\r\n",
@@ -39,7 +41,7 @@ class Slow(NamedTuple):
 
     end: int
     names: list[bytes]
-    control: dict[str, bytes]
+    control: dict[str, list[bytes]]  # the parts of each value
     kept: bytes
     separated: bool
 
@@ -82,8 +84,8 @@ def _check_scan(content: bytes) -> None:
     for name, value in found.control.items():
         assert value.isprintable()
         given = slow.control[name]
-        if given.isascii() and given.decode().isprintable():
-            assert value == " ".join(given.decode().split())
+        if all(part.isascii() and part.decode().isprintable() for part in given):
+            assert value == ", ".join(" ".join(part.decode().split()) for part in given)
     joined = b"".join(strip(content, found))
     assert joined == slow.kept
     assert joined[found.stripped_end :] == content[found.end :]
@@ -114,17 +116,20 @@ def _check_stored(content: bytes, origin: Origin) -> None:
     if origin.trusted:
         assert b"\ndate" in head
         assert b"\nmessage-id" in head
-        for label in (envelope.tenant, envelope.campaign):
+        for label in (envelope.tenant, envelope.campaign, *envelope.tags):
             assert len(label) <= 64
             assert label.isprintable()
+        assert envelope.class_ in ("", *CLASSES)
+        assert len(envelope.tags) <= 16
+        assert not 0 < envelope.expires_at <= envelope.deliver_at
     else:
-        assert (envelope.tenant, envelope.campaign) == ("", "")
+        assert envelope == Envelope("a@b", [Recipient("c@d")], 0.0, ref=1)
 
 
 def _read_slowly(content: bytes) -> Slow:
     lines = content.split(b"\r\n")[:-1]
     names: list[bytes] = []
-    control: dict[str, bytes] = {}
+    control: dict[str, list[bytes]] = {}
     kept = b""
     at = 0
     taken = False  # what a continuation line belongs to was taken out
@@ -140,7 +145,7 @@ def _read_slowly(content: bytes) -> Slow:
             if taken:
                 last = names[-1][11:].decode()
                 if at == ends:
-                    control[last] += b" " + line
+                    control[last][-1] += b" " + line
                     ends += len(whole)
             else:
                 kept += whole
@@ -156,8 +161,10 @@ def _read_slowly(content: bytes) -> Slow:
             kept += whole
             continue
         suffix = name[11:].decode()
-        ends = at if suffix not in control else -1
-        control.setdefault(suffix, line.partition(b":")[2])
+        counts = suffix == "tag" or suffix not in control
+        ends = at if counts else -1
+        if counts:
+            control.setdefault(suffix, []).append(line.partition(b":")[2])
     return Slow(at, names, control, kept + b"\r\n" + content[at:], False)
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
 
 from penstock.intake.auth import Authenticator
+from penstock.intake.control import no_pools
 from penstock.intake.listener import ListenerConfig
 from penstock.intake.session import Session
 from penstock.intake.shared import Shared
@@ -190,17 +191,18 @@ def observer() -> Recorder:
 
 @pytest.fixture
 async def connect(sink: MemorySink, observer: Recorder) -> Callable[..., Line]:
-    """``connect(client="127.0.0.1", authenticator=None, **config)``; all share one listener as long
-    as the configuration is not given again."""
+    """``connect(client="127.0.0.1", authenticator=None, pools=..., **config)``; all share one
+    listener as long as the configuration is not given again."""
     listeners: list[Shared] = []
 
     def make(
         client: str = "127.0.0.1",
         authenticator: Authenticator | None = None,
         room: int = 1 << 30,
+        pools: Callable[[], Collection[str]] = no_pools,
         **config: Any,
     ) -> Line:
-        if config or authenticator or not listeners:
+        if config or authenticator or not listeners or pools is not no_pools:
             listeners.append(
                 Shared(
                     ListenerConfig(**{"hostname": "mx.example"} | config),
@@ -209,6 +211,7 @@ async def connect(sink: MemorySink, observer: Recorder) -> Callable[..., Line]:
                     asyncio.get_running_loop(),
                     authenticator=authenticator,
                     clock=lambda: NOW,
+                    pools=pools,
                 )
             )
         peername = (client, 1234, 0, 0) if ":" in client else (client, 1234)

@@ -13,6 +13,7 @@ from argon2 import PasswordHasher, extract_parameters
 from penstock.events.metrics import Registry
 from penstock.intake import auth
 from penstock.intake.auth import Account, AuthConfig, Authenticator
+from penstock.intake.control import Permit
 from penstock.intake.guesses import Guesses
 from penstock.smtp.reply import Reply
 from penstock.worker.observe import IntakeObserver
@@ -80,6 +81,43 @@ async def test_plain(connect: Run, authenticator: Authenticator, sink: Any, obse
     assert (envelope.account, envelope.tenant) == ("ann", "acme")
     assert b"with ESMTPA id" in body
     assert observer.of("auth") == [("auth", "ann", "")]
+
+
+async def test_what_an_account_leaves_out_is_as_the_listener_says(connect: Run, sink: Any) -> None:
+    """A client by its address has the listener's defaults; an account's own win over them."""
+    shop = Account("shop", HASHER.hash("x"), campaign="mails", pool="receipts")
+    made = Authenticator([shop, ANN])
+    said = {"tenant": "house", "campaign": "all", "class_": "triggered", "pool": "news"}
+    found = []
+    for login in ("", b64("\0shop\0x"), GOOD):
+        line = connect(authenticator=made, **said)
+        await line.greet()
+        if login:
+            assert (await heard(line, f"AUTH PLAIN {login}"))[0].startswith("235")
+        await line.ask("MAIL FROM:<a@b>\nRCPT TO:<c@d>\nDATA\n.")
+        one = sink.messages[-1][0]
+        found.append((one.account, one.tenant, one.campaign, one.class_, one.pool))
+    made.close()
+    assert found == [
+        ("", "house", "all", "triggered", "news"),
+        ("shop", "house", "mails", "triggered", "receipts"),
+        ("ann", "acme", "all", "triggered", "news"),
+    ]
+
+
+async def test_what_an_account_may_not_say(connect: Run, sink: Any) -> None:
+    ann = Account("ann", ANN.password, permit=Permit(pools=("receipts",)))
+    made = Authenticator([ann])
+    line = connect(authenticator=made, pools=lambda: ("receipts", "news"))
+    await line.greet()
+    await heard(line, f"AUTH PLAIN {GOOD}")
+    start = "MAIL FROM:<a@b>\nRCPT TO:<c@d>\nDATA\n"
+    said = await line.ask(start + "X-Penstock-Pool: news\n\n.")
+    told = '550 5.7.1 X-Penstock-Pool: "news" is not for this account, only receipts'
+    assert said[-1] == told
+    assert (await line.ask(start + "X-Penstock-Pool: receipts\n\n."))[-1].startswith("250 2.6.0")
+    assert [envelope.pool for envelope, _ in sink.messages] == ["receipts"]
+    made.close()
 
 
 async def test_plain_with_a_challenge(connect: Run, authenticator: Authenticator) -> None:

@@ -76,6 +76,20 @@ def test_control_fields_have_bounds() -> None:
     assert len(long) < headers.CONTROL_VALUE_BYTES_MAX
 
 
+def test_a_list_in_parts_is_joined_and_what_is_cut_is_named() -> None:
+    seen = scan(
+        b"X-Penstock-Tag: a=1\r\nA: b\r\nx-penstock-tag:\r\n b=2\r\nX-Penstock-Q: y\r\n\r\n"
+    )
+    assert seen.control == {"tag": "a=1, b=2", "q": "y"}
+    assert seen.overlong == frozenset()
+    long = b"x" * headers.CONTROL_VALUE_BYTES_MAX
+    assert scan(b"X-Penstock-Q: " + long + b"\r\n\r\n").overlong == {"q"}
+    half = b"X-Penstock-Tag: " + long[: len(long) // 2] + b"\r\n"
+    seen = scan(half * 3 + b"\r\n")
+    assert seen.overlong == {"tag"}
+    assert len(seen.control["tag"]) == headers.CONTROL_VALUE_BYTES_MAX
+
+
 @pytest.mark.parametrize(
     ("content", "header", "body"),
     [
