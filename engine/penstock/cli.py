@@ -29,6 +29,7 @@ UPGRADE_S = 1800.0  # every worker drains and recovers, one after the other
 _GROUPS = {
     "queue": "See and steer the mail that waits.",
     "spool": "Look into a spool that no daemon has open.",
+    "policy": "Check, show and compare traffic policies.",
     "dkim": "Make signing keys and their DNS records.",
 }
 
