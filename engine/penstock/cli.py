@@ -30,6 +30,7 @@ TOP_S = 10.0
 _GROUPS = {
     "queue": "See and steer the mail that waits.",
     "spool": "Look into a spool that no daemon has open.",
+    "policy": "Check, show and compare traffic policies.",
     "dkim": "Make signing keys and their DNS records.",
 }
 

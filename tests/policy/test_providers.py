@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from penstock.policy.difference import difference
 from penstock.policy.policies import Policies
 from penstock.policy.rate import Rate
 
 Load = Callable[[dict[str, str]], Policies]
 
+SHIPPED = Path(__file__).parents[2] / "policies"
+EXAMPLES = ("sources.toml", "tenants.toml")
 GOOGLE = ["gmail-smtp-in.l.google.com"] + [
     f"alt{n}.gmail-smtp-in.l.google.com" for n in range(1, 5)
 ]
@@ -28,14 +32,21 @@ GOOGLE = ["gmail-smtp-in.l.google.com"] + [
         ("outlook.com", ["outlook-com.olc.protection.outlook.com"], "microsoft"),
         ("hotmail.fr", ["eur.olc.protection.outlook.com"], "microsoft"),
         ("contoso.com", ["contoso-com.mail.protection.outlook.com"], "microsoft365"),
-        ("dane.example", ["dane-example.p-v1.mx.microsoft"], "microsoft365"),
+        ("dane.example", ["dane-example.p-v1.mx.microsoft"], "microsoft365-dane"),
+        ("comcast.net", ["mx1a1.comcast.net", "mx2a1.comcast.net"], "comcast"),
+        ("firm.example", ["eu-smtp-inbound-1.mimecast.com"], "mimecast"),
+        ("firm.example", ["d1.a.ess.barracudanetworks.com"], "barracuda"),
+        ("yahoo.co.jp", ["mx1.mail.yahoo.co.jp", "mx2.mail.yahoo.co.jp"], "yahoo-japan"),
+        ("planet.nl", [], "kpn"),
+        ("163.com", ["163mx01.mxmail.netease.com"], "163"),
+        ("rambler.ru", ["inmx.rambler.ru"], "rambler"),
         ("icloud.com", ["mx01.mail.icloud.com", "mx02.mail.icloud.com"], "apple"),
         ("mail.ru", ["mxs.mail.ru"], "mail.ru"),
         ("firm.example", ["emx.mail.ru"], "mail.ru"),
         ("yandex.ru", ["mx.yandex.ru"], "yandex"),
         ("firm.example", ["mx.yandex.net"], "yandex"),
         ("gmx.de", ["mx00.emig.gmx.net", "mx01.emig.gmx.net"], "gmx"),
-        ("web.de", ["mx-ha02.web.de", "mx-ha03.web.de"], "gmx"),
+        ("web.de", ["mx-ha02.web.de", "mx-ha03.web.de"], "web.de"),
         ("orange.fr", ["smtp-in.orange.fr"], "orange"),
         ("qq.com", ["mx1.qq.com", "mx2.qq.com", "mx3.qq.com"], "qq"),
         ("firm.example", ["mxbiz1.qq.com", "mxbiz2.qq.com"], "qq"),
@@ -64,7 +75,16 @@ def test_a_domain_belongs_to_who_takes_its_mail(
         ("yahoo", 10, None, 20, "opportunistic"),
         ("microsoft", 10, 5, 50, "opportunistic"),
         ("microsoft365", 10, 5, 50, "opportunistic"),
+        ("microsoft365-dane", 10, 5, 50, "opportunistic"),
         ("apple", 10, 10, 5, "opportunistic"),
+        ("comcast", 25, None, 1000, "required"),
+        ("mimecast", 10, None, 100, "opportunistic"),
+        ("barracuda", 10, 10, 15, "required"),
+        ("yahoo-japan", 2, None, 20, "opportunistic"),
+        ("kpn", 10, None, 10, "opportunistic"),
+        ("163", 4, None, 7, "opportunistic"),
+        ("rambler", 10, None, 100, "opportunistic"),
+        ("web.de", 4, None, 20, "required"),
         ("mail.ru", 10, None, 50, "opportunistic"),
         ("yandex", 10, None, 100, "opportunistic"),
         ("gmx", 4, None, 20, "required"),
@@ -85,18 +105,53 @@ def test_figures(
     assert limits.provider_connections == over_all_sites
     assert limits.messages_per_connection == per_connection
     assert limits.tls == tls
-    assert limits.message_rate == Rate.parse("100/s")
+    rates = {"yahoo-japan": "10/s"}
+    assert limits.message_rate == Rate.parse(rates.get(provider, "100/s"))
     assert limits.connection_rate == Rate.parse("100/min")
 
 
-def test_every_shipped_file_opens_by_saying_where_its_figures_come_from(
+def test_at_least_eighteen_providers_are_shipped(shipped: Policies) -> None:
+    assert len(shipped.providers) >= 18
+
+
+def test_every_shipped_file_opens_with_its_schema_and_where_its_figures_come_from(
     shipped_files: dict[str, str],
 ) -> None:
-    assert len(shipped_files) >= 11
     for name, text in shipped_files.items():
-        comment = text.partition("\n\n")[0] if name != "default.toml" else text
-        assert text.startswith("# "), name
-        assert "Where the figures come from: " in comment, name
+        first, _, rest = text.partition("\n")
+        directive, _, schema = first.partition(" ")
+        assert directive == "#:schema", name
+        assert (SHIPPED / name).parent.joinpath(schema).is_file(), name
+        assert rest.startswith("# "), name
+        if name.startswith("providers/"):
+            assert "Where the figures come from: " in rest.partition("\n\n")[0], name
+    assert "Where the figures come from: " in shipped_files["default.toml"]
+
+
+def test_sources_and_tenants_are_shipped_as_examples_that_do_nothing(
+    shipped: Policies, shipped_files: dict[str, str], load: Load
+) -> None:
+    without = load({n: t for n, t in shipped_files.items() if n not in EXAMPLES})
+    assert difference(without, shipped) == []
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_in_shipped_files_are_right(
+    shipped_files: dict[str, str], load: Load, name: str
+) -> None:
+    """With every comment that is TOML made TOML."""
+    written = {
+        example: "\n".join(
+            line[2:] for line in shipped_files[example].splitlines() if _is_toml(line[2:])
+        )
+        for example in EXAMPLES
+    }
+    assert len(difference(load({}), load(written))) > 10
+    assert written[name].count("[") >= 3
+
+
+def _is_toml(line: str) -> bool:
+    return line.startswith("[") or " = " in line
 
 
 def test_the_longer_suffix_wins_where_one_lies_within_another(load: Load) -> None:

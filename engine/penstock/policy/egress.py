@@ -19,7 +19,7 @@ from penstock.policy.rate import ByteRate, Rate
 
 DEFAULT = "default"
 ProxyKind = Literal["haproxy", "socks5"]
-_PROXY = re.compile(r"(haproxy|socks5)://(?:\[([^\]]+)\]|([^:/\[\]]+))(?::(\d{1,5}))?/?")
+PROXY_PATTERN = r"(haproxy|socks5)://(?:\[([^\]]+)\]|([^:/\[\]]+)):(\d{1,5})/?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,15 @@ class Proxy:
 
 def parse_proxy(text: str) -> Proxy:
     """``KIND://HOST:PORT``; ``ValueError`` says what is wrong with it."""
-    found = _PROXY.fullmatch(text.strip())
+    text = text.strip()
+    found = re.fullmatch(PROXY_PATTERN, text)
     if found is None:
+        if re.fullmatch(PROXY_PATTERN, f"{text.rstrip('/')}:1"):
+            raise ValueError(f'a proxy needs a port: write "{text.rstrip("/")}:PORT"')
         raise ValueError(
             f'not a proxy: {text!r}; write "haproxy://HOST:PORT" or "socks5://HOST:PORT"'
         )
     kind, inner, name, port = found.groups()
-    if port is None:
-        raise ValueError(f'a proxy needs a port: write "{kind}://{inner or name}:PORT"')
     if not 1 <= int(port) <= 65535:
         raise ValueError(f"{port} is no port; 1 to 65535")
     host = str(ip_address(inner)) if inner else parse_name(name)

@@ -6,24 +6,41 @@ Each reads what a person writes and gives what the engine counts in: bytes, seco
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
 
-from penstock.policy.rate import ByteRate, Rate
-from penstock.policy.units import duration_text, parse_duration, parse_size, size_text
+from penstock.policy.rate import BYTE_RATE_PATTERN, RATE_PATTERN, ByteRate, Rate
+from penstock.policy.units import (
+    DURATION_PATTERN,
+    SIZE_PATTERN,
+    duration_text,
+    parse_duration,
+    parse_size,
+    size_text,
+)
 
 UNLIMITED = "unlimited"
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How a kind of value is called, with an example, and how a value of it is written."""
+    """How a kind of value is called, with an example, how a value of it is written, and which forms
+    of it a file may hold, as JSON Schemas (none: those of its type)."""
 
     kind: str
     write: Callable[[Any], str] = str
+    forms: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+
+
+def text_form(pattern: str, *examples: str) -> dict[str, Any]:
+    """A text that matches all of ``pattern``, a regular expression of Python's."""
+    plain = re.sub(r"\(\?P<\w+>", "(", pattern)
+    form: dict[str, Any] = {"type": "string", "pattern": f"^(?:{plain})$"}
+    return form | ({"examples": list(examples)} if examples else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +97,25 @@ def _write_rate(rate: Rate | None) -> str:
     return UNLIMITED if rate is None else str(rate)
 
 
-SizeShown = Shown('size, like "64 MiB"', size_text)
-DurationShown = Shown('duration, like "5m"', duration_text)
-RateShown = Shown('rate, like "100/min", or "unlimited"', _write_rate)
-ByteRateShown = Shown('rate of bytes, like "5 MiB/s", or "unlimited"', _write_rate)
+UNLIMITED_FORM: dict[str, Any] = {"const": UNLIMITED}
+SizeShown = Shown(
+    'size, like "64 MiB"', size_text, ({"type": "integer"}, text_form(SIZE_PATTERN, "64 MiB"))
+)
+DurationShown = Shown(
+    'duration, like "5m"',
+    duration_text,
+    ({"type": "number"}, text_form(DURATION_PATTERN, "5m", "1h30m")),
+)
+RateShown = Shown(
+    'rate, like "100/min", or "unlimited"',
+    _write_rate,
+    (text_form(RATE_PATTERN, "100/min", "100/min burst 20"), UNLIMITED_FORM),
+)
+ByteRateShown = Shown(
+    'rate of bytes, like "5 MiB/s", or "unlimited"',
+    _write_rate,
+    (text_form(BYTE_RATE_PATTERN, "5 MiB/s", "300 MiB/min burst 10 MiB"), UNLIMITED_FORM),
+)
 
 Size = Annotated[int, BeforeValidator(_size), SizeShown]
 Duration = Annotated[float, BeforeValidator(_duration), DurationShown]

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from penstock.policy.fields import (
     UNLIMITED,
+    UNLIMITED_FORM,
     ByteRateOrUnlimited,
     Duration,
     RateOrUnlimited,
@@ -62,6 +63,7 @@ ConnectionsOrUnlimited = Annotated[
     Shown(
         f'integer 1 to {CONNECTIONS_MAX}, or "unlimited"',
         lambda value: UNLIMITED if value is None else str(value),
+        ({"type": "integer", "minimum": 1, "maximum": CONNECTIONS_MAX}, UNLIMITED_FORM),
     ),
 ]
 Fraction = Annotated[float, BeforeValidator(_number), Shown("number", lambda value: f"{value:g}")]

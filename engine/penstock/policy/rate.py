@@ -15,11 +15,11 @@ from typing import ClassVar, Self
 
 from penstock.policy.units import parse_size, size_text
 
-_TEXT = re.compile(
+RATE_PATTERN = (
     r"\s*(?P<count>\d[\d_]{0,14})\s*/\s*(?P<number>\d{1,6})?\s*(?P<unit>[a-zA-Z]+)"
     r"(?:\s+burst\s+(?P<burst>\d[\d_]{0,14}))?\s*"
 )
-_BYTES = re.compile(
+BYTE_RATE_PATTERN = (
     r"\s*(?P<count>\d[\d_]{0,14}(?:\.\d{1,6})?\s*[a-zA-Z]*)\s*/\s*(?P<number>\d{1,6})?\s*"
     r"(?P<unit>[a-zA-Z]+)(?:\s+burst\s+(?P<burst>\d[\d_]{0,14}(?:\.\d{1,6})?\s*[a-zA-Z]*))?\s*"
 )
@@ -53,7 +53,7 @@ class Rate:
     @classmethod
     def parse(cls, text: str) -> Self:
         """``text`` is ``COUNT/[N]UNIT [burst B]``; ``ValueError`` says what is wrong with it."""
-        found = _TEXT.fullmatch(text)
+        found = re.fullmatch(RATE_PATTERN, text)
         if found is None:
             raise ValueError(f'not a rate: {text!r}; write "100/min" or "100/min burst 20"')
         return cls._of(found, int)
@@ -110,7 +110,7 @@ class ByteRate(Rate):
     @classmethod
     def parse(cls, text: str) -> Self:
         """``text`` is ``SIZE/[N]UNIT [burst SIZE]``, the sizes like ``5 MiB``."""
-        found = _BYTES.fullmatch(text)
+        found = re.fullmatch(BYTE_RATE_PATTERN, text)
         if found is None:
             raise ValueError(
                 f'not a rate of bytes: {text!r}; write "5 MiB/s" or "5 MiB/s burst 20 MiB"'

@@ -12,8 +12,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from penstock.policy.egress import parse_proxy
-from penstock.policy.fields import ByteRateOrUnlimited, RateOrUnlimited, Shown, StandIn, Table
+from penstock.policy.egress import PROXY_PATTERN, parse_proxy
+from penstock.policy.fields import (
+    ByteRateOrUnlimited,
+    RateOrUnlimited,
+    Shown,
+    StandIn,
+    Table,
+    text_form,
+)
 from penstock.policy.models import ConnectionsOrUnlimited
 from penstock.policy.names import parse_name
 
@@ -66,18 +73,33 @@ def _weights(value: object) -> object:
     return dict.fromkeys(value, 1)
 
 
-Name = Annotated[str, AfterValidator(_name), Shown("name")]
+Name = Annotated[str, AfterValidator(_name), Shown("name", forms=(text_form(NAME_PATTERN, "s1"),))]
 IPv4 = Annotated[str, AfterValidator(_ipv4), Shown('IPv4 address, like "192.0.2.1"')]
 IPv6 = Annotated[str, AfterValidator(_ipv6), Shown('IPv6 address, like "2001:db8::1"')]
 HostName = Annotated[str, AfterValidator(parse_name), Shown("host name")]
 ProxyText = Annotated[
-    str, AfterValidator(_proxy), Shown('"haproxy://HOST:PORT" or "socks5://HOST:PORT"')
+    str,
+    AfterValidator(_proxy),
+    Shown(
+        '"haproxy://HOST:PORT" or "socks5://HOST:PORT"',
+        forms=(text_form(PROXY_PATTERN, "haproxy://192.0.2.9:2525", "socks5://192.0.2.9:1080"),),
+    ),
 ]
 Weight = Annotated[int, Field(ge=1, le=WEIGHT_MAX)]
 Weights = Annotated[
     dict[str, Weight],
     BeforeValidator(_weights),
-    Shown("table of weights, like `{ s1 = 3, s2 = 1 }`, or list of names"),
+    Shown(
+        "table of weights, like `{ s1 = 3, s2 = 1 }`, or list of names",
+        forms=(
+            {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": {"type": "integer", "minimum": 1, "maximum": WEIGHT_MAX},
+            },
+            {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"type": "string"}},
+        ),
+    ),
     StandIn({}),
 ]
 

@@ -11,12 +11,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, PlainValidator
 
-from penstock.policy.fields import ByteRateOrUnlimited, RateOrUnlimited, Shown, Table
+from penstock.policy.fields import ByteRateOrUnlimited, RateOrUnlimited, Shown, Table, text_form
 from penstock.policy.models import ConnectionsOrUnlimited, Fraction
 from penstock.policy.problem import nearest
 from penstock.policy.source_models import WEIGHT_MAX, Name
 from penstock.policy.tenants import CLASSES, MailClassName
-from penstock.policy.window import Window
+from penstock.policy.window import WINDOW_PATTERN, Window
 
 TENANT_LENGTH_MAX = 255
 TENANTS_MAX = 100_000
@@ -44,12 +44,18 @@ def _window(value: object) -> Window | None:
     raise ValueError('expected a window, like "mon-fri 08:00-20:00 Europe/Berlin"')
 
 
-ClassName = Annotated[str, AfterValidator(_class_name), Shown("class")]
+ClassName = Annotated[
+    str, AfterValidator(_class_name), Shown("class", forms=({"enum": list(CLASSES)},))
+]
 TenantName = Annotated[str, AfterValidator(_tenant_name), Shown("name")]
 WindowOrNone = Annotated[
     Window | None,
     PlainValidator(_window),
-    Shown('window, like "mon-fri 08:00-20:00 Europe/Berlin"', lambda v: str(v) if v else "always"),
+    Shown(
+        'window, like "mon-fri 08:00-20:00 Europe/Berlin"',
+        lambda value: str(value) if value else "always",
+        (text_form(WINDOW_PATTERN, "mon-fri 08:00-20:00 Europe/Berlin"),),
+    ),
 ]
 
 

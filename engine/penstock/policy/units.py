@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_SIZE = re.compile(r"\s*(\d[\d_]{0,15}(?:\.\d{1,6})?)\s*([a-zA-Z]*)\s*")
+SIZE_PATTERN = r"\s*(\d[\d_]{0,15}(?:\.\d{1,6})?)\s*([a-zA-Z]*)\s*"
 _SIZE_UNITS = {"B": 1} | {
     f"{prefix}{suffix}": base**power
     for base, suffix in ((1024, "iB"), (1000, "B"))
@@ -14,7 +14,7 @@ _SIZE_UNITS = {"B": 1} | {
 }
 _SIZE_UNITS["KB"] = 1000
 _BY_LOWER = {name.lower(): factor for name, factor in _SIZE_UNITS.items()}
-_DURATION = re.compile(r"\s*(?:\d{1,9}(?:\.\d{1,6})?\s*(?:ms|s|sec|m|min|h|d|day|days)\s*)+")
+DURATION_PATTERN = r"\s*(?:\d{1,9}(?:\.\d{1,6})?\s*(?:ms|s|sec|m|min|h|d|day|days)\s*)+"
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|sec|s|min|m|h|days|day|d)")
 _DURATION_UNITS = {
     "ms": 0.001,
@@ -31,7 +31,7 @@ _DURATION_UNITS = {
 
 def parse_size(text: str) -> int:
     """Bytes; ``ValueError`` says what is wrong. KiB is 1024 bytes, kB 1000."""
-    found = _SIZE.fullmatch(text)
+    found = re.fullmatch(SIZE_PATTERN, text)
     if found is None:
         raise ValueError(f'not a size: {text!r}; write "64 MiB" or a number of bytes')
     number, unit = found.groups()
@@ -43,7 +43,7 @@ def parse_size(text: str) -> int:
 
 def parse_duration(text: str) -> float:
     """Seconds; ``"1h30m"`` adds up. ``ValueError`` says what is wrong."""
-    if not _DURATION.fullmatch(text):
+    if not re.fullmatch(DURATION_PATTERN, text):
         raise ValueError(f'not a duration: {text!r}; write "5m", "30s", "1h" or "2d"')
     return sum(float(n) * _DURATION_UNITS[unit] for n, unit in _DURATION_PART.findall(text))
 

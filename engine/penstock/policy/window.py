@@ -24,7 +24,8 @@ _MONDAY_S = 4 * _DAY_S  # the first Monday after the epoch, which was a Thursday
 _STEP_S = 6 * 3600  # no zone changes its clock twice within this
 _ROUNDS_MAX = 64
 _TIME_MAX_S = 2.0**36  # some two thousand years: what datetime can tell
-_SPAN = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})")
+_SPAN = r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})"
+WINDOW_PATTERN = rf"\s*[A-Za-z,-]+\s+{_SPAN}(?:,{_SPAN})*\s+\S+\s*"
 _SHAPE = 'write days, hours and a time zone, like "mon-fri 08:00-20:00 Europe/Berlin"'
 
 Spans = tuple[tuple[int, int], ...]
@@ -153,7 +154,7 @@ def _day(text: str) -> int:
 
 def _span(text: str) -> tuple[int, int]:
     """The seconds of a day from and to; past its end where the span goes over midnight."""
-    found = _SPAN.fullmatch(text)
+    found = re.fullmatch(_SPAN, text)
     if found is None:
         raise ValueError(f'not a span of hours: {text!r}; write "08:00-20:00"')
     from_h, from_min, to_h, to_min = map(int, found.groups())

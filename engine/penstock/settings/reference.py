@@ -2,24 +2,28 @@
 ``python -m penstock.settings.reference``.
 
 Prints the pages; with a directory as argument writes ``config.md`` and ``policies.md`` there
-(``docs/reference``).
+(``docs/reference``), with a second one the JSON Schemas of the policy files (``policies/schema``).
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Container, Iterator
 from pathlib import Path
-from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from penstock.policy.fields import Shown
+from penstock.policy.fields import UNLIMITED_FORM, Shown
 from penstock.policy.model_keys import keys_of, tables
-from penstock.policy.models import LimitsTable, ProviderFile, ProviderLimitsTable
+from penstock.policy.model_types import Written, written, written_as
+from penstock.policy.models import LimitsTable, NarrowTable, ProviderFile, ProviderLimitsTable
+from penstock.policy.narrowing import COUNTED
+from penstock.policy.schema import KINDS, schema_text
+from penstock.policy.source_models import SourcesFile
+from penstock.policy.tenant_models import TenantsFile
 from penstock.settings.models import Settings
 
 _NUMBER = re.compile(r"\d+(\.\d+)?")
@@ -36,17 +40,31 @@ This page is generated: `python -m penstock.settings.reference docs/reference`.
 _POLICIES_HEAD = """\
 # Policy files
 
-Traffic policy is data: `policies/default.toml`, and one `policies/providers/NAME.toml` for each
-mailbox provider. Layers, later wins: built-in (the defaults below), `default.toml`, provider, site,
-domain. A key that is not written leaves the value of the layer below. A rate spreads its messages
-over its period: without `burst`, at most a second's worth passes at once.
+Traffic policy is data: `policies/default.toml`, one `policies/providers/NAME.toml` for each mailbox
+provider, `policies/sources.toml` for where mail leaves from and `policies/tenants.toml` for whose
+it is. Layers, later wins: built-in (the defaults below), `default.toml`, provider, site, domain,
+each with what is narrowed by source above it. A key that is not written leaves the value of the
+layer below. A rate spreads its messages over its period: without `burst`, at most a second's worth
+passes at once.
 
 A domain belongs to a provider if it is listed under `domains`, or if all its MX hosts end with one
 of the suffixes under `mx`; the longest suffix wins. A site is the set of MX hosts that serves a
 domain.
 
-This page is generated: `python -m penstock.settings.reference docs/reference`.
+This page is generated: `python -m penstock.settings.reference docs/reference policies/schema`.
 """
+_SOURCES_HEAD = """\
+Without it there is one source, `default`: the machine chooses the address. Where there is no pool
+`default`, one of that name holds all sources with equal weights.
+"""
+_TENANTS_HEAD = """\
+The classes are `transactional`, `triggered` and `bulk`; mail that names none and whose tenant names
+none is `triggered`. A tenant or campaign `"*"` gives values to each that has no table of its own.
+"""
+_NARROW_HEAD = """\
+In `default.toml` and in a provider's file, for a part of the mail; one of `source`, `tenant` and
+`class` at least is named. By source alone, any key of `[limits]` sets another value. By tenant or
+class, these keys set caps that count for that mail alone, beside those for all:"""
 _NARROWER = "In any of the files, for one site or one recipient domain: the keys of `[limits]` but"
 
 
@@ -68,9 +86,23 @@ def policies_page() -> str:
             "In `default.toml` for every destination, in a provider's file for its own.\n",
             _table(ProviderLimitsTable),
             "## `[site.NAME]`, `[domain.NAME]`\n",
-            f"{_NARROWER} {' and '.join(narrower)}.\n",
+            f"{_NARROWER} {', '.join(narrower)}.\n",
+            "## `[[narrow]]`\n",
+            f"{_NARROW_HEAD} {', '.join(f'`{name}`' for name in COUNTED)}.\n",
+            _table(NarrowTable, without=set(ProviderLimitsTable.model_fields)),
+            *_file("sources.toml", SourcesFile, _SOURCES_HEAD),
+            *_file("tenants.toml", TenantsFile, _TENANTS_HEAD),
         ]
     )
+
+
+def _file(name: str, model: type[BaseModel], head: str) -> Iterator[str]:
+    yield f"## `{name}`\n\n{head}"
+    for header, table in tables(model):
+        if header:
+            yield f"### `{header}`\n"
+            yield f"{(table.__doc__ or '').strip().replace('``', '`')}\n"
+            yield _table(table)
 
 
 def _page(head: str, model: type[BaseModel]) -> str:
@@ -82,10 +114,10 @@ def _page(head: str, model: type[BaseModel]) -> str:
     return "\n".join(parts)
 
 
-def _table(model: type[BaseModel]) -> str:
+def _table(model: type[BaseModel], without: Container[str] = ()) -> str:
     rows = ["| name | type | default | description |", "|---|---|---|---|"]
     for name, info in keys_of(model).items():
-        if _is_table(info.annotation):
+        if _is_table(info.annotation) or name in without:
             continue
         kind, default = type_text(info), default_text(info)
         rows.append(f"| `{name}` | {kind} | {default} | {info.description} |".replace("  ", " "))
@@ -100,27 +132,23 @@ def _is_table(annotation: Any) -> bool:
 
 def type_text(info: FieldInfo) -> str:
     """What may be written for this field."""
-    low = high = None
-    for item in info.metadata:
-        if isinstance(item, Ge | Gt):
-            low = item.ge if isinstance(item, Ge) else item.gt
-        elif isinstance(item, Le | Lt):
-            high = item.le if isinstance(item, Le) else item.lt
-    shown = _shown(info.metadata)
-    kind = shown.kind if shown else _kind(info.annotation)
-    if low is None and high is None:
+    what = written(info)
+    kind = _kind(what)
+    if what.low is None and what.high is None:
         return kind
-    write = shown.write if shown else str
-    if high is None:
-        return f"{kind}; {write(low)} or more"
-    return f"{kind}; {write(low)} to {write(high)}"
+    write = what.shown.write if what.shown else str
+    if what.high is None:
+        return f"{kind}; {write(what.low)} or more"
+    return f"{kind}; {write(what.low)} to {write(what.high)}"
 
 
 def default_text(info: FieldInfo) -> str:
-    """The default as it would be written; ``required`` where there is none."""
+    """The default as it would be written; ``required`` where it must be."""
     if info.is_required():
         return "required"
-    shown, value = _shown(info.metadata), info.default
+    shown, value = written(info).shown, info.default
+    if value is None and not _says_none(shown):
+        return "none"
     if isinstance(value, tuple):
         return f"`[{', '.join(_literal(str(item)) for item in value)}]`"
     if isinstance(value, bool):
@@ -132,21 +160,21 @@ def _literal(text: str) -> str:
     return text if _NUMBER.fullmatch(text) else f'"{text}"'
 
 
-def _shown(metadata: list[Any]) -> Shown | None:
-    return next((item for item in metadata if isinstance(item, Shown)), None)
+def _says_none(shown: Shown | None) -> bool:
+    """Whether the kind has a word for no limit."""
+    return shown is not None and UNLIMITED_FORM in shown.forms
 
 
-def _kind(annotation: Any) -> str:
-    origin, arguments = get_origin(annotation), get_args(annotation)
+def _kind(what: Written) -> str:
+    if what.shown is not None:
+        return what.shown.kind
+    origin, arguments = get_origin(what.annotation), get_args(what.annotation)
     if origin is Literal:
         return " or ".join(f'`"{value}"`' for value in arguments)
     if origin is tuple:
-        return f"list of {_kind(arguments[0])}"
-    shown = _shown(list(getattr(annotation, "__metadata__", ())))
-    if shown is not None:
-        return shown.kind
-    names = {int: "integer", float: "number", bool: "true or false", str: "text", NoneType: ""}
-    return names.get(annotation, str(annotation))
+        return f"list of {_kind(written_as(arguments[0], []))}"
+    names = {int: "integer", float: "number", bool: "true or false", str: "text"}
+    return names.get(what.annotation, str(what.annotation))
 
 
 def main(arguments: list[str]) -> int:
@@ -156,6 +184,8 @@ def main(arguments: list[str]) -> int:
         return 0
     for name, text in pages.items():
         Path(arguments[0], name).write_text(text, encoding="utf-8")
+    for kind in KINDS if len(arguments) > 1 else ():
+        Path(arguments[1], f"{kind}.json").write_text(schema_text(kind), encoding="utf-8")
     return 0
 
 

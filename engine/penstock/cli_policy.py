@@ -1,0 +1,164 @@
+"""``penstock policy``: check, show and compare traffic policies; no daemon is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from penstock.cli_common import (
+    CONFIG,
+    FAILED,
+    WRONG,
+    AsJson,
+    CommandError,
+    Config,
+    command,
+    load_settings,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from penstock.policy.policies import Policies
+
+app = typer.Typer(no_args_is_help=True)
+
+Directory = Annotated[
+    str,
+    typer.Option("--policies", metavar="DIR", help="This directory, not the one of the settings."),
+]
+
+
+def _load(directory: str) -> Policies:
+    from penstock.settings.loader import load_policy_directory
+
+    loaded = load_policy_directory(directory)
+    if isinstance(loaded, list):
+        for problem in loaded:
+            typer.echo(str(problem))
+        count = "1 problem" if len(loaded) == 1 else f"{len(loaded)} problems"
+        raise CommandError(f"{directory}: {count}", WRONG)
+    return loaded
+
+
+def _of(config: str, directory: str) -> Policies:
+    return _load(directory or load_settings(config).policies)
+
+
+@app.command()
+@command
+def check(config: Config = CONFIG, directory: Directory = "") -> None:
+    """Check the policies, and show every mistake with its line."""
+    found = _of(config, directory)
+    counts = {
+        "providers": len(found.providers),
+        "sources": len(found.sources),
+        "pools": len(found.pools),
+        "tenants": len(found.tenants),
+        "narrowings": len(found.narrows),
+    }
+    typer.echo(f"no problems: {', '.join(f'{n} {what}' for what, n in counts.items())}")
+
+
+@app.command()
+@command
+def show(
+    destination: Annotated[
+        str, typer.Argument(help="A recipient domain, a provider's name or a site's.")
+    ],
+    source: Annotated[str, typer.Option("--source", "-s", help="By this source.")] = "",
+    tenant: Annotated[str, typer.Option("--tenant", "-t", help="Mail of this tenant.")] = "",
+    campaign: Annotated[str, typer.Option("--campaign", help="Of this campaign.")] = "",
+    class_: Annotated[str, typer.Option("--class", help="Of this class.")] = "",
+    mx: Annotated[
+        list[str] | None,
+        typer.Option("--mx", metavar="HOST", help="An MX host of the domain; again for others."),
+    ] = None,
+    config: Config = CONFIG,
+    directory: Directory = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what holds for a destination, each value with the line that sets it."""
+    from penstock.cli_policy_show import as_data, show_account, unknown_provider
+    from penstock.policy import account
+
+    policies = _of(config, directory)
+    _known("source", source, list(policies.sources))
+    _known("class", class_, list(policies.classes))
+    if campaign and not tenant:
+        raise CommandError("a campaign is one of a tenant: give --tenant too", WRONG)
+    try:
+        to = account.destination(policies, destination, mx or ())
+    except ValueError as error:
+        raise CommandError(str(error), WRONG) from None
+    sender = account.Sender(source, tenant, campaign, class_)
+    if as_json:
+        print_json(as_data(policies, to, sender))
+        return
+    show_account(policies, to, sender)
+    if to.kind == "domain" and not to.provider:
+        typer.echo(unknown_provider(to, bool(mx)), err=True)
+
+
+@app.command()
+@command
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A directory of policies.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Another.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what changes from OLD to NEW by meaning; exit 1 if anything does."""
+    from penstock.policy.difference import difference
+
+    changes = difference(_load(old), _load(new))
+    if as_json:
+        print_json(
+            [
+                {
+                    "scope": change.scope,
+                    "field": change.field,
+                    "before": change.before,
+                    "after": change.after,
+                    "where": str(change.where or ""),
+                }
+                for change in changes
+            ]
+        )
+    else:
+        for change in changes:
+            typer.echo(str(change))
+    if changes:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+@command
+def schema(
+    kind: Annotated[
+        str, typer.Argument(metavar="[KIND]", help="default, provider, sources or tenants.")
+    ] = "",
+    to: Annotated[
+        str, typer.Option("--to", metavar="DIR", help="Write KIND.json there instead, or all.")
+    ] = "",
+) -> None:
+    """Print the JSON Schema of a kind of policy file, or of all, for editors."""
+    from penstock.policy.schema import KINDS, schema_of, schema_text
+
+    _known("kind", kind, list(KINDS))
+    kinds = [kind] if kind else list(KINDS)
+    if to:
+        for name in kinds:
+            Path(to, f"{name}.json").write_text(schema_text(name), encoding="utf-8")
+    elif kind:
+        typer.echo(schema_text(kind), nl=False)
+    else:
+        print_json({name: schema_of(name) for name in kinds})
+
+
+def _known(what: str, name: str, names: list[str]) -> None:
+    from penstock.policy.problem import quoted, suggestion
+
+    if name and name not in names:
+        hint = suggestion(name, names, "there are")
+        raise CommandError(f"no {what} {quoted(name)}{f'; {hint}' if hint else ''}", WRONG)
