@@ -54,6 +54,7 @@ def test_a_sleeper_may_be_gone_when_it_is_woken() -> None:
     queue.push(1, 1)
     nodes = [queue.sleep(1, level) for level in ("class", "tenant", "campaign", "lane")]
     assert list(queue.drop(1)) == [1]
+    assert [node.asleep for node in nodes] == [True, False, False, False]
     assert list(queue.drop(2)) == []
     queue.place(1, place("a"))
     queue.push(1, 2)
