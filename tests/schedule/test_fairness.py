@@ -213,12 +213,16 @@ def test_who_was_idle_has_saved_up_nothing() -> None:
     close(backlog.take(40), 0.1, a=3, b=1)
 
 
-def test_other_weights_hold_from_the_reload_on() -> None:
-    backlog = Backlog(a=at(BULK, "a", 3), b=at(BULK, "b"))
+@pytest.mark.parametrize("level", ["tenant", "campaign"])
+def test_other_weights_hold_from_the_reload_on(level: str) -> None:
+    def weighing(name: str, weight: int) -> Place:
+        return at(BULK, name, weight) if level == "tenant" else at(BULK, "t", 1, name, weight)
+
+    backlog = Backlog(a=weighing("a", 3), b=weighing("b", 1))
     backlog.take(10)
-    backlog.queue.place(0, at(BULK, "a", 1))
+    backlog.queue.place(0, weighing("a", 1))
     close(backlog.take(1000), 0.01, a=1, b=1)
-    backlog.queue.place(1, at(BULK, "b", 9))
+    backlog.queue.place(1, weighing("b", 9))
     close(backlog.take(1000), 0.01, a=1, b=9)
 
 
