@@ -132,6 +132,31 @@ def test_a_debt_ends_with_the_rush_in_which_it_was_made() -> None:
     assert sorted(order[:2]) == sorted(order[2:4]) == [1, 2]
 
 
+@pytest.mark.parametrize("where", ["tenant", "campaign"])
+def test_a_debt_is_forgiven_as_others_are_served(where: str) -> None:
+    names = {
+        name: at(BULK, name) if where == "tenant" else at(BULK, campaign=name) for name in "abc"
+    }
+    backlog = Backlog(**names)
+    queue, b = backlog.queue, backlog.key("b")
+    queue.drop(b)
+    queue.place(b, names["b"])
+    for at_once in (100, 1):
+        for _ in range(at_once):
+            queue.push(b, 0)
+        waited = 0
+        while queue.count(b):
+            key = queue.turn()
+            assert key is not None
+            queue.take(together, 100 if key == b else 1)
+            if key != b:
+                waited += 1
+                backlog.fill(key)
+        assert waited <= 2
+        # 100 for each of the others: as much as b had, so it owes nothing any more
+        assert backlog.take(200) == {"a": 100, "c": 100}
+
+
 @pytest.mark.parametrize("size", [1, 20])
 def test_what_goes_back_is_not_paid_for(size: int) -> None:
     """Mail of ``b`` and ``bulk`` must be read first: taken, put back, taken again."""
@@ -154,6 +179,30 @@ def test_what_goes_back_is_not_paid_for(size: int) -> None:
     close(taken, 0.02, 2 * size, a=47.5, b=47.5, bulk=2.5, slow=2.5)
 
 
+def test_who_was_alone_owes_at_most_its_last_transaction() -> None:
+    backlog = Backlog(a=at(BULK, "a"), b=at(BULK, "b"))
+    backlog.queue.hold(backlog.key("b"))
+    backlog.take(50, all=100)
+    backlog.queue.release(backlog.key("b"))
+    taken = backlog.take(300)
+    assert 199 <= taken["b"] <= 200
+    assert backlog.take(100) == {"a": 50, "b": 50}
+
+
+def test_nobody_saves_up_turns_by_what_goes_back() -> None:
+    backlog = Backlog(a=at(BULK, "a"), b=at(BULK, "b"), urgent=at(TRIGGERED))
+    backlog.queue.hold(backlog.key("urgent"))
+    for name in ("b", "urgent"):
+        for ref in range(500):
+            backlog.queue.push_front(backlog.key(name), ref)
+    assert backlog.order(40).count("b") in (20, 21)
+    backlog.queue.release(backlog.key("urgent"))
+    for ref in range(500):
+        backlog.queue.push_front(0, ref)
+    taken = backlog.take(40)
+    assert 2 <= taken["a"] + taken["b"] <= 3
+
+
 def test_who_was_idle_has_saved_up_nothing() -> None:
     backlog = Backlog(a=at(BULK, "a", 3), b=at(BULK, "b"))
     b = backlog.key("b")
@@ -164,12 +213,16 @@ def test_who_was_idle_has_saved_up_nothing() -> None:
     close(backlog.take(40), 0.1, a=3, b=1)
 
 
-def test_other_weights_hold_from_the_reload_on() -> None:
-    backlog = Backlog(a=at(BULK, "a", 3), b=at(BULK, "b"))
+@pytest.mark.parametrize("level", ["tenant", "campaign"])
+def test_other_weights_hold_from_the_reload_on(level: str) -> None:
+    def weighing(name: str, weight: int) -> Place:
+        return at(BULK, name, weight) if level == "tenant" else at(BULK, "t", 1, name, weight)
+
+    backlog = Backlog(a=weighing("a", 3), b=weighing("b", 1))
     backlog.take(10)
-    backlog.queue.place(0, at(BULK, "a", 1))
+    backlog.queue.place(0, weighing("a", 1))
     close(backlog.take(1000), 0.01, a=1, b=1)
-    backlog.queue.place(1, at(BULK, "b", 9))
+    backlog.queue.place(1, weighing("b", 9))
     close(backlog.take(1000), 0.01, a=1, b=9)
 
 

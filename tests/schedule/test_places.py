@@ -54,6 +54,7 @@ def test_a_sleeper_may_be_gone_when_it_is_woken() -> None:
     queue.push(1, 1)
     nodes = [queue.sleep(1, level) for level in ("class", "tenant", "campaign", "lane")]
     assert list(queue.drop(1)) == [1]
+    assert [node.asleep for node in nodes] == [True, False, False, False]
     assert list(queue.drop(2)) == []
     queue.place(1, place("a"))
     queue.push(1, 2)
@@ -61,6 +62,35 @@ def test_a_sleeper_may_be_gone_when_it_is_woken() -> None:
         queue.wake(node)
         assert queue.ready == 1
     assert drained(queue) == [[2]]
+
+
+def test_who_is_held_and_asleep_must_be_released_and_woken() -> None:
+    for first in ("release", "wake"):
+        queue = ReadyQueue()
+        queue.push(1, 1)
+        queue.hold(1)
+        node = queue.sleep(1, "lane")
+        if first == "release":
+            queue.release(1)
+            assert (queue.ready, queue.turn(), queue.asleep(1)) == (0, None, "lane")
+            queue.wake(node)
+        else:
+            queue.wake(node)
+            assert (queue.ready, queue.turn(), queue.held(1)) == (0, None, True)
+            queue.release(1)
+        assert drained(queue) == [[1]]
+
+
+def test_a_hold_keeps_the_place_of_what_is_dropped_until_it_ends() -> None:
+    queue = ReadyQueue()
+    queue.place(1, place())
+    queue.place(2, place("other"))
+    queue.push(2, 2)
+    queue.hold(1)
+    queue.drop(1)
+    queue.release(1)
+    queue.push(1, 1)  # of nobody, so triggered mail, which goes before bulk
+    assert drained(queue) == [[1], [2]]
 
 
 def test_a_lane_moves_with_its_messages_its_hold_and_its_own_sleep() -> None:

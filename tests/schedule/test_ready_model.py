@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from penstock.schedule.branch import Ring
+from penstock.schedule.classes import Classes
 from penstock.schedule.ready import Node, Place, ReadyQueue
+from penstock.schedule.shares import Shares
 
-KEYS = st.integers(0, 5)
+KEYS = st.integers(0, 3)
 LEVELS = st.sampled_from(["class", "tenant", "campaign", "lane"])
 PLACES = st.builds(
     Place,
@@ -181,7 +185,7 @@ class Model(RuleBasedStateMachine):
     def drop(self, key: int) -> None:
         lane = self.lanes.get(key, Lane())
         assert list(self.queue.drop(key)) == lane.refs
-        lane.fresh, lane.retries, lane.fresh_turns, lane.placed = [], [], 0, False
+        lane.fresh, lane.retries, lane.placed = [], [], False
         if not lane.held and ("lane", key) in self.sleeping:
             self.gone.append(self.sleeping.pop(("lane", key)))
         self.settle(key)
@@ -197,12 +201,39 @@ class Model(RuleBasedStateMachine):
         assert self.queue.turn() is None
 
     @invariant()
+    def sums(self) -> None:
+        """What a branch counts is what is below it, and no lane is kept that nobody needs."""
+        assert set(self.queue._lanes) == set(self.lanes)
+        branches = [self.queue._tree.root]
+        while branches:
+            node = branches.pop()
+            if isinstance(node, Ring):
+                children: list[Any] = [
+                    lane for lane in self.queue._lanes.values() if lane.parent is node
+                ]
+            elif isinstance(node, Shares):
+                children = list(node.children.values())
+                ring = [child for child in children if child.following is not None]
+                assert node.weights == sum(child.weight for child in ring)
+                assert not children or node.unit <= min(child.weight for child in children)
+                branches += children
+            else:
+                assert isinstance(node, Classes)
+                children = list(node._classes)
+                branches += children
+            if not isinstance(node, Classes):
+                assert node.members == len(children)
+            assert node.ready == sum(each.ready for each in children if not each.blocked)
+            for each in children:
+                assert (each.following is not None) == (each.ready > 0 and not each.blocked)
+
+    @invariant()
     def counts(self) -> None:
         queue, lanes = self.queue, self.lanes
         assert len(queue) == sum(len(lane.refs) for lane in lanes.values())
         assert queue.ready == sum(len(lanes[key].refs) for key in lanes if self.reachable(key))
         assert set(queue.keys()) == {key for key, lane in lanes.items() if lane.refs}
-        for key in range(6):
+        for key in range(4):
             lane = lanes.get(key, Lane())
             assert queue.count(key) == len(lane.refs)
             assert list(queue.refs(key)) == lane.refs
@@ -210,5 +241,5 @@ class Model(RuleBasedStateMachine):
             assert queue.asleep(key) == (self.asleep(key) if key in lanes else "")
 
 
-Model.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Model.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestModel = Model.TestCase

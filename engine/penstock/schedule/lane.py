@@ -71,5 +71,4 @@ class Lane(Node):
         if self._retries is not None:
             line.extend(self._retries)
             self._retries = None
-        self._fresh_turns = 0
         return line
