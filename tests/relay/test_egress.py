@@ -72,11 +72,22 @@ def run(request):
     return run
 
 
-class Sink:
+class Running:
+    """Something that is stopped whatever happens: uvloop does not end while a server is open."""
+
+    async def __aenter__(self):
+        return await self.start()
+
+    async def __aexit__(self, *_):
+        await self.stop()
+
+
+class Sink(Running):
     """A scripted host that notes from which addresses it was connected to."""
 
-    def __init__(self, fake, context, *scripts):
+    def __init__(self, fake, context, *scripts, host="127.0.0.1"):
         self.server = fake.Server(scripts, context)
+        self.where = host
         self.peers = []
         play = self.server._play
 
@@ -86,13 +97,16 @@ class Sink:
 
         self.server._play = noting
 
-    async def start(self, host):
-        await self.server.start(host)
-        self.host = Host("mx.example", (host,), 0, self.server.port)
+    async def start(self):
+        await self.server.start(self.where)
+        self.host = Host("mx.example", (self.where,), 0, self.server.port)
         return self
 
+    async def stop(self):
+        await self.server.stop()
 
-class Relaying:
+
+class Relaying(Running):
     """A proxy: :meth:`admit` reads what a client wants and says where to go, ``None``: nowhere."""
 
     async def start(self):
@@ -227,20 +241,17 @@ def visit(run, fake, server_tls):
 
     def visit(script, proxy=None, host="127.0.0.1", kind="", feed=None, **options):
         async def scenario():
-            sink = await Sink(fake, server_tls, script).start(host)
-            if proxy is not None:
-                await proxy.start()
-                user, password = getattr(proxy, "login", None) or ("", "")
-                options["proxy"] = Proxy(kind, "127.0.0.1", proxy.port, user, password)
-            try:
+            async with contextlib.AsyncExitStack() as running:
+                sink = Sink(fake, server_tls, script, host=host)
+                await running.enter_async_context(sink)
+                if proxy is not None:
+                    await running.enter_async_context(proxy)
+                    user, password = getattr(proxy, "login", None) or ("", "")
+                    options["proxy"] = Proxy(kind, "127.0.0.1", proxy.port, user, password)
                 opened = await attempt(sink.host, feed=feed, **options)
                 if isinstance(opened, Connection):
                     await sink.server.finished()
                 return sink, opened
-            finally:
-                if proxy is not None:
-                    await proxy.stop()
-                await sink.server.stop()
 
         return run(scenario())
 
@@ -379,12 +390,11 @@ def test_mail_through_haproxy(visit, fake):
 def test_haproxy_that_cannot_reach_the_host_just_closes(run):
     async def scenario():
         with _closed_port() as port:
-            haproxy = await HaProxy().start()
-            way = Proxy("haproxy", "127.0.0.1", haproxy.port)
-            host = Host("mx", ("127.0.0.1",), 0, port)
-            outcome = await attempt(host, proxy=way, source_ipv4="127.0.0.7")
-            await haproxy.stop()
-            return way, outcome
+            async with HaProxy() as haproxy:
+                way = Proxy("haproxy", "127.0.0.1", haproxy.port)
+                host = Host("mx", ("127.0.0.1",), 0, port)
+                outcome = await attempt(host, proxy=way, source_ipv4="127.0.0.7")
+                return way, outcome
 
     way, outcome = run(scenario())
     assert (outcome.kind, outcome.phase) == (Kind.DEFERRED, Phase.BANNER)
@@ -437,17 +447,14 @@ def test_mail_through_socks(visit, fake):
 
 def test_socks_only_to_the_family_that_the_source_has(run, fake, server_tls):
     async def scenario():
-        sink = await Sink(fake, server_tls, QUIET).start("127.0.0.1")
-        socks = await Socks().start()
-        host = Host("mx.example", ("::1", "127.0.0.1"), 0, sink.server.port)
-        way = Proxy("socks5", "127.0.0.1", socks.port)
-        # the address is the proxy's: that it is not of this machine is no matter
-        options = {"family": "prefer-ipv6", "source_ipv4": "192.0.2.1"}
-        opened = await attempt(host, proxy=way, **options)
-        await sink.server.finished()
-        await socks.stop()
-        await sink.server.stop()
-        return socks, opened
+        async with Sink(fake, server_tls, QUIET) as sink, Socks() as socks:
+            host = Host("mx.example", ("::1", "127.0.0.1"), 0, sink.server.port)
+            way = Proxy("socks5", "127.0.0.1", socks.port)
+            # the address is the proxy's: that it is not of this machine is no matter
+            options = {"family": "prefer-ipv6", "source_ipv4": "192.0.2.1"}
+            opened = await attempt(host, proxy=way, **options)
+            await sink.server.finished()
+            return socks, opened
 
     socks, opened = run(scenario())
     assert isinstance(opened, Connection)
@@ -459,16 +466,15 @@ def test_a_host_that_refuses_behind_socks_is_the_hosts_matter(run, fake, server_
 
     async def scenario():
         with _closed_port() as port:
-            sink = await Sink(fake, server_tls, QUIET).start("127.0.0.1")
-            socks = await Socks().start()
-            way = Proxy("socks5", "127.0.0.1", socks.port)
-            dead = Host("dead", ("127.0.0.1",), 0, port)
-            alone = await attempt(dead, proxy=way)
-            both = await attempt(dead, Host("mx", ("127.0.0.1",), 9, sink.server.port), proxy=way)
-            await sink.server.finished()
-            await socks.stop()
-            await sink.server.stop()
-            return way, alone, both
+            async with Sink(fake, server_tls, QUIET) as sink, Socks() as socks:
+                way = Proxy("socks5", "127.0.0.1", socks.port)
+                dead = Host("dead", ("127.0.0.1",), 0, port)
+                alone = await attempt(dead, proxy=way)
+                both = await attempt(
+                    dead, Host("mx", ("127.0.0.1",), 9, sink.server.port), proxy=way
+                )
+                await sink.server.finished()
+                return way, alone, both
 
     way, alone, both = run(scenario())
     assert alone.phase is Phase.CONNECT
@@ -500,12 +506,11 @@ HOST = "Connection failed: "
 )
 def test_who_is_to_blame(run, script, phase, text):
     async def scenario():
-        socks = await Socks(script=script).start()
-        way = Proxy("socks5", "127.0.0.1", socks.port, "joe", "secret")
-        host = Host("mx", ("192.0.2.25",))
-        outcome = await attempt(host, proxy=way, connect_timeout_s=0.1)
-        await socks.stop()
-        return way, outcome
+        async with Socks(script=script) as socks:
+            way = Proxy("socks5", "127.0.0.1", socks.port, "joe", "secret")
+            host = Host("mx", ("192.0.2.25",))
+            outcome = await attempt(host, proxy=way, connect_timeout_s=0.1)
+            return way, outcome
 
     way, outcome = run(scenario())
     assert (outcome.kind, outcome.phase) == (Kind.DEFERRED, phase)
@@ -520,13 +525,12 @@ def test_commands_are_not_held_back_for_more(run):
     """Nagle's algorithm is off, as it is without a proxy."""
 
     async def scenario():
-        socks = await Socks(script=["05 00", "05 00 00 01 00 00 00 00 00 00"]).start()
-        options = ConnectOptions("me", proxy=Proxy("socks5", "127.0.0.1", socks.port))
-        transport = await WayOut().connect(asyncio.Protocol(), "192.0.2.25", 25, options)
-        connected = transport.get_extra_info("socket")
-        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        transport.abort()
-        await socks.stop()
+        async with Socks(script=["05 00", "05 00 00 01 00 00 00 00 00 00"]) as socks:
+            options = ConnectOptions("me", proxy=Proxy("socks5", "127.0.0.1", socks.port))
+            transport = await WayOut().connect(asyncio.Protocol(), "192.0.2.25", 25, options)
+            connected = transport.get_extra_info("socket")
+            assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            transport.abort()
 
     run(scenario())
 
@@ -567,15 +571,14 @@ def test_a_proxy_that_does_not_even_accept(run, kind):
 
 def test_cancelled_while_the_proxy_keeps_us_waiting_closes_the_socket(run, fake):
     async def scenario():
-        socks = await Socks(script=[None]).start()
-        way = Proxy("socks5", "127.0.0.1", socks.port)
-        task = asyncio.create_task(attempt(Host("mx", ("192.0.2.25",)), proxy=way))
-        await fake.until(lambda: socks.clients)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await fake.until(lambda: not socks.tasks)  # it has seen the end
-        await socks.stop()
+        async with Socks(script=[None]) as socks:
+            way = Proxy("socks5", "127.0.0.1", socks.port)
+            task = asyncio.create_task(attempt(Host("mx", ("192.0.2.25",)), proxy=way))
+            await fake.until(lambda: socks.clients)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await fake.until(lambda: not socks.tasks)  # it has seen the end
 
     run(scenario())
 
@@ -585,12 +588,11 @@ def test_the_sandbox_uses_no_proxy(run, fake, server_tls, kind):
     """What is to stay on this machine is not given to one that may be on another."""
 
     async def scenario(port):
-        sink = await Sink(fake, server_tls, QUIET).start("127.0.0.1")
-        way = Proxy(kind, "127.0.0.1", port)
-        opened = await attempt(sink.host, via="sandbox", proxy=way, source_ipv4="192.0.2.1")
-        await sink.server.finished()
-        await sink.server.stop()
-        return opened
+        async with Sink(fake, server_tls, QUIET) as sink:
+            way = Proxy(kind, "127.0.0.1", port)
+            opened = await attempt(sink.host, via="sandbox", proxy=way, source_ipv4="192.0.2.1")
+            await sink.server.finished()
+            return opened
 
     with _closed_port() as port:
         assert isinstance(run(scenario(port)), Connection)
@@ -598,14 +600,11 @@ def test_the_sandbox_uses_no_proxy(run, fake, server_tls, kind):
 
 def test_a_proxy_by_name(run, fake, server_tls):
     async def scenario():
-        sink = await Sink(fake, server_tls, QUIET).start("127.0.0.1")
-        socks = await Socks().start()
-        way = Proxy("socks5", "localhost", socks.port)  # the other family's may be refused
-        opened = await attempt(sink.host, proxy=way)
-        await sink.server.finished()
-        await socks.stop()
-        await sink.server.stop()
-        return opened
+        async with Sink(fake, server_tls, QUIET) as sink, Socks() as socks:
+            way = Proxy("socks5", "localhost", socks.port)  # the other family's may be refused
+            opened = await attempt(sink.host, proxy=way)
+            await sink.server.finished()
+            return opened
 
     assert isinstance(run(scenario()), Connection)
 
