@@ -162,9 +162,11 @@ class Governor:
         # What a turn takes, for a worker that has to wait: one token, or one worker's part of a
         # lease. A lease is never larger, so that all workers can hold one at the same time.
         turn = min(lease, max(1, lease_tokens(rate) // len(self._epochs))) if lease else 1
-        grace_s = max(self._config.grace_s, slack_s(rate))
-        keep_s = max(grace_s, min(bucket.step_s, self._config.keep_max_s))
-        others = self._promises.before(key, worker, now, grace_s, keep_s)
+        others: list[Promise] = []
+        if self._promises.waiting(key):
+            grace_s = max(self._config.grace_s, slack_s(rate))
+            keep_s = max(grace_s, min(bucket.step_s, self._config.keep_max_s))
+            others = self._promises.before(key, worker, now, grace_s, keep_s)
         free = room(bucket, others, turn if lease else want, now)
         return _Need(key, bucket, turn, lease > 0, others, free)
 
