@@ -163,3 +163,55 @@ async def test_a_freed_seat_goes_to_the_one_who_waits(office, clock) -> None:
     assert (await holder.connect(seat)).granted == 0
     clock.now = refused.retry_at
     assert (await waiter.connect(seat)).granted == 1
+
+
+@pytest.mark.parametrize("claim", [Claim("minute", Rate(60, 60.0, 1)), PLENTY], ids=lambda c: c.key)
+async def test_a_rate_is_used_and_kept_in_the_minute_in_which_a_worker_dies(
+    office, clock, spend, window, claim
+) -> None:
+    """One of four is killed with what it leased and its turn, and replaced a second later."""
+    limiters = workers(office, 4)
+    start = clock.now
+    died, back = start + 60.0, start + 61.0
+
+    first = await spend(clock, limiters, lambda w: [claim], died)
+    office.governor.worker_gone(3)
+    limiters[3] = office.worker(3, 4)
+    without = await spend(clock, limiters[:3], lambda w: [claim], back)
+    after = await spend(clock, limiters, lambda w: [claim], start + 180.0)
+    sent = first + without + after
+    assert window(sent, 60.0) <= claim.rate.count
+    for minute in (0, 30, 45, 55, 60, 90):
+        used = sum(n for at, _, n in sent if start + minute <= at < start + minute + 60.0)
+        assert used >= 0.95 * claim.rate.count, minute
+    assert {worker for _, worker, _ in after} == {0, 1, 2, 3}
+
+
+async def test_what_a_dead_worker_leased_lapses_within_half_a_second(office, clock) -> None:
+    dead, heir = workers(office, 2)
+    fast = Claim("fast", Rate(100, 1.0, 1))
+    assert (await dead.messages([fast], 100)).granted
+    while (await dead.messages([fast], 100)).granted:
+        pass
+    held = office.governor.stats()["leased"]
+    assert held >= 10
+    office.governor.worker_gone(0)
+    got, until = 0, clock.now + 1.0
+    while clock.now < until:
+        grant = await heir.messages([fast], 1)
+        got += grant.granted
+        clock.now = clock.now if grant.granted else grant.retry_at
+    assert got >= 70, "all but the quarter of a second that was leased"
+
+
+async def test_seats_of_a_dead_worker_are_had_by_one_who_waits_within_a_second(
+    office, clock
+) -> None:
+    dead, heir = workers(office, 2)
+    seat = [Seat("site", 2)]
+    assert [(await dead.connect(seat)).granted for _ in range(2)] == [1, 1]
+    refused = await heir.connect(seat)
+    office.governor.worker_gone(0)
+    assert refused.retry_at <= clock.now + 1.0
+    clock.now = refused.retry_at
+    assert [(await heir.connect(seat)).granted for _ in range(2)] == [1, 1]

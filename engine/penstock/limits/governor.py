@@ -52,13 +52,15 @@ _ROUNDING_S = 1e-6  # now + (at - now) may be a little before at
 
 @dataclass(frozen=True, slots=True)
 class GovernorConfig:
-    """``grace_s``: how long a turn is kept for a worker that is late for it, at least."""
+    """``grace_s``: how long a turn is kept for a worker that is late for it, at least; up to
+    ``keep_max_s`` it may still have it before those whose turn comes later."""
 
     keys_max: int = 262_144
     workers_max: int = 1024
     full_retry_s: float = 0.25
     seat_retry_s: float = 0.5
     grace_s: float = 0.05
+    keep_max_s: float = 30.0
 
 
 _CONFIG = GovernorConfig()
@@ -160,8 +162,11 @@ class Governor:
         # What a turn takes, for a worker that has to wait: one token, or one worker's part of a
         # lease. A lease is never larger, so that all workers can hold one at the same time.
         turn = min(lease, max(1, lease_tokens(rate) // len(self._epochs))) if lease else 1
-        grace_s = max(self._config.grace_s, slack_s(rate))
-        others = self._promises.before(key, worker, now, grace_s)
+        others: list[Promise] = []
+        if self._promises.waiting(key):
+            grace_s = max(self._config.grace_s, slack_s(rate))
+            keep_s = max(grace_s, min(bucket.step_s, self._config.keep_max_s))
+            others = self._promises.before(key, worker, now, grace_s, keep_s)
         free = room(bucket, others, turn if lease else want, now)
         return _Need(key, bucket, turn, lease > 0, others, free)
 
@@ -188,7 +193,9 @@ class Governor:
             for need in needs:
                 due = earliest(need.bucket, need.others, need.turn, due, now)
         for need in needs:
-            self._promises.put(need.key, Promise(due, need.turn, worker), now)
+            # A key that did not refuse keeps its turn: other messages of the worker may use it.
+            promise = Promise(due, need.turn, worker)
+            self._promises.put(need.key, promise, now, later=need.room < 1)
         return due
 
     def _charge(self, worker: int, need: _Need, granted: int, now: float) -> Any:

@@ -24,20 +24,25 @@ class Promises:
     def __len__(self) -> int:
         return sum(len(promises) for promises in self._keys.values())
 
-    def before(self, key: str, worker: int, now: float, grace_s: float) -> list[Promise]:
+    def before(
+        self, key: str, worker: int, now: float, grace_s: float, keep_s: float
+    ) -> list[Promise]:
         """What ``worker`` must leave to others: what is promised to them, and only what is promised
         for earlier if its own promise has come due. So whoever is due first is stopped by nobody,
-        also where promises could not be kept to the minute. They are over after ``grace_s``."""
+        also where promises could not be kept to the minute. After ``grace_s`` they stop nobody
+        else; until ``keep_s`` they still let their holder go first, who may have waited for another
+        key meanwhile."""
         promises = self._keys.get(key)
         if promises is None:
             return []
-        if promises[0].due < now - grace_s:
-            promises = [each for each in promises if each.due >= now - grace_s]
+        if promises[0].due < now - keep_s:
+            promises = [each for each in promises if each.due >= now - keep_s]
             self._set(key, promises)
         others = []
         for each in promises:
             if each.holder != worker:
-                others.append(each)
+                if each.due >= now - grace_s:
+                    others.append(each)
             elif each.due <= now:
                 break
         return others
@@ -46,8 +51,13 @@ class Promises:
         """How many workers are promised something of ``key``."""
         return len(self._keys.get(key, ()))
 
-    def put(self, key: str, promise: Promise, now: float) -> None:
-        """Replaces the promise that its holder had at ``key``."""
+    def put(self, key: str, promise: Promise, now: float, *, later: bool = True) -> None:
+        """Replaces the promise that its holder had at ``key``; unless ``later``, not an earlier."""
+        if not later and any(
+            each.holder == promise.holder and each.due <= promise.due
+            for each in self._keys.get(key, ())
+        ):
+            return
         if len(self._keys) >= self._sweep_at:
             self._sweep(now)
         promises = [each for each in self._keys.get(key, ()) if each.holder != promise.holder]
