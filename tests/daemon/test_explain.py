@@ -97,9 +97,8 @@ async def test_use_is_counted_over_all_workers(owner) -> None:
     answer = await Explain(owner).explain({"target": "gmail.com"})
     [one] = answer["explanations"]
     shown = [(c["used"], c["free"], c.get("waiting")) for c in one["caps"]]
-    assert shown == [(1.0, -2, 2), (10, 0, 1), (0, None, None), (3, None, None)] + [
-        (None, None, None)
-    ]
+    known, unknown = [(1.0, -2, 2), (10, 0, 1)], [(0, None, None), (3, None, None)]
+    assert shown == [*known, *unknown, (None, None, None)]
 
 
 async def test_more_limits_than_the_governor_answers_at_once(owner) -> None:
