@@ -156,7 +156,7 @@ def _show_limits(out: Console, one: Explanation) -> None:
             "->" if binding else "",
             plain(cap["scope"]),
             plain(_limit(cap)),
-            plain(cap["value"]),
+            plain(_value(cap)),
             plain(_use(cap)) if cap["key"] else "",
             plain(cap.get("where") or ""),
             style="bold" if binding else "",
@@ -210,7 +210,12 @@ def _rough(seconds: float) -> str:
 
 
 def _limit(cap: Mapping[str, Any]) -> str:
-    return _FIELDS.get(str(cap["field"]), str(cap["field"]).replace("_", " "))
+    field = str(cap["field"])
+    return _FIELDS.get(field, field.removesuffix("_s").replace("_", " "))
+
+
+def _value(cap: Mapping[str, Any]) -> str:
+    return f"{cap['value']} s" if str(cap["field"]).endswith("_s") else str(cap["value"])
 
 
 def _set(binds: Mapping[str, Any]) -> str:

@@ -157,10 +157,10 @@ def test_an_order_is_named_with_who_gave_it(penstock, daemon):
 
 
 def test_values_that_nobody_counts_are_shown_without_a_use(penstock, daemon):
-    caps = [cap("", "max_age_s", "5d", "policies/default.toml:9", key="")]
+    caps = [cap("", "max_age_s", "3600", "policies/default.toml:9", key="")]
     daemon.answers["explain"] = answer(explanation(caps=caps))
-    shown = line(penstock("explain", "3b0b7b200b").stdout, "max age s")
-    assert shown.split() == ["max", "age", "s", "5d", "policies/default.toml:9"]
+    shown = line(penstock("explain", "3b0b7b200b").stdout, "max age")
+    assert shown.split() == ["max", "age", "3600", "s", "policies/default.toml:9"]
 
 
 def test_a_queue_says_how_much_stands_behind_its_first(penstock, daemon):
