@@ -64,11 +64,14 @@ def show_explanations(answer: Mapping[str, Any]) -> None:
 
 def sentence(one: Explanation, now: float) -> str:
     """The answer in one line: what it waits for, who set that, when it goes."""
-    reason, binds = str(one["reason"]), one.get("binds")
-    if binds:
+    text = str(one.get("reason_text") or f"waits: {one['reason']}")
+    binds = one.get("binds")
+    if not binds:
+        said = text
+    elif binds["field"] in _FIELDS:
         said = f"waits: {_limit(binds)} of {binds['scope']}, {binds['value']}{_set(binds)}"
     else:
-        said = str(one.get("reason_text") or f"waits: {reason}")
+        said = f"{text}: {binds['scope']}, {binds['value']}, by {binds['where']}"
     following = _next(one, now)
     return f"{said}; next attempt {following}" if following else said
 
@@ -86,14 +89,13 @@ def _show_one(out: Console, one: Explanation, now: float) -> None:
 
 
 def _show_several(out: Console, found: Sequence[Explanation], more: int, now: float) -> None:
-    table = _table("id", "recipient", "state", "why")
+    counted = any("queued" in one for one in found)
+    table = _table("id", "recipient", "state", *(["queued with it"] if counted else []), "why")
     for one in found:
-        table.add_row(
-            plain(one["id"]),
-            plain(one["recipient"]),
-            plain(one["state"]),
-            plain(sentence(one, now)),
-        )
+        cells = [one["id"], one["recipient"], one["state"], sentence(one, now)]
+        if counted:
+            cells.insert(3, one.get("queued", ""))
+        table.add_row(*map(plain, cells))
     out.print(table)
     if more:
         out.print(f"and {more} more; penstock queue list shows them")
@@ -124,6 +126,7 @@ def _facts(one: Explanation, now: float) -> Table:
         "provider": one.get("provider"),
         "site": one.get("site"),
         "ahead of it": one.get("position"),
+        "queued with it": one.get("queued"),
         "attempts": one["attempts"],
         "accepted": f"{ago(now - one['accepted_at'])} ago" if one.get("accepted_at") else "",
         "expires": _moment(one.get("expires"), now),
@@ -136,6 +139,7 @@ def _facts(one: Explanation, now: float) -> Table:
 
 
 def _show_limits(out: Console, one: Explanation) -> None:
+    """Those that are counted with what is in use of them, then what else decides how it goes."""
     caps = one.get("caps") or ()
     if not caps:
         return
@@ -152,8 +156,8 @@ def _show_limits(out: Console, one: Explanation) -> None:
             "->" if binding else "",
             plain(cap["scope"]),
             plain(_limit(cap)),
-            plain(cap["value"]),
-            plain(_use(cap)),
+            plain(_value(cap)),
+            plain(_use(cap)) if cap["key"] else "",
             plain(cap.get("where") or ""),
             style="bold" if binding else "",
         )
@@ -206,7 +210,12 @@ def _rough(seconds: float) -> str:
 
 
 def _limit(cap: Mapping[str, Any]) -> str:
-    return _FIELDS.get(str(cap["field"]), str(cap["field"]).replace("_", " "))
+    field = str(cap["field"])
+    return _FIELDS.get(field, field.removesuffix("_s").replace("_", " "))
+
+
+def _value(cap: Mapping[str, Any]) -> str:
+    return f"{cap['value']} s" if str(cap["field"]).endswith("_s") else str(cap["value"])
 
 
 def _set(binds: Mapping[str, Any]) -> str:

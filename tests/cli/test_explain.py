@@ -147,6 +147,28 @@ def test_several_have_a_line_each_and_share_their_limits(penstock, daemon):
     assert "worker 2 could not be asked" in out
 
 
+def test_an_order_is_named_with_who_gave_it(penstock, daemon):
+    order = {"scope": "order s1", "field": "suspend", "value": "provider=gmail", "until": 0.0}
+    one = explanation(reason="suspended", next_attempt=0.0, caps=[])
+    one |= {"reason_text": "is held back by an operator"}
+    daemon.answers["explain"] = answer(one | {"binds": {**order, "where": "ann: blocked"}})
+    first = penstock("explain", "3b0b7b200b").stdout.splitlines()[0].rstrip()
+    assert first == "is held back by an operator: order s1, provider=gmail, by ann: blocked"
+
+
+def test_values_that_nobody_counts_are_shown_without_a_use(penstock, daemon):
+    caps = [cap("", "max_age_s", "3600", "policies/default.toml:9", key="")]
+    daemon.answers["explain"] = answer(explanation(caps=caps))
+    shown = line(penstock("explain", "3b0b7b200b").stdout, "max age")
+    assert shown.split() == ["max", "age", "3600", "s", "policies/default.toml:9"]
+
+
+def test_a_queue_says_how_much_stands_behind_its_first(penstock, daemon):
+    found = [explanation(id="m1", queued=4711), explanation(id="m2", queued=3)]
+    daemon.answers["explain"] = answer(*found)
+    assert line(penstock("explain", "gmail.com").stdout, "m1").split()[3] == "4711"
+
+
 REASONS = [
     ("in-flight", "is being delivered at this moment"),
     ("turn", "waits for its turn; the connections of its site are busy"),
@@ -192,6 +214,11 @@ def test_the_reasons_are_those_of_the_table_in_the_docs():
     table = page.partition("| why |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == set(ADVICE)
     assert {reason for reason, _ in REASONS} == set(ADVICE)
+
+
+def test_the_reasons_are_those_of_the_workers():
+    waits = pytest.importorskip("penstock.mail.waits")
+    assert {wait.value for wait in waits.Wait} == set(ADVICE)
 
 
 @pytest.mark.parametrize(

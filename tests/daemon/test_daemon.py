@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import signal
@@ -77,6 +78,59 @@ def test_bounced_by_hand_it_is_gone_and_the_sender_is_told(daemon) -> None:
     daemon.until(lambda: daemon.metric("penstock_reports_total") == 1, "reported", 10)
     daemon.until(lambda: daemon.metric("penstock_queue_entries") == 0, "drained", 30)
     assert daemon.stop() == 0
+
+
+def test_a_bounce_ends_by_itself_and_tells_no_sender(daemon) -> None:
+    daemon.start()
+    daemon.call("queue.suspend", selector={"domain": "gmail.com"})
+    daemon.send("ann@gmail.com", "bob@yahoo.com")
+    begun = daemon.call("queue.bounce", selector={"domain": "gmail.com"}, who="eve")
+    assert (begun["id"], begun["messages"], begun["away"]) == ("b2", 1, [])
+
+    def over() -> bool:
+        return [one["id"] for one in daemon.call("queue.operations")["operations"]] == ["s1"]
+
+    daemon.until(over, "over", 20)
+    daemon.until(lambda: daemon.metric("penstock_queue_entries") == 0, "drained", 30)
+    assert daemon.metric("penstock_reports_total") == 0
+    assert daemon.metric("penstock_delivered_total") == 1
+    assert daemon.stop() == 0
+    assert 'event="queue bounce begun" id=b2 domain=gmail.com' in daemon.text()
+    assert "who=eve" in daemon.text()
+    assert 'event="queue bounce done" id=b2' in daemon.text()
+
+
+def test_suspensions_of_the_last_release_hold_for_every_worker_that_comes(daemon) -> None:
+    spool = daemon.home / "spool"
+    spool.mkdir()
+    old = {"id": "s18c", "selector": {"domain": "gmail.com"}, "since": 1.0, "until": 0.0}
+    (spool / "suspensions.json").write_text(json.dumps([old | {"who": "ann", "reason": "x"}]))
+    daemon.start()
+    for n in range(10):
+        daemon.send(f"reader{n}@gmail.com")
+    for pid in daemon.worker_pids():
+        os.kill(pid, signal.SIGKILL)
+    daemon.until(lambda: daemon.text().count("worker died") == 2, "noticed", 10)
+    daemon.until(lambda: daemon.call("status")["ready"], "ready again", 30)
+    rows = daemon.call("queue.list", limit=50)["rows"]
+    assert {row["state"] for row in rows} == {"suspended"}
+    assert len(rows) == 10
+    [one, *_] = daemon.call("explain", target=rows[0]["id"])["explanations"]
+    assert (one["reason"], one["rules"][0]["id"]) == ("suspended", "s18c")
+    daemon.call("queue.cancel", id="s18c", who="bob")
+    daemon.until(lambda: daemon.metric("penstock_delivered_total") == 10, "delivered", 30)
+    assert daemon.stop() == 0
+
+
+def test_what_is_suspended_is_not_guessed_at(daemon) -> None:
+    spool = daemon.home / "spool"
+    spool.mkdir()
+    (spool / "operations.json").write_text('{"version": 1, "next": 3, "opera')
+    run = [sys.executable, "-m", "penstock", "run", "--config", str(daemon.config)]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"{spool}/operations.json is damaged" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_reload_says_what_changes_and_refuses_what_is_wrong(daemon) -> None:

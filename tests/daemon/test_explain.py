@@ -90,13 +90,15 @@ async def test_use_is_counted_over_all_workers(owner) -> None:
         cap("site:mx", "connections", used=4, free=6),
         cap("source:s1", "byte_rate"),
         cap("provider:gmail", used=3),
+        cap("", "max_age_s"),  # not counted by anybody
     ]
     owner.children[0].answers["explain.queue"] = [row(caps=caps)]
     owner.children[1].answers["explain.queue"] = None
     answer = await Explain(owner).explain({"target": "gmail.com"})
     [one] = answer["explanations"]
     shown = [(c["used"], c["free"], c.get("waiting")) for c in one["caps"]]
-    assert shown == [(1.0, -2, 2), (10, 0, 1), (0, None, None), (3, None, None)]
+    known, unknown = [(1.0, -2, 2), (10, 0, 1)], [(0, None, None), (3, None, None)]
+    assert shown == [*known, *unknown, (None, None, None)]
 
 
 async def test_more_limits_than_the_governor_answers_at_once(owner) -> None:

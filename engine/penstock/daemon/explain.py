@@ -65,7 +65,7 @@ class Explain:
     def _add_uses(self, explanations: Iterable[dict[str, Any]]) -> None:
         """Over all workers: ``used`` and ``free`` of every limit, and how many workers are
         ``waiting`` for it. What the governor does not know nobody has asked for lately."""
-        caps = [cap for one in explanations for cap in one.get("caps", ())]
+        caps = [cap for one in explanations for cap in one.get("caps", ()) if cap["key"]]
         keys = list(dict.fromkeys((str(cap["key"]), _kind(cap)) for cap in caps))
         uses: dict[tuple[str, str], Any] = {}
         number = self._owner.children[0].number if self._owner.children else 0

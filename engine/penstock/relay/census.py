@@ -21,7 +21,8 @@ CHUNKS = 20
 
 
 class Census:
-    """``counts``: by reason, as of the last round that was finished."""
+    """``counts``: by reason, as of the last round that was finished; ``queued``: of what leaves by
+    each provider and source, whatever it waits for."""
 
     def __init__(
         self, dispatcher: Dispatcher, settler: OutcomeSettler, explainer: Explainer, spool: Spool
@@ -29,6 +30,7 @@ class Census:
         self._dispatcher, self._settler = dispatcher, settler
         self._explainer, self._spool = explainer, spool
         self.counts: dict[Wait, int] = dict.fromkeys(Wait, 0)
+        self.queued: dict[tuple[str, str], float] = {}
         self._walk = self._round()
 
     def look(self) -> None:
@@ -53,8 +55,23 @@ class Census:
                 counts[Wait.SCHEDULED] += armed - tried
                 if step % CHUNKS == 0:
                     yield
+            queued: Counter[tuple[str, str]] = Counter()
+            for number, (key, entries) in enumerate(list(self._spool.key_counts()), 1):
+                self._attribute(key, entries, queued)
+                if number % LANES == 0:
+                    yield
+            self.queued = dict(queued)
             reporting = len(self._settler.reporting)
             counts[Wait.REPORTING] = reporting
             counts[Wait.IN_FLIGHT] = len(self._dispatcher.in_flight) - reporting
             self.counts = {wait: counts[wait] for wait in Wait}
             yield
+
+    def _attribute(self, key: bytes, entries: int, queued: Counter[tuple[str, str]]) -> None:
+        """By which source a queue's mail leaves; of several each has its share of it."""
+        lane = self._dispatcher.placing.lanes.get(key)
+        if lane is None or lane.way is None:
+            queued["", ""] += entries
+            return
+        for source, share in lane.way.shares().items():
+            queued[lane.provider or "", source] += round(entries * share)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from penstock.events.attempts import AttemptLog
 from penstock.events.definitions import reply_labels
 from penstock.events.metrics import Registry
+from penstock.events.pulse import Pulse
 from penstock.events.types import Attempt
 from penstock.mail.outcome import Kind
 from penstock.mail.waits import Wait
@@ -16,6 +17,7 @@ class Telemetry:
 
     def __init__(self, registry: Registry, attempts: AttemptLog | None) -> None:
         self._log = attempts
+        self.pulse = Pulse()
         self._by_kind = {
             Kind.DELIVERED: registry.counter("penstock_delivered_total"),
             Kind.DEFERRED: registry.counter("penstock_deferred_total"),
@@ -41,7 +43,10 @@ class Telemetry:
         reply = attempt.outcome.reply
         self._by_kind[kind].inc(reply_labels(provider, reply.code, reply.enhanced))
         self._attempt.observe(attempt.duration_s, (provider,))
-        if kind is Kind.DELIVERED:
+        delivered = kind is Kind.DELIVERED
+        text = "" if delivered else str(reply)
+        self.pulse.attempt(provider, attempt.source, kind, text, attempt.at)
+        if delivered:
             self._delivery.observe(attempt.age_s, (provider,))
         if self._log is not None:
             self._log.add(attempt)

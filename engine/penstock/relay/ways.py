@@ -30,6 +30,12 @@ class Way:
         self.only = next(iter(self.sources)) if len(usable) == 1 else ""
         self._names, self._shares, self._usable = names, shares, usable
 
+    def shares(self) -> dict[str, float]:
+        """What part of its mail goes by each source, about."""
+        weights = {self._names[one]: self._shares.weight(one) for one in self._usable}
+        total = sum(weights.values())
+        return {name: weight / total for name, weight in weights.items()}
+
     def source(self, number: int) -> str:
         """The source of message ``number``, always the same; ``""`` where there is none."""
         if self.only:

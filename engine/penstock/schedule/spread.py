@@ -32,6 +32,9 @@ class Spread:
     def __len__(self) -> int:
         return len(self._weights)
 
+    def weight(self, choice: int) -> int:
+        return self._weights[choice]
+
     def pick(self, number: int) -> int:
         """Which choice ``number`` gets; there must be one."""
         spot = (number * _GOLDEN & _MASK) * self.total >> 64

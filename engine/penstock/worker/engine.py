@@ -41,7 +41,6 @@ log = structlog.get_logger("penstock.worker")
 _LOG_FLUSH_S = 0.1
 _LOOK_S = 1.0
 _IN_FLIGHT_NAMED_MAX = 100
-_POOLS = ("default",)  # the built-in one
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +114,8 @@ class Engine:
             self._dispatcher,
             self._clock,
             self._sink.reason,
-            self._outbound.waiting,
-            self._outbound.sources,
+            lambda: self._outbound.census.counts,
+            self._outbound.sources.up,
         )
         self._observer = IntakeObserver(registry)
         self._listeners: list[Listener] = []
@@ -212,7 +211,7 @@ class Engine:
 
     def _pools(self) -> Collection[str]:
         """The names that mail may ask for by X-Penstock-Pool."""
-        return _POOLS
+        return self._dispatcher.placing.policies.pools
 
     async def stop(self, deadline_s: float) -> None:
         """No new mail, let what is under way end, write everything down."""
@@ -290,6 +289,8 @@ class Engine:
                 return steering.rules_left()
             case "queue.retry":
                 return steering.retry(params["selector"])
+            case "top":
+                return {"rows": self._outbound.top()}
             case "explain.message":
                 return self._outbound.explainer.message(params["ref"])
             case "explain.queue":

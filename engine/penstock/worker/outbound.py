@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-
-import structlog
+from typing import Any
 
 from penstock.limits.ports import Limiter
 from penstock.mail.dkim_ring import KeyRing
@@ -18,10 +17,11 @@ from penstock.relay.census import Census
 from penstock.relay.connection import Connection
 from penstock.relay.destination import DestinationConfig, Destinations
 from penstock.relay.dispatch import Dispatcher
+from penstock.relay.egress import WayOut
 from penstock.relay.explain import Explainer
+from penstock.relay.live import live_rows
 from penstock.relay.opening import open_connection
 from penstock.relay.ports import Sandbox
-from penstock.relay.presence import Presence
 from penstock.relay.report import ReportConfig, Reporter
 from penstock.relay.resolver import DnsResolver
 from penstock.relay.resumption import TlsSessions
@@ -36,8 +36,7 @@ from penstock.settings.files import read_file
 from penstock.settings.models import Settings
 from penstock.worker import parts
 from penstock.worker.machine import Machine
-
-log = structlog.get_logger("penstock.relay")
+from penstock.worker.sources import Sources
 
 
 class Outbound:
@@ -58,13 +57,14 @@ class Outbound:
         clock: Callable[[], float],
     ) -> None:
         loop = asyncio.get_running_loop()
-        self._hostname = settings.hostname
+        self._now = clock
         self._rng = rng = machine.rng  # for jitter and the order of hosts
         self._tls_memory = TlsMemory(
             sessions=TlsSessions(entries_max=settings.relay.tls_sessions_max),
             handshook=telemetry.handshook,
         )
         self._telemetry = telemetry
+        self._way_out = WayOut()
         self._dns: DnsResolver | None = None
         resolver = machine.resolver
         if resolver is None:
@@ -108,57 +108,51 @@ class Outbound:
             held=self.dispatcher.in_flight,
         )
         self.dispatcher.settler = self.settler
-        placing, locator = self.dispatcher.placing, self.dispatcher.locator
-        sweeper = Sweeper(placing, self.settler, spool, self.dispatcher.in_flight, locator.identify)
-        explainer = Explainer(self.dispatcher, self.settler, spool, clock, worker)
-        self.explainer = explainer
-        self._census = Census(self.dispatcher, self.settler, explainer, spool)
-        self.steering = Steering(self.dispatcher, sweeper, explainer, spool, clock)
-        # in the sandbox nothing leaves the machine, and from no address but its own
-        self._bound = sandbox is None
-        self._sources = policies.sources
-        self._presence = Presence(parts.source_addresses(policies) if self._bound else {})
-        self.look_at_sources()
+        self.sources = Sources(
+            settings.hostname, policies, self.dispatcher.placing, read_file, bound=sandbox is None
+        )
+        self.explainer = Explainer(self.dispatcher, self.settler, spool, clock, worker)
+        self.census = Census(self.dispatcher, self.settler, self.explainer, spool)
+        self.steering = self._steering(spool)
+
+    def _steering(self, spool: Spool) -> Steering:
+        dispatcher = self.dispatcher
+        sweeper = Sweeper(
+            dispatcher.placing,
+            self.settler,
+            spool,
+            dispatcher.in_flight,
+            dispatcher.locator.identify,
+        )
+        return Steering(dispatcher, sweeper, self.explainer, spool, self._now)
 
     async def _connect(self, site: Site) -> Connection | Outcome:
-        source = self._sources.get(site.source)
-        options = parts.connect_options(self._hostname, site.limits, source, self._bound)
-        opened = await open_connection(site.destination, options, self._tls_memory, self._rng)
+        options = self.sources.options(site.source, site.limits)
+        opened = await open_connection(
+            site.destination, options, self._tls_memory, self._rng, way_out=self._way_out
+        )
         if isinstance(opened, Connection):
             self._telemetry.connected()
         return opened
 
     def look(self) -> None:
         """What is looked at every second: the sources, and what the queue waits for."""
-        self.look_at_sources()
-        self._census.look()
+        self.sources.look()
+        self.census.look()
 
-    def waiting(self) -> Mapping[Wait, int]:
-        """How many deliveries wait for what, as of the last count."""
-        return self._census.counts
-
-    def sources(self) -> dict[str, bool]:
-        """Each source, and whether it can be used."""
-        book = self.dispatcher.placing.book
-        return {name: not book.why_out(name, "") for name in self._sources}
-
-    def look_at_sources(self) -> None:
-        """Whether the addresses of all sources are on this machine; called every few seconds."""
-        for change in self._presence.look():
-            log.warning("source", name=change.source, up=change.up, reason=change.reason)
-        if self.dispatcher.placing.book.absent(self._presence.absent):
-            self.dispatcher.placing.sources_changed()
+    def top(self) -> list[dict[str, Any]]:
+        """What goes on by provider and source: see ``relay/live.py``."""
+        return live_rows(self.dispatcher, self.census, self._telemetry.pulse, self._now())
 
     def reload(self, settings: Settings, policies: Policies, ring: KeyRing) -> None:
         """New routes, policies and keys hold from the next message on."""
         self._builder.ring = ring
-        self._sources = policies.sources
-        self._presence.reload(parts.source_addresses(policies) if self._bound else {})
         self._destinations.reload(policies, parts.routes(settings))
         self.dispatcher.reload(policies, parts.route_limits(settings))
-        self.look_at_sources()
+        self.sources.reload(policies)
 
     async def close(self) -> None:
         await self._destinations.close()
+        await self._way_out.close()
         if self._dns is not None:
             await self._dns.close()

@@ -12,17 +12,13 @@ from penstock.intake.control import Permit
 from penstock.mail.dkim import Signer
 from penstock.mail.dkim_keys import load_key
 from penstock.mail.dkim_ring import KeyRing
-from penstock.policy.egress import Source
 from penstock.policy.limits import Limits
-from penstock.policy.policies import Policies
 from penstock.relay.dispatch_ports import DispatchConfig
 from penstock.relay.options import ConnectOptions, Proxy
-from penstock.relay.presence import SourceAddress
 from penstock.relay.resolver import ResolverConfig
 from penstock.relay.route import Route
 from penstock.relay.sites import RouteLimits
 from penstock.relay.stage import StageConfig
-from penstock.settings.files import read_file
 from penstock.settings.intake import SmtpSettings
 from penstock.settings.models import Settings
 from penstock.worker.sink import GateConfig
@@ -95,37 +91,14 @@ def route_limits(settings: Settings) -> list[RouteLimits]:
     ]
 
 
-def source_addresses(policies: Policies) -> dict[str, SourceAddress]:
-    """The addresses that each source binds."""
-    return {
-        name: SourceAddress(one.ipv4, one.ipv6, one.proxy is not None)
-        for name, one in policies.sources.items()
-    }
-
-
-def proxy(source: Source) -> Proxy | None:
-    """What connections of the source leave through; raises ``OSError`` where its password cannot
-    be read."""
-    if source.proxy is None:
-        return None
-    password = ""
-    if source.proxy_password_file:
-        password = read_file(source.proxy_password_file).decode().strip()
-    at = source.proxy
-    return Proxy(at.kind, at.host, at.port, source.proxy_user, password)
-
-
 def connect_options(
-    hostname: str, limits: Limits, source: Source | None, bound: bool
+    ehlo: str, limits: Limits, ipv4: str = "", ipv6: str = "", proxy: Proxy | None = None
 ) -> ConnectOptions:
-    """``bound``: connections leave by the addresses and the proxy of their source."""
-    ehlo = source.ehlo if source is not None and source.ehlo else hostname
-    by = source if bound else None
     return ConnectOptions(
         ehlo,
-        source_ipv4=by.ipv4 if by else "",
-        source_ipv6=by.ipv6 if by else "",
-        proxy=proxy(by) if by else None,
+        source_ipv4=ipv4,
+        source_ipv6=ipv6,
+        proxy=proxy,
         tls=limits.tls,
         messages_per_connection=limits.messages_per_connection,
         connect_timeout_s=limits.connect_timeout_s,
