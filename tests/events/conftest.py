@@ -35,6 +35,7 @@ def attempt() -> Callable[..., Attempt]:
             attempt=2,
             age_s=61.5,
             duration_s=0.125,
+            source="s1",
         )
         return values._replace(**fields)
 

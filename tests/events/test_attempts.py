@@ -45,10 +45,10 @@ def test_the_line_for_people(attempt):
     reply = Reply(450, ("4.2.1 The user is receiving", "4.2.1 mail too quickly"))
     assert written("console", attempt(reply)) == (
         "ts=2023-11-14T22:13:20.250Z event=attempt id=0abc recipient=ann@example.net "
-        "sender=news@example.com tenant=t1 campaign=spring provider=generic site=mx.example.net "
-        "host=mx.example.net address=192.0.2.1 tls=TLSv1.3 phase=rcpt kind=deferred code=450 "
-        'enhanced=4.2.1 reply="The user is receiving mail too quickly" attempt=2 age_s=61.500 '
-        "duration_s=0.125"
+        "sender=news@example.com tenant=t1 campaign=spring provider=generic source=s1 "
+        "site=mx.example.net host=mx.example.net address=192.0.2.1 tls=TLSv1.3 phase=rcpt "
+        'kind=deferred code=450 enhanced=4.2.1 reply="The user is receiving mail too quickly" '
+        "attempt=2 age_s=61.500 duration_s=0.125"
     )
 
 
@@ -63,6 +63,7 @@ def test_the_line_for_machines(attempt):
         "tenant": "t1",
         "campaign": "spring",
         "provider": "generic",
+        "source": "s1",
         "site": "mx.example.net",
         "host": "mx.example.net",
         "address": "192.0.2.1",

@@ -245,7 +245,7 @@ class Dispatcher:
             batch = self.stager.take(site)
             if batch is None:
                 break
-            if not batch.refs or (placing.rounding and not self._still_right(site, batch)):
+            if not batch.refs or (placing.rounding and not placing.still_right(site, batch.refs)):
                 self.permits.give_back(site)
                 continue
             tx = self._begin(feed, site, batch, extra)
@@ -271,20 +271,6 @@ class Dispatcher:
         until = self._loop.time() + opens - wall
         key = f"window:{window}"
         self.permits.put_to_sleep(site, number, "lane", key, until, 0.0, everybody=True)
-        return False
-
-    def _still_right(self, site: Site, batch: Batch) -> bool:
-        """While a round goes on: whether this may go from here, as things stand now. What may not
-        goes back to where it belongs."""
-        placing = self.placing
-        lane = placing.lane_of(batch.refs[0])
-        if lane.round != placing.round:
-            placing.look_again(lane)
-        if lane.site_of(site.source) is site and not site.ready.held(lane.number) and not site.out:
-            return True
-        for ref in reversed(batch.refs):
-            if self.live(ref):
-                placing.put_back(site, ref)
         return False
 
     def _begin(

@@ -364,6 +364,18 @@ class Placing:
         finally:
             self.rounding = False
 
+    def still_right(self, site: Site, refs: Sequence[int]) -> bool:
+        """While a round goes on: whether these may go from ``site``, as things stand now. If not
+        they go back to where they belong."""
+        lane = self.lane_of(refs[0])
+        if lane.round != self.round:
+            self.look_again(lane)
+        if lane.site_of(site.source) is site and not site.ready.held(lane.number) and not site.out:
+            return True
+        for ref in reversed(refs):
+            self.put_back(site, ref)
+        return False
+
     def look_again(self, lane: Lane) -> None:
         """One lane's part of a round."""
         self._describe(lane)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from penstock.limits.ports import Limiter
 from penstock.mail.dkim_ring import KeyRing
 from penstock.mail.outcome import Outcome
-from penstock.mail.waits import Wait
 from penstock.policy.policies import Policies
 from penstock.relay.addresses import interface_addresses
 from penstock.relay.build import Builder
