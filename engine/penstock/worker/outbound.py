@@ -110,12 +110,12 @@ class Outbound:
         self.sources = Sources(
             settings.hostname, policies, self.dispatcher.placing, read_file, bound=sandbox is None
         )
-        self.explainer = Explainer(self.dispatcher, self.settler, spool, clock, worker)
-        self.census = Census(self.dispatcher, self.settler, self.explainer, spool)
-        self.steering = self._steering(spool)
+        self.steering = self._steering(spool, worker)
 
-    def _steering(self, spool: Spool) -> Steering:
+    def _steering(self, spool: Spool, worker: int) -> Steering:
         dispatcher = self.dispatcher
+        self.explainer = Explainer(dispatcher, self.settler, spool, self._now, worker)
+        self.census = Census(dispatcher, self.settler, self.explainer, spool)
         sweeper = Sweeper(
             dispatcher.placing,
             self.settler,
