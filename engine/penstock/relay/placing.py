@@ -31,6 +31,7 @@ from penstock.schedule.ready import Place, ReadyQueue
 
 _PLACED_AT_ONCE = 5000
 _LANES_AT_ONCE = 200
+_PLACES_MAX = 10_000
 
 
 class Placing:
@@ -59,6 +60,7 @@ class Placing:
         self.round = 0
         self._spool, self._now, self._pump, self._unstage = spool, now, pump, unstage
         self._loop = asyncio.get_running_loop()
+        self._places: dict[Place, Place] = {}
         self._numbers, self._tasks = itertools.count(1), Tasks()
 
     # in: refs that are due
@@ -120,9 +122,12 @@ class Placing:
         lane.pool = policies.resolve_pool(key.tenant, lane.class_, key.pool)[0]
         lane.window = policies.window(key.tenant, key.campaign, lane.class_)
         tenant_weight, campaign_weight = policies.weights(key.tenant, key.campaign)
-        lane.place = Place(
+        place = Place(
             CLASSES.index(lane.class_), key.tenant, tenant_weight, key.campaign, campaign_weight
         )
+        if len(self._places) >= _PLACES_MAX:
+            self._places.clear()
+        lane.place = self._places.setdefault(place, place)  # one object for many lanes
         if lane.destination is None:
             lane.limits = policies.limits("", "", key.domain)
 

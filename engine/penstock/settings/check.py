@@ -7,7 +7,7 @@ mistake in one hides none in another.
 from __future__ import annotations
 
 from penstock.policy.problem import Problem, in_order
-from penstock.settings import keys
+from penstock.settings import keys, pools
 from penstock.settings.files import Read, read_file
 from penstock.settings.loader import load_policy_directory, read_settings
 
@@ -20,4 +20,6 @@ def check(path: str, read: Read = read_file) -> list[Problem]:
         loaded = load_policy_directory(checked.value.policies, read)
         if isinstance(loaded, list):
             checked.problems += loaded
+        else:
+            pools.check(checked, loaded.pools)
     return in_order(checked.problems)
