@@ -141,6 +141,7 @@ def test_the_most_frequent_replies_are_told_and_the_oldest_make_room() -> None:
             ["421 [TSS04] Messages from 192.0.2.9 deferred - see mta7.am0.yahoodns.net"],
             "421 [TSS04] Messages from <ip> deferred - see <host>",
         ),
+        (["550 5.1.1 No such 5.1.1 user 5.2.2 here"], "550 5.1.1 No such user N.N.N here"),
         (["421 RP-001 from 10.1.2.3 at 12:30:01"], "421 RP-001 from <ip> at N:N:N"),
         (["451 4.4.1 Connection failed: Connection refused"], None),
         (

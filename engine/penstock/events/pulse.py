@@ -48,6 +48,8 @@ def normalised(reply: str) -> str:
     first = 1 if words and _CODE.fullmatch(words[0]) else 0
     if first and len(words) > 1 and _ENHANCED.fullmatch(words[1]):
         first = 2
+        repeated = words[1]  # on every line of the reply
+        words[2:] = [word for word in words[2:] if word != repeated]
     for i in range(first, len(words)):
         if not words[i].isalpha():
             words[i] = _plain(words[i])
