@@ -22,7 +22,18 @@ def test_version(penstock):
 
 def test_help_names_every_command(penstock):
     text = penstock("--help").stdout
-    for name in ("run", "check", "status", "reload", "demo", "version", "queue", "spool", "dkim"):
+    for name in (
+        "run",
+        "check",
+        "status",
+        "reload",
+        "demo",
+        "version",
+        "queue",
+        "spool",
+        "policy",
+        "dkim",
+    ):
         assert name in text
 
 

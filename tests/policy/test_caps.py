@@ -156,10 +156,16 @@ def test_lanes_of_one_sender_share_one_answer_wherever_they_go(policies: Policie
     assert policies.lane_caps("", "my", "b.example", "default", "shop", "", "") is one
 
 
+def test_what_counts_over_all_sites_is_one_value_for_all_of_them(policies: Policies) -> None:
+    a, b = (policies.site_caps("big", site, "", "s1") for site in ("mx", "my"))
+    assert all(one is other for one, other in zip(a[3:], b[3:], strict=True))
+    assert a[0].key != b[0].key
+
+
 def test_the_caches_are_bounded(policies: Policies, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policies_module, "CACHE_ENTRIES_MAX", 3)
     for n in range(10):
         caps = policies.site_caps("big", f"mx{n}", "", "s1")
         assert caps[0].key == f"site:s1|mx{n}"
         assert policies.lane_caps("", "", "", "", f"t{n}", "", "")[0].key == f"tenant:t{n}"
-        assert policies.stats()["caps"] <= 6
+        assert policies.stats()["caps"] <= 9

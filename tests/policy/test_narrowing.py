@@ -257,3 +257,9 @@ connections = 1
             'or "bulk", not the text "bukl"; did you mean "bulk"?'
         ),
     ]
+
+
+def test_the_built_in_source_can_be_named(load: Load) -> None:
+    policies = load({"default.toml": '[[narrow]]\nsource = "default"\nconnections = 4\n'})
+    assert policies.limits("", "mx", "", "default").connections == 4
+    assert policies.site_caps("", "mx", "", "default")[0].value == 4

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.policy.rate import Rate
+from penstock.policy.rate import ByteRate, Rate
 
 
 @pytest.mark.parametrize(
@@ -82,3 +84,38 @@ def test_any_text_is_a_rate_or_a_value_error(text: str) -> None:
     assert rate.count >= 1
     assert rate.burst >= 1
     assert rate.period_s >= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "period_s", "burst", "written"),
+    [
+        ("5 MiB/s", 5 << 20, 1.0, 5 << 20, "5 MiB/s"),
+        ("300MiB/min", 300 << 20, 60.0, 5 << 20, "300 MiB/min"),
+        ("1 GiB / 5 min burst 10 MiB", 1 << 30, 300.0, 10 << 20, "1 GiB/5min burst 10 MiB"),
+        ("1.5 kB/s", 1500, 1.0, 1500, "1500 B/s"),
+    ],
+)
+def test_a_rate_of_bytes(text: str, count: int, period_s: float, burst: int, written: str) -> None:
+    rate = ByteRate.parse(text)
+    assert (rate.count, rate.period_s, rate.burst) == (count, period_s, burst)
+    assert str(rate) == written
+    assert ByteRate.parse(written) == rate
+    assert rate != Rate(count, period_s, burst)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("5 MiB", "not a rate of bytes: '5 MiB'; write \"5 MiB/s\""),
+        ("5/s", "a size needs a unit"),
+        ("5 MiB/fortnight", "unknown unit 'fortnight' in the rate; units: s, min, h, day"),
+        ("0 MiB/s", "a rate of 0 would never send"),
+        ("0.1 B/s", "a rate of 0 would never send"),
+        ("1 MiB/s burst 0 B", "a burst of 0 would never send"),
+        ("1 MiB/0s", "a rate needs a period longer than 0"),
+        ("2 TiB/s", "a rate counts to 1000000000000 at most"),
+    ],
+)
+def test_what_is_no_rate_of_bytes_says_why(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        ByteRate.parse(text)

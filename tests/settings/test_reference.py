@@ -8,6 +8,8 @@ import pytest
 
 from penstock.policy.model_keys import tables
 from penstock.policy.models import ProviderFile
+from penstock.policy.source_models import SourcesFile
+from penstock.policy.tenant_models import TenantsFile
 from penstock.settings import reference
 from penstock.settings.models import Settings
 
@@ -18,12 +20,12 @@ from penstock.settings.models import Settings
 )
 def test_the_pages_are_up_to_date(root: Path, name: str, text: str) -> None:
     page = root / "docs" / "reference" / name
-    hint = "run: python -m penstock.settings.reference docs/reference"
+    hint = "run: python -m penstock.settings.reference docs/reference policies/schema"
     assert page.read_text("utf-8") == text, hint
 
 
 def test_every_option_is_described_in_one_sentence() -> None:
-    for model in (Settings, ProviderFile):
+    for model in (Settings, ProviderFile, SourcesFile, TenantsFile):
         for header, table in tables(model):
             for name, info in table.model_fields.items():
                 text = info.description or ""
@@ -44,3 +46,8 @@ def test_pages_are_printed_or_written(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "# config.toml" in capsys.readouterr().out
     assert reference.main([str(tmp_path)]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.md", "policies.md"]
+    schemas = tmp_path / "schema"
+    schemas.mkdir()
+    assert reference.main([str(tmp_path), str(schemas)]) == 0
+    names = ["default.json", "provider.json", "sources.json", "tenants.json"]
+    assert sorted(path.name for path in schemas.iterdir()) == names

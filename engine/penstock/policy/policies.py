@@ -7,7 +7,7 @@ per combination and not per domain; caps name their site, and are kept for as ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
@@ -80,6 +80,9 @@ class Policies:
         init=False, repr=False, compare=False, default_factory=dict
     )
     _site_caps: dict[tuple[str, ...], tuple[Cap, ...]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+    _wide_caps: dict[tuple[str, ...], tuple[Cap, ...]] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
     _lane_caps: dict[tuple[str, ...], tuple[Cap, ...]] = field(
@@ -216,8 +219,8 @@ class Policies:
             "domains": len(self.domains),
             "merged": len(self._merged),
             "merged_max": CACHE_ENTRIES_MAX,
-            "caps": len(self._site_caps) + len(self._lane_caps),
-            "caps_max": 2 * CACHE_ENTRIES_MAX,
+            "caps": len(self._site_caps) + len(self._wide_caps) + len(self._lane_caps),
+            "caps_max": 3 * CACHE_ENTRIES_MAX,
             "sources": len(self.sources),
             "tenants": len(self.tenants),
         }
@@ -240,18 +243,22 @@ class Policies:
             dict.fromkeys(OF_PROVIDERS), {name: limits.where(name) for name in OF_PROVIDERS}
         )
 
-    def _of_site(self, provider: str, site: str, own: str, source: str) -> chain[Cap]:
-        shared, limits = (
-            self.limits(provider, site, "", source),
-            self.limits(provider, site, own, source),
-        )
+    def _of_site(self, provider: str, site: str, own: str, source: str) -> Iterator[Cap]:
+        shared = self.limits(provider, site, "", source)
+        if own:
+            yield from caps.of_site(site, source, self.limits(provider, site, own, source), own)
+        yield from caps.of_site(site, source, shared)
+        # No layer above the provider's can set what counts over all of its sites.
+        key = (provider, source)
+        yield from _kept(self._wide_caps, key, lambda: tuple(self._of_all_sites(*key)))
+
+    def _of_all_sites(self, provider: str, source: str) -> Iterator[Cap]:
+        if provider:
+            limits = self.limits(provider, "", "", source)
+            yield from caps.of_provider(provider, source, limits)
         known = self.sources.get(source)
-        return chain(
-            caps.of_site(site, source, limits, own) if own else (),
-            caps.of_site(site, source, shared),
-            caps.of_provider(provider, source, limits) if provider else (),
-            caps.of_source(known) if known else (),
-        )
+        if known is not None:
+            yield from caps.of_source(known)
 
     def _of_lane(
         self,
