@@ -82,7 +82,7 @@ format: setup
 	$(BIN)/ruff format .
 
 docs: setup
-	$(BIN)/python -m penstock.settings.reference docs/reference
+	$(BIN)/python -m penstock.settings.reference docs/reference policies/schema
 	$(BIN)/python -m penstock.events.reference docs/reference/metrics.md
 
 lock:

@@ -164,3 +164,14 @@ def test_paths_are_shown_as_short_as_can_be(home: Path, monkeypatch: pytest.Monk
     assert shown_path("/etc/penstock/policies") == "/etc/penstock/policies"
     monkeypatch.chdir("/")
     assert shown_path("/etc/penstock/policies") == "/etc/penstock/policies"
+
+
+def test_a_pool_that_no_policy_has_is_told_with_the_nearest(home: Path) -> None:
+    pools = '[source.s1]\nipv4 = "127.0.0.1"\n[pool.bulk]\nsources = ["s1"]\n'
+    (home / "policies" / "sources.toml").write_text(pools)
+    text = '[[smtp]]\nlisten = "127.0.0.1:2525"\npool = "bulc"\n'
+    text += 'auth = [{ user = "a", password_hash = "x", pools = ["bulk", "none"] }]\n'
+    found = _problems(home, text)
+    assert 'config.toml:3: smtp[0].pool: the policies have no pool "bulc"; ' in "\n".join(found)
+    assert 'did you mean "bulk"?' in found[0]
+    assert any('pools[1]: the policies have no pool "none"' in one for one in found)
