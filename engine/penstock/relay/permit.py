@@ -139,9 +139,15 @@ class Permits:
             site.asking = False
         if grant.granted:
             self._granted(site, claims, seats)
+            self._loop.call_later(2 * _TOKEN_S, self._lapse, site)
         else:
             self._wait(site, grant, claims, extra, number)
         self._pump(site)
+
+    def _lapse(self, site: Site) -> None:
+        """Nobody came for what was granted: its mail went away while the limiter was asked."""
+        if site.tokens and self._loop.time() > site.tokens_until:
+            self.give_back(site)
 
     def _granted(self, site: Site, claims: tuple[Claim, ...], seats: tuple[Seat, ...]) -> None:
         site.tokens, site.tokens_for, site.seated = 1, claims, seats
