@@ -259,6 +259,11 @@ class Queue:
         key = self._keys.key
         return self._index.seqs_of(lambda number: _wanted(wanted, key, number))
 
+    def seqs_of_key(self, key: bytes) -> Iterator[int]:
+        """Live entries of one key, in order; quicker than :meth:`seqs_of`."""
+        number = self._keys.find(key)
+        return iter(()) if number is None else self._index.seqs_of_key(number)
+
     def armed(self) -> Iterator[tuple[int, int]]:
         """For each chunk of the index: entries that wait for a time, and of these those that were
         attempted before."""

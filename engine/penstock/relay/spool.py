@@ -275,6 +275,12 @@ class Spool:
             for seq in shard.queue.seqs_of(wanted):
                 yield shard.base | seq
 
+    def refs_of_key(self, key: bytes) -> Iterator[int]:
+        """The same for one queue key, without a walk through all."""
+        for shard in self._shards.values():
+            for seq in shard.queue.seqs_of_key(key):
+                yield shard.base | seq
+
     def key_counts(self) -> Iterator[tuple[bytes, int]]:
         """Every queue key with its number of deliveries, once a shard that has any."""
         for shard in self._shards.values():
