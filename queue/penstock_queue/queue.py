@@ -170,6 +170,11 @@ class Queue:
             self._now = now
             self._tick = self._index.ticks_passed(now)
 
+    @property
+    def now(self) -> float:
+        """The latest time that it was told; a clock that is put back does not move it."""
+        return self._now
+
     def pop_due(self, now: float, limit: int) -> list[int]:
         """Up to ``limit`` entries whose due time or expiry came, each once for that deadline.
 

@@ -147,9 +147,15 @@ class Explainer:
 
     async def _identify(self, refs: Iterable[int]) -> None:
         """Mail that waits for its time may have no destination yet; its limits depend on it. Name
-        servers that take their time are not waited for: whoever asks again sees what they said."""
+        servers that take their time are not waited for: whoever asks again sees what they said.
+        Whose domain is being looked up, or waits to be, is left alone."""
         lanes = {lane.number: lane for lane in map(self._dispatcher.lane_of, refs)}
-        asked = [self._place(lane) for lane in lanes.values() if lane.destination is None]
+        now = self._loop.time()
+        asked = [
+            self._place(lane)
+            for lane in lanes.values()
+            if lane.destination is None and not lane.resolving and lane.blocked_until <= now
+        ]
         if asked:
             await asyncio.wait(asked, timeout=_FIND_S)
 

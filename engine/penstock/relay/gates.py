@@ -13,6 +13,7 @@ import asyncio
 from typing import Protocol
 
 _PAUSE_S_MIN = 0.001
+_SEATS = "seats "
 _AT_ONCE = 200  # woken together where a gate opens for everybody
 _AT_ONCE_S = 0.005
 
@@ -179,4 +180,9 @@ class Gates:
 
 def line_of(key: str, seats: bool) -> str:
     """The name of a line."""
-    return f"seats {key}" if seats else key
+    return f"{_SEATS}{key}" if seats else key
+
+
+def key_of(line: str) -> tuple[str, bool]:
+    """The key of a line, and whether it is for seats."""
+    return line.removeprefix(_SEATS), line.startswith(_SEATS)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from penstock.mail.waits import TEXTS, Wait
 from penstock.policy.caps import Cap
 from penstock.relay.dispatch import Dispatcher
-from penstock.relay.gates import Gate
+from penstock.relay.gates import Gate, key_of
 from penstock.relay.lane import Lane
 from penstock.relay.permit import why_waited
 from penstock.relay.rules import Rule
@@ -93,6 +93,8 @@ class Reasons:
                 return self._gated(asleep.gate)
         if site.gate is not None:
             return self._gated(site.gate)
+        if site.turn and site.asking:
+            return self._asking(site.turn)
         if site.pause is not None and not site.feeds:
             return Reason(Wait.UNREACHABLE, "", self._wall(site.paused_until))
         if not site.idle and (reason := self._no_connection(site)) is not None:
@@ -104,8 +106,11 @@ class Reasons:
     def _no_connection(self, site: Site) -> Reason | None:
         """Why there is no connection that could take it; ``None`` where those that are open will,
         when they are through with what they have."""
-        if site.connecting is not None and site.connecting.gate is not None:
-            return self._gated(site.connecting.gate)
+        connecting = site.connecting
+        if connecting is not None and connecting.gate is not None:
+            return self._gated(connecting.gate)
+        if connecting is not None and connecting.turn and site.opening:
+            return self._asking(connecting.turn)
         if len(site.feeds) >= site.limits.connections:
             key = next((seat.key for seat in site.seats if seat.limit <= len(site.feeds)), "")
             return Reason(Wait.CONNECTION_LIMIT, key)
@@ -114,6 +119,12 @@ class Reasons:
         if site in self._dispatcher.starved:
             return Reason(Wait.WORKER_CONNECTIONS)
         return Reason(Wait.CONNECTING) if site.opening else None
+
+    def _asking(self, line: str) -> Reason:
+        """Its turn has come in this line, and it asks again: nothing has changed before the answer
+        is there."""
+        key, seats = key_of(line)
+        return Reason(Wait.CONNECTION_LIMIT if seats else why_waited(key), key, self._now())
 
     def _gated(self, gate: Gate) -> Reason:
         """Its key says what is waited for."""

@@ -125,6 +125,8 @@ class Spool:
         ``envelope.ref`` must come from :meth:`reserve`. Raises ``QueueFull``.
         """
         primary = self._primary
+        if due and due <= primary.queue.now:
+            due = 0.0  # passed already: the timers would not have it
         expires, tenant, campaign = envelope.expires_at, envelope.tenant, envelope.campaign
         people, class_, pool = envelope.recipients, envelope.class_, envelope.pool
         if class_ or pool:
