@@ -8,6 +8,7 @@ queue.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from math import ceil
 from typing import Final, NamedTuple
@@ -197,6 +198,21 @@ class Index:
             for row, key in enumerate(chunk.key):
                 if known.get(key) and chunk.state[row] & LIVE:
                     yield (number << BITS) + chunk.slot(row)
+
+    def seqs_of_key(self, key: int) -> Iterator[int]:
+        """The same for one key: what the columns are searched for, not walked."""
+        wanted = key.to_bytes(4, sys.byteorder)
+        for number in sorted(self.chunks):
+            chunk = self.chunks.get(number)
+            if chunk is None:
+                continue
+            column = chunk.key.tobytes()
+            at = column.find(wanted)
+            while at >= 0:
+                row, astray = divmod(at, 4)
+                if not astray and chunk.state[row] & LIVE:
+                    yield (number << BITS) + chunk.slot(row)
+                at = column.find(wanted, at + (1 if astray else 4))
 
     def expire_at(self, seq: int, expires: float) -> None:
         """Another expiry for a live entry, until a restart; 0 for never."""

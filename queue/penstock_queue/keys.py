@@ -34,6 +34,10 @@ class Keys:
                 raise QueueFull(f"{self._max} different keys have entries")
         return self._new(key)
 
+    def find(self, key: bytes) -> int | None:
+        """Its number, where it has one."""
+        return self._ids.get(key)
+
     def load(self, key: bytes) -> int:
         """As ``intern`` for a key found on disk: there is no refusing it."""
         number = self._ids.get(key)

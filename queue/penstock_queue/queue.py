@@ -170,6 +170,11 @@ class Queue:
             self._now = now
             self._tick = self._index.ticks_passed(now)
 
+    @property
+    def now(self) -> float:
+        """The latest time that it was told; a clock that is put back does not move it."""
+        return self._now
+
     def pop_due(self, now: float, limit: int) -> list[int]:
         """Up to ``limit`` entries whose due time or expiry came, each once for that deadline.
 
@@ -258,6 +263,11 @@ class Queue:
         """Live entries whose key is ``wanted``; that is asked once a key and not once an entry."""
         key = self._keys.key
         return self._index.seqs_of(lambda number: _wanted(wanted, key, number))
+
+    def seqs_of_key(self, key: bytes) -> Iterator[int]:
+        """Live entries of one key, in order; quicker than :meth:`seqs_of`."""
+        number = self._keys.find(key)
+        return iter(()) if number is None else self._index.seqs_of_key(number)
 
     def armed(self) -> Iterator[tuple[int, int]]:
         """For each chunk of the index: entries that wait for a time, and of these those that were

@@ -132,3 +132,18 @@ def test_class_and_pool_are_part_of_the_queue_that_it_waits_in(play) -> None:
         await world.close()
 
     play(scenario)
+
+
+def test_a_time_that_the_queue_believes_to_have_passed_is_now(play) -> None:
+    """The queue keeps to the latest time that it was told, whatever the clock does: what is due by
+    that would be in no timer, and nobody would ever send it."""
+
+    async def scenario() -> None:
+        world = RelayWorld()
+        await world.send("ann@a.example", due=world.now())
+        await world.send("bob@a.example", due=world.now() - 1)
+        await world.pass_time(5)
+        assert world.recipients() == ["ann@a.example", "bob@a.example"]
+        await world.close()
+
+    play(scenario)

@@ -48,12 +48,19 @@ class Explain:
         if not target or len(target) > TARGET_CHARS_MAX:
             raise ControlError("bad-target", "say what: a message id, an address, or a queue")
         away: list[int] = []
+        more = 0
         for method, asked in questions(target):
             answers, away = await ask_those_there(self._owner.children, method, asked, _TIMEOUT_S)
             found, more = merged(answers)
             if found:
                 self._add_uses(found)
                 return {"explanations": found, "more": more, "away": away}
+        if more:
+            raise ControlError(
+                "not-found",
+                f"{target} was not found yet, and {more} messages were not looked through; "
+                "explain it by its message id",
+            )
         if away:
             numbers = ", ".join(map(str, away))
             raise ControlError("unavailable", f"not found; worker {numbers} could not be asked")

@@ -13,12 +13,13 @@ import asyncio
 from typing import Protocol
 
 _PAUSE_S_MIN = 0.001
+_SEATS = "seats "
 _AT_ONCE = 200  # woken together where a gate opens for everybody
 _AT_ONCE_S = 0.005
 
 
 class Sleeper(Protocol):
-    """Stands in one line at most. ``turn``: the key that woke it, until it waits again."""
+    """Stands in one line at most. ``turn``: the line that woke it, until it waits again."""
 
     gate: Gate | None
     turn: str
@@ -30,14 +31,13 @@ class Sleeper(Protocol):
 
 class Gate:
     """One line. ``until`` is on the loop's axis; ``everybody``: a time that came is no scarce
-    token, and all may go; ``seats``: it is for connections and not for messages."""
+    token, and all may go; ``seats``: it is for the seats of ``key`` and not for its tokens."""
 
     __slots__ = ("everybody", "first", "key", "rest", "seats", "step_s", "timer", "until")
 
-    def __init__(self, key: str, everybody: bool) -> None:
-        self.key = key
+    def __init__(self, key: str, seats: bool, everybody: bool) -> None:
+        self.key, self.seats = key, seats
         self.everybody = everybody
-        self.seats = False
         self.until = 0.0
         self.step_s = 0.0
         self.first: Sleeper | None = None
@@ -47,9 +47,14 @@ class Gate:
     def __len__(self) -> int:
         return (self.first is not None) + (len(self.rest) if self.rest else 0)
 
+    @property
+    def line(self) -> str:
+        """What sets it apart from all others: a key may have a number of seats and a rate."""
+        return line_of(self.key, self.seats)
+
     def join(self, sleeper: Sleeper) -> None:
         """Last in line; first, if it was its turn and nobody took the place."""
-        if self.first is None and (sleeper.turn == self.key or not self.rest):
+        if self.first is None and (sleeper.turn == self.line or not self.rest):
             self.first = sleeper
         else:
             self.rest = self.rest if self.rest is not None else {}
@@ -75,7 +80,7 @@ class Gate:
 
 
 class Gates:
-    """All lines of one worker, by the key of the limit."""
+    """All lines of one worker: by the key of the limit, seats and tokens apart."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -98,11 +103,12 @@ class Gates:
         apart its tokens are. One that waits elsewhere already is taken from there."""
         if sleeper.gate is not None:
             self.leave(sleeper)
-        gate = self._gates.get(key)
+        gate = self.get(key, seats)
         if gate is None:
-            gate = self._gates[key] = Gate(key, everybody)
+            gate = Gate(key, seats, everybody)
+            self._gates[gate.line] = gate
         gate.join(sleeper)
-        gate.step_s, gate.seats = step_s, seats
+        gate.step_s = step_s
         self._arm(gate, max(_PAUSE_S_MIN, until - self._loop.time()))
 
     def leave(self, sleeper: Sleeper) -> None:
@@ -113,19 +119,19 @@ class Gates:
             gate.leave(sleeper)
             self._tidy(gate)
 
-    def passed(self, key: str) -> None:
+    def passed(self, key: str, seats: bool = False) -> None:
         """Something was granted, or given back: there may be more."""
-        gate = self._gates.get(key)
+        gate = self.get(key, seats)
         if gate is not None:
             self._next(gate)
 
-    def get(self, key: str) -> Gate | None:
+    def get(self, key: str, seats: bool = False) -> Gate | None:
         """The line of ``key``, where somebody waits for it."""
-        return self._gates.get(key)
+        return self._gates.get(line_of(key, seats))
 
-    def waiting(self, key: str) -> int:
+    def waiting(self, key: str, seats: bool = False) -> int:
         """How many stand in the line of ``key``."""
-        gate = self._gates.get(key)
+        gate = self.get(key, seats)
         return len(gate) if gate is not None else 0
 
     def close(self) -> None:
@@ -159,14 +165,24 @@ class Gates:
         if sleeper is None:
             self._tidy(gate)
             return False
-        sleeper.turn = gate.key
+        sleeper.turn = gate.line
         sleeper.awake()
         self._tidy(gate)
         return True
 
     def _tidy(self, gate: Gate) -> None:
-        if not len(gate) and self._gates.get(gate.key) is gate:
+        if not len(gate) and self._gates.get(gate.line) is gate:
             if gate.timer is not None:
                 gate.timer.cancel()
                 gate.timer = None
-            del self._gates[gate.key]
+            del self._gates[gate.line]
+
+
+def line_of(key: str, seats: bool) -> str:
+    """The name of a line."""
+    return f"{_SEATS}{key}" if seats else key
+
+
+def key_of(line: str) -> tuple[str, bool]:
+    """The key of a line, and whether it is for seats."""
+    return line.removeprefix(_SEATS), line.startswith(_SEATS)

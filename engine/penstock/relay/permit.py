@@ -105,12 +105,13 @@ class Permits:
             return False
         # one, for whoever asks sends it at once: a token that is kept bends the window of its rate
         grant: Grant | None = self._limiter.try_messages(claims, 1) if claims else ONE
+        by_seat = False
         if grant is not None and grant.granted and seats:
             seated = self._limiter.try_connect(seats)
             if seated is None or not seated.granted:
                 if claims:
                     self._limiter.give_back(claims, 1)
-                grant = seated
+                grant, by_seat = seated, True
         if grant is None:
             site.asking = True
             self._tasks.spawn(self._ask(site, claims, seats, extra, number))
@@ -118,7 +119,7 @@ class Permits:
         if grant.granted:
             self._granted(site, claims, seats)
             return True
-        self._wait(site, grant, claims, extra, number)
+        self._wait(site, grant, claims, extra, number, by_seat)
         return False
 
     async def _ask(
@@ -129,9 +130,11 @@ class Permits:
         extra: Extra | None,
         number: int,
     ) -> None:
+        by_seat = False
         try:
             grant = await self._limiter.messages(claims, 1) if claims else ONE
             if grant.granted and seats:
+                by_seat = True
                 grant = await self._limiter.connect(seats)
                 if not grant.granted and claims:
                     self._limiter.give_back(claims, 1)
@@ -141,7 +144,7 @@ class Permits:
             self._granted(site, claims, seats)
             self._loop.call_later(2 * _TOKEN_S, self._lapse, site)
         else:
-            self._wait(site, grant, claims, extra, number)
+            self._wait(site, grant, claims, extra, number, by_seat)
         self._pump(site)
 
     def _lapse(self, site: Site) -> None:
@@ -162,7 +165,7 @@ class Permits:
     def _passed(self, keys: Sequence[Claim] | Sequence[Seat]) -> None:
         if len(self.gates):
             for one in keys:
-                self.gates.passed(one[0])
+                self.gates.passed(one[0], isinstance(one, Seat))
 
     def _wait(
         self,
@@ -171,15 +174,16 @@ class Permits:
         claims: tuple[Claim, ...],
         extra: Extra | None,
         number: int,
+        seats: bool,
     ) -> None:
-        """Whoever shares the limit that refused waits for it: the site, or a part of its mail."""
+        """Whoever shares the limit that refused waits for it: the site, or a part of its mail.
+        ``seats``: it was one of connections."""
         level = extra.levels.get(grant.key) if extra is not None else None
-        step_s = _step_s(claims, grant.key)
+        step_s = _SEAT_STEP_S if seats else _step_s(claims, grant.key)
         if level is None:
             self._count(site, why_waited(grant.key), grant.retry_at)
             self.gates.wait(grant.key, site, grant.retry_at, step_s)
             return
-        seats = all(grant.key != claim.key for claim in claims)
         self.put_to_sleep(site, number, level, grant.key, grant.retry_at, step_s, seats=seats)
 
     def put_to_sleep(

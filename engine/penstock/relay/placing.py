@@ -312,7 +312,7 @@ class Placing:
     def source_failed(self, source: str, reason: str) -> None:
         """Nothing could leave by ``source``: its mail goes by others, and after a while it is tried
         again."""
-        pause_s = self.book.failed(source, reason)
+        pause_s = self.book.failed(source, reason, self._loop.time())
         if pause_s:
             self._loop.call_later(pause_s, self._try_source, source)
             self.sources_changed()

@@ -67,13 +67,22 @@ class Rules:
 
     def held(self, lane: Lane, source: str = "") -> Rule | None:
         """What keeps the lane back, at the site of ``source`` where a rule names one."""
-        for rule in self.all:
-            if rule.verb in ("suspend", "bounce"):
-                if rule.source and (rule.source != source or self.takes_out(rule)):
-                    continue
-                if lane.matches(rule.selector):
-                    return rule
-        return None
+        return next((rule for rule in self.all if self._holds(rule, lane, source)), None)
+
+    def binding(self, lane: Lane, source: str = "") -> Rule | None:
+        """Of all that keep the lane back the one that decides: giving up before holding, and what
+        holds longest."""
+        if not self.all:
+            return None
+        found = [rule for rule in self.all if self._holds(rule, lane, source)]
+        return max(found, key=_weight, default=None)
+
+    def _holds(self, rule: Rule, lane: Lane, source: str) -> bool:
+        if rule.verb not in ("suspend", "bounce"):
+            return False
+        if rule.source and (rule.source != source or self.takes_out(rule)):
+            return False
+        return lane.matches(rule.selector)
 
     @staticmethod
     def takes_out(rule: Rule) -> bool:
@@ -98,3 +107,7 @@ class Rules:
     def matching(self, lane: Lane) -> list[Rule]:
         """All that name the lane's mail, or some of it; for explanations."""
         return [rule for rule in self.all if lane.matches(rule.selector)]
+
+
+def _weight(rule: Rule) -> tuple[bool, float]:
+    return rule.verb == "bounce", rule.until or float("inf")

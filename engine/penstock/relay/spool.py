@@ -125,6 +125,8 @@ class Spool:
         ``envelope.ref`` must come from :meth:`reserve`. Raises ``QueueFull``.
         """
         primary = self._primary
+        if due and due <= primary.queue.now:
+            due = 0.0  # passed already: the timers would not have it
         expires, tenant, campaign = envelope.expires_at, envelope.tenant, envelope.campaign
         people, class_, pool = envelope.recipients, envelope.class_, envelope.pool
         if class_ or pool:
@@ -273,6 +275,12 @@ class Spool:
         """All with a queue key that is ``wanted``; that is asked once a key and shard."""
         for shard in self._shards.values():
             for seq in shard.queue.seqs_of(wanted):
+                yield shard.base | seq
+
+    def refs_of_key(self, key: bytes) -> Iterator[int]:
+        """The same for one queue key, without a walk through all."""
+        for shard in self._shards.values():
+            for seq in shard.queue.seqs_of_key(key):
                 yield shard.base | seq
 
     def key_counts(self) -> Iterator[tuple[bytes, int]]:

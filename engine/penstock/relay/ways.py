@@ -53,6 +53,7 @@ class SourceBook:
         self._absent: dict[str, str] = {}
         self._failing: dict[str, str] = {}
         self._failures: dict[str, int] = {}
+        self._try_at: dict[str, float] = {}
         self._suspended: Callable[[str, str], bool] = lambda source, provider: False
         self._ways: dict[tuple[str, str], Way] = {}
 
@@ -60,18 +61,25 @@ class SourceBook:
         self._pools = pools
         self._changed()
 
-    def failed(self, source: str, reason: str) -> float:
+    def failed(self, source: str, reason: str, now: float) -> float:
         """Its way out is broken; returns for how many seconds to leave it alone, 0 where that is
-        so already."""
+        so already. ``now`` is on any axis, :meth:`tried_again_at` answers on the same."""
         if source in self._failing:
             return 0.0
         self._failures[source] = failures = self._failures.get(source, 0) + 1
         self._failing[source] = reason
         self._changed()
-        return float(min(_FAILED_S_MIN * 2.0 ** (failures - 1), _FAILED_S_MAX))
+        pause_s = float(min(_FAILED_S_MIN * 2.0 ** min(failures - 1, 16), _FAILED_S_MAX))
+        self._try_at[source] = now + pause_s
+        return pause_s
+
+    def tried_again_at(self, source: str) -> float:
+        """When one that failed may be used again; 0 for any other."""
+        return self._try_at.get(source, 0.0) if source in self._failing else 0.0
 
     def try_again(self, source: str) -> None:
         """It may be used again, to find out."""
+        self._try_at.pop(source, None)
         if self._failing.pop(source, None) is not None:
             self._changed()
 

@@ -45,17 +45,22 @@ REFUSED = Outcome(Kind.DEFERRED, Phase.CONNECT, Reply.of(451, "4.4.1 Connection 
 
 
 class Instantly:
-    """A committer that commits when it is asked to, in place of the one with a thread."""
+    """A committer that commits when it is asked to, in place of the one with a thread; or
+    ``commit_s`` later, as a disk would that takes its time."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
         self.group: asyncio.Future[None] | None = None
+        self.commit_s = 0.0
 
     def commit(self) -> asyncio.Future[None]:
         if self.group is None:
             loop = asyncio.get_running_loop()
             self.group = loop.create_future()
-            loop.call_soon(self._run)
+            if self.commit_s:
+                loop.call_later(self.commit_s, self._run)
+            else:
+                loop.call_soon(self._run)
         return self.group
 
     def nudge(self) -> None:
@@ -77,6 +82,24 @@ class Instantly:
 
     async def stop(self) -> None:
         self._run()
+
+
+class Slowly(concurrent.futures.ThreadPoolExecutor):
+    """Runs what it is given ``seconds`` later: a disk that takes its time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(1)
+        self.seconds = seconds
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        done: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+        def run() -> None:
+            if not done.done():
+                done.set_result(call(*args, **kwargs))
+
+        asyncio.get_running_loop().call_later(self.seconds, run)
+        return done
 
 
 class Inline(concurrent.futures.ThreadPoolExecutor):
