@@ -49,6 +49,7 @@ class Probes:
     def __init__(self, port: int) -> None:
         self._port, self._over = port, threading.Event()
         self.begun_ns: dict[str, int] = {}
+        self.taken_ns: dict[str, int] = {}
         self.failed: list[str] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -76,6 +77,7 @@ class Probes:
         try:
             with smtplib.SMTP("127.0.0.1", self._port, timeout=60) as client:
                 client.sendmail("p@src.example", ["u@live.example"], text)
+                self.taken_ns[name] = time.monotonic_ns()
             self.begun_ns[name] = now_ns
         except (OSError, smtplib.SMTPException) as error:
             self.failed.append(f"{name}: {error}")
@@ -105,13 +107,13 @@ class Memory:
 
 def measure(stack: ExitStack, directory: pathlib.Path, count: int) -> dict[str, Any]:
     port = free_port(SINK_HOST)
-    sink = stack.enter_context(Sink(directory, SINK_HOST, port, record=True))
+    stack.enter_context(Sink(directory, SINK_HOST, port, record=True))
     daemon = Daemon(
         directory,
         f"{SINK_HOST}:{port}",
         workers=1,
         route=f'message_rate = "{RATE}"',
-        top='[log]\nattempts = true\n',
+        top="[log]\nattempts = true\n",
     )
     stack.callback(daemon.end)
     for tenant, number in (("a", count), ("b", OTHERS)):
@@ -143,6 +145,8 @@ def measure(stack: ExitStack, directory: pathlib.Path, count: int) -> dict[str, 
         "memory_mib": (memory.peak - memory.first) / MIB,
         "memory_after_mib": (memory.last - memory.first) / MIB,
         "resident_mib": memory.first / MIB,
+        "taken_before": _latency(probes.begun_ns, probes.taken_ns, 0, began_ns),
+        "taken_during": _latency(probes.begun_ns, probes.taken_ns, began_ns, ended_ns),
         "probe_before": _latency(probes.begun_ns, came, 0, began_ns),
         "probe_during": _latency(probes.begun_ns, came, began_ns, ended_ns),
         "log_dropped": daemon.metric("penstock_log_dropped_total"),
@@ -225,7 +229,8 @@ def _show(found: dict[str, Any]) -> list[Verdict]:
             ("rise at most", f"{found['memory_mib']:.0f} MiB"),
             ("rise at the end", f"{found['memory_after_mib']:.0f} MiB"),
             *(
-                (f"probe {when}, {name}", f"{found[f'probe_{when}'][f'{name}_ms']:.0f} ms")
+                (f"{what} {when}, {name}", f"{found[f'{key}_{when}'][f'{name}_ms']:.0f} ms")
+                for key, what in (("taken", "probe accepted"), ("probe", "probe at the sink"))
                 for when in ("before", "during")
                 for name in ("p50", "p99", "max")
             ),

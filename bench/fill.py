@@ -2,8 +2,8 @@
 
 Written through the queue itself, one process a shard, while no daemon runs: taking five million
 messages in over SMTP would take longer than anything that is measured with them afterwards.
-``python -m bench.fill DIRECTORY COUNT [--size N] [--domains N] [--due-s N] [--tenant NAME]``. With a
-delay of 0 all is due at once. The Message-ID is ``backlog-TENANT``, the same in all messages.
+``python -m bench.fill DIRECTORY COUNT [--size N] [--domains N] [--due-s N] [--tenant NAME]``; with
+a delay of 0 all is due at once. The Message-ID is ``backlog-TENANT``, the same in all messages.
 """
 
 from __future__ import annotations
@@ -46,9 +46,7 @@ def write(
     for number in range(count):
         seq = queue.reserve(1, now)
         expires = now + 5 * DAY_S
-        envelope = Envelope(
-            "bounce@src.example", [], now, seq, tenant=tenant, expires_at=expires
-        )
+        envelope = Envelope("bounce@src.example", [], now, seq, tenant=tenant, expires_at=expires)
         at = number % domains
         recipient = pack_recipient(Recipient(f"u{number}@{names[at]}"))
         due = now + due_s + number % 3600 if due_s else 0.0

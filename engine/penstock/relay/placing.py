@@ -145,12 +145,14 @@ class Placing:
 
     def arrange(self, lane: Lane) -> None:
         """Bring the lane's mail to where it belongs now, and hold or release it."""
+        if lane.round != self.round:  # whoever comes before the round has this part of it
+            self._describe(lane)
         lane.round = self.round
         destination = lane.destination
         if destination is None:
             lane.held = self.rules.held(lane)
             return
-        way = self.book.ways(self.rules.pool(lane) or lane.pool, destination.provider)
+        way = self.rules.way(lane, self.book, destination.provider)
         name = site_name(destination, lane.key.domain, self.policies)
         lane.site_name, lane.way = name, way
         for site in list(lane.sites()):
@@ -378,7 +380,6 @@ class Placing:
 
     def look_again(self, lane: Lane) -> None:
         """One lane's part of a round."""
-        self._describe(lane)
         for site in lane.sites():
             if site.policies is not self.policies:
                 self.refresh(site)

@@ -44,6 +44,43 @@ class Way:
         return "" if found is None else self._names[found]
 
 
+class Detour(Way):
+    """A way of which the mail of some sources goes by other ways: ``by`` source. Where such a way
+    has no source that can be used, by what is left; never by the source that it is to leave."""
+
+    __slots__ = ("_base", "_by")
+
+    def __init__(self, base: Way, by: Mapping[str, Way]) -> None:
+        left = {one for one in base._usable if base._names[one] not in by}
+        rest = Way(base.pool, base._names, base._shares, left)
+        if not rest.sources:
+            rest = next((way for way in by.values() if way.sources), rest)
+        self.pool = base.pool
+        self._base = base
+        self._by = {source: way if way.sources else rest for source, way in by.items()}
+        self.sources = frozenset().union(
+            (base.sources - by.keys()), *(way.sources for way in self._by.values())
+        )
+        self.only = next(iter(self.sources)) if len(self.sources) == 1 else ""
+
+    def shares(self) -> dict[str, float]:
+        """As those of any way."""
+        found: dict[str, float] = {}
+        for source, part in self._base.shares().items():
+            other = self._by.get(source)
+            for name, share in ({source: 1.0} if other is None else other.shares()).items():
+                found[name] = found.get(name, 0.0) + part * share
+        return found
+
+    def source(self, number: int) -> str:
+        """As that of any way."""
+        if self.only or not self.sources:
+            return self.only
+        source = self._base.source(number)
+        other = self._by.get(source)
+        return source if other is None else other.source(number)
+
+
 class SourceBook:
     """Which sources are out, and the ways that are left. ``version`` rises with every change."""
 
@@ -99,6 +136,10 @@ class SourceBook:
             return reason
         return "suspended" if self._suspended(source, provider) else ""
 
+    def known(self, pool: str) -> str:
+        """``pool``, or ``""`` where there is none of that name."""
+        return pool if pool in self._pools else ""
+
     def ways(self, pool: str, provider: str) -> Way:
         """What mail of ``pool`` for ``provider`` may use now."""
         known = self._ways.get((pool, provider))
@@ -112,7 +153,9 @@ class SourceBook:
         name, seen = pool, set[str]()
         while name and name not in seen:
             seen.add(name)
-            found = self._pools[name]
+            found = self._pools.get(name)
+            if found is None:  # gone with a reload, and whoever asks does not know it yet
+                break
             names = tuple(found.sources)
             usable = {n for n, one in enumerate(names) if not self.why_out(one, provider)}
             if usable:

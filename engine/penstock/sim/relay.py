@@ -26,6 +26,7 @@ from penstock.relay.explain import Explainer
 from penstock.relay.feed import SiteFeed
 from penstock.relay.ports import Destination, Host, Transaction
 from penstock.relay.report import ReportConfig, Reporter
+from penstock.relay.selection import Selection
 from penstock.relay.settle import OutcomeSettler, SettleConfig
 from penstock.relay.site import Site
 from penstock.relay.spool import Shard, Spool
@@ -177,12 +178,13 @@ class RelayWorld:
         )
         self.dispatcher.settler = self.settler
         placing, locator = self.dispatcher.placing, self.dispatcher.locator
+        selection = Selection(placing, locator, self.spool)
         self.sweeper = Sweeper(
-            placing, self.settler, self.spool, self.dispatcher.in_flight, locator.identify
+            placing, self.settler, self.spool, self.dispatcher.in_flight, selection
         )
         self.explainer = Explainer(self.dispatcher, self.settler, self.spool, self.now, 0)
         self.steering = Steering(
-            self.dispatcher, self.sweeper, self.explainer, self.spool, self.now
+            self.dispatcher, self.sweeper, self.explainer, selection, self.spool, self.now
         )
         self._runner = asyncio.ensure_future(self._run())
 
