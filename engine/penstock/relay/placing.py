@@ -274,6 +274,7 @@ class Placing:
             rule = lane.held or self.rules.held(lane, site.source)
             if rule is not None:
                 site.ready.hold(lane.number)
+                self._unstage(site, lane.number)
             elif site.ready.held(lane.number):
                 site.ready.release(lane.number)
                 self._pump(site)

@@ -167,6 +167,7 @@ class Sweeper:
             if one is not None
             and ref not in self._in_flight
             and not (rule.before and one.envelope.received_at > rule.before)
+            and (one.envelope.sender or not (tell and rule.until))  # the reports that it makes
         ]
         busy = tell or not self._in_flight.isdisjoint(refs)
         self._settler.bounce(pairs, rule.reason, tell=tell)

@@ -24,6 +24,7 @@ from penstock.relay.dispatch import Dispatcher
 from penstock.relay.dispatch_ports import DispatchConfig
 from penstock.relay.explain import Explainer
 from penstock.relay.feed import SiteFeed
+from penstock.relay.lane import Ticket
 from penstock.relay.ports import Destination, Host, Transaction
 from penstock.relay.report import ReportConfig, Reporter
 from penstock.relay.selection import Selection
@@ -142,6 +143,7 @@ class RelayWorld:
         self.found: list[str] = []
         self.connects: list[tuple[float, str]] = []
         self.refuse_connect: Outcome | None = None
+        self.refuse_source: dict[str, Outcome] = {}
         self.answer: Callable[[Transaction, str], Outcome] = lambda tx, one: OK
         self.latency_s = 0.1
         self.open = self.open_max = 0
@@ -210,7 +212,8 @@ class RelayWorld:
     async def connect(self, site: Site) -> Peer | Outcome:
         self.connects.append((self.loop.time(), site.name))
         await asyncio.sleep(0.05)
-        return self.refuse_connect or Peer(self, site)
+        refused = self.refuse_source.get(site.source) or self.refuse_connect
+        return refused or Peer(self, site)
 
     async def send(
         self,
@@ -257,6 +260,11 @@ class RelayWorld:
         self.orders = [one for one in self.orders if one["selector"] != selector]
         return await self.steering.rules(self.orders, selector)
 
+    async def obey(self, orders: list[dict[str, Any]]) -> None:
+        """Exactly these orders are in force from now on, as after a restart."""
+        self.orders = orders
+        await self.steering.rules(orders, {})
+
     async def _run(self) -> None:
         swept = 0.0
         while True:
@@ -282,6 +290,14 @@ class RelayWorld:
     @property
     def entries(self) -> int:
         return int(self.queue.stats()["entries"])
+
+    def sources(self) -> dict[str, list[str]]:
+        """By each source, everybody who was offered to a peer by it, in order."""
+        found: dict[str, list[str]] = {}
+        for _, _, tx in self.seen:
+            ticket: Ticket = tx.ticket  # type: ignore[assignment]
+            found.setdefault(ticket.site.source, []).extend(tx.recipients)
+        return found
 
     def recipients(self) -> list[str]:
         """Everybody offered to a peer, in order."""
