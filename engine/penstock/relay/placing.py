@@ -154,9 +154,11 @@ class Placing:
             return
         way = self.rules.way(lane, self.book, destination.provider)
         name = site_name(destination, lane.key.domain, self.policies)
+        moves = lane.way is not None and way is not lane.way and way.moves(lane.way)
         lane.site_name, lane.way = name, way
         for site in list(lane.sites()):
-            if site.forgotten or site.name != name or site.source not in way.sources:
+            stays = site.name == name and site.source in way.sources and not moves
+            if site.forgotten or not stays:
                 self._depart(lane, site)
         lane.single = bool(way.only) and lane.site is not None
         for site in lane.sites():

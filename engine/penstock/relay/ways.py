@@ -30,6 +30,15 @@ class Way:
         self.only = next(iter(self.sources)) if len(usable) == 1 else ""
         self._names, self._shares, self._usable = names, shares, usable
 
+    def moves(self, before: Way) -> bool:
+        """Whether mail that one of these sources has, since it went ``before``, may now be another
+        one's. Where sources have only gone, that is their mail and no other."""
+        return self._plan() != before._plan() or not self._usable <= before._usable
+
+    def _plan(self) -> tuple[object, ...]:
+        """What decides about a message besides who can be used."""
+        return self._names, tuple(map(self._shares.weight, range(len(self._names))))
+
     def shares(self) -> dict[str, float]:
         """What part of its mail goes by each source, about."""
         weights = {self._names[one]: self._shares.weight(one) for one in self._usable}
@@ -62,6 +71,11 @@ class Detour(Way):
             (base.sources - by.keys()), *(way.sources for way in self._by.values())
         )
         self.only = next(iter(self.sources)) if len(self.sources) == 1 else ""
+        self._names, self._shares, self._usable = base._names, base._shares, base._usable
+
+    def _plan(self) -> tuple[object, ...]:
+        by = ((source, way._plan(), way.sources) for source, way in sorted(self._by.items()))
+        return super()._plan(), *by
 
     def shares(self) -> dict[str, float]:
         """As those of any way."""
