@@ -2,7 +2,8 @@
 
 Written through the queue itself, one process a shard, while no daemon runs: taking five million
 messages in over SMTP would take longer than anything that is measured with them afterwards.
-``python -m bench.fill DIRECTORY COUNT [--size N] [--domains N] [--due-s N]``.
+``python -m bench.fill DIRECTORY COUNT [--size N] [--domains N] [--due-s N] [--tenant NAME]``; with
+a delay of 0 all is due at once. The Message-ID is ``backlog-TENANT``, the same in all messages.
 """
 
 from __future__ import annotations
@@ -25,27 +26,31 @@ DAY_S = 86_400.0
 FILL_S_MAX = 1800.0
 
 
-def _message(size: int) -> bytes:
-    head = b"From: <a@src.example>\r\nTo: <b@dst.example>\r\nSubject: backlog\r\n\r\n"
+def _message(size: int, tenant: str) -> bytes:
+    head = b"From: <a@src.example>\r\nTo: <b@dst.example>\r\nSubject: backlog\r\n"
+    head += f"Message-ID: <backlog-{tenant}>\r\n\r\n".encode()
     line = b"x" * 76 + b"\r\n"
     return (head + line * (size // len(line) + 1))[: size - 2] + b"\r\n"
 
 
-def write(directory: str, count: int, size: int, domains: int, due_s: float) -> None:
+def write(
+    directory: str, count: int, size: int, domains: int, due_s: float, tenant: str = ""
+) -> None:
     """``count`` messages of ``size`` bytes for ``domains`` domains into one shard; due in
-    ``due_s``, spread over an hour."""
+    ``due_s``, spread over an hour, or at once where that is 0."""
     now = time.time()
     queue = Queue.open(directory, QueueConfig(cache_bytes=1), disk=RealDisk(), now=now)
-    body = [_message(size)]
+    body = [_message(size, tenant)]
     names = [f"d{number}.example" for number in range(domains)]
-    keys = [pack_key(name, "", "") for name in names]
+    keys = [pack_key(name, tenant, "") for name in names]
     for number in range(count):
         seq = queue.reserve(1, now)
-        envelope = Envelope("bounce@src.example", [], now, seq, expires_at=now + 5 * DAY_S)
+        expires = now + 5 * DAY_S
+        envelope = Envelope("bounce@src.example", [], now, seq, tenant=tenant, expires_at=expires)
         at = number % domains
         recipient = pack_recipient(Recipient(f"u{number}@{names[at]}"))
-        due = now + due_s + number % 3600
-        entry = NewEntry(keys[at], due, envelope.expires_at, recipient)
+        due = now + due_s + number % 3600 if due_s else 0.0
+        entry = NewEntry(keys[at], due, expires, recipient)
         queue.append(seq, pack_envelope(envelope), body, [entry])
         if number % GROUP == GROUP - 1:
             _commit(queue)
@@ -69,6 +74,7 @@ def fill(
     size: int,
     domains: int,
     due_s: float = DAY_S,
+    tenant: str = "",
 ) -> None:
     """``count`` messages over ``shards`` shards of ``spool``, all written at once. Raises
     ``Failed``."""
@@ -78,6 +84,7 @@ def fill(
         mine = count // shards + (number < count % shards)
         command = [sys.executable, "-m", "bench.fill", shard_path(str(spool), number), str(mine)]
         command += [f"--size={size}", f"--domains={domains}", f"--due-s={due_s}"]
+        command.append(f"--tenant={tenant}")
         log = spool.parent / f"fill-{number}.log"
         writers.append(Program(f"filling shard {number}", command, log))
     try:
@@ -109,8 +116,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--domains", type=int, default=1000)
     parser.add_argument("--due-s", type=float, default=DAY_S)
+    parser.add_argument("--tenant", default="")
     given = parser.parse_args(arguments)
-    write(given.directory, given.count, given.size, given.domains, given.due_s)
+    write(given.directory, given.count, given.size, given.domains, given.due_s, given.tenant)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from penstock.policy.policies import Policies
 from penstock.settings import loader
-from penstock.settings.check import check
+from penstock.settings.check import Machine, check
 from penstock.settings.files import read_file
 from penstock.settings.loader import load_policy_directory, shown_path
 
@@ -175,3 +175,40 @@ def test_a_pool_that_no_policy_has_is_told_with_the_nearest(home: Path) -> None:
     assert 'config.toml:3: smtp[0].pool: the policies have no pool "bulc"; ' in "\n".join(found)
     assert 'did you mean "bulk"?' in found[0]
     assert any('pools[1]: the policies have no pool "none"' in one for one in found)
+
+
+SOURCES = """\
+[source.here]
+ipv4 = "198.51.100.1"
+
+[source.there]
+ipv4 = "198.51.100.2"
+ipv6 = "2001:db8::2"
+
+[source.behind]
+ipv4 = "198.51.100.3"
+proxy = "haproxy://127.0.0.1:2525"
+"""
+MACHINE = Machine(
+    lambda asked: [one for one in asked if one != "198.51.100.1"], ["198.51.100.1", "127.0.0.1"]
+)
+
+
+def test_a_source_whose_address_is_of_another_machine(home: Path) -> None:
+    (home / "policies" / "sources.toml").write_text(SOURCES)
+    (home / "config.toml").write_text('delivery = "live"\npolicies = "policies"\n')
+    first, second = map(str, check("config.toml", machine=MACHINE))
+    assert first == (
+        'policies/sources.toml:5: source "there": 198.51.100.2 is not an address of this machine; '
+        'did you mean "198.51.100.1"?'
+    )
+    assert second == (
+        'policies/sources.toml:6: source "there": 2001:db8::2 is not an address of this machine'
+    )
+    assert check("config.toml") == [], "a daemon starts, and takes out what is not there"
+
+
+def test_in_the_sandbox_no_source_needs_its_address(home: Path) -> None:
+    (home / "policies" / "sources.toml").write_text(SOURCES)
+    (home / "config.toml").write_text('delivery = "sandbox"\npolicies = "policies"\n')
+    assert check("config.toml", machine=MACHINE) == []

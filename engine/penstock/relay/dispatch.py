@@ -345,8 +345,9 @@ class Dispatcher:
     def sweep(self) -> None:
         """Close idle connections; look at some lanes and sites. Called every second; what it costs
         depends on connections, not on how many lanes there are."""
-        now, crowded = self._loop.time(), bool(self.starved)
+        now = self._loop.time()
         for site in list(self._connected):
+            crowded = bool(self.starved) or self.permits.wanted(site.seats)
             site.close_idle(now, self.config.workers, self.config.idle_surplus_s, crowded)
             self.pump(site)  # what waits behind a connection that hangs gets another
         self.stager.look()

@@ -68,6 +68,11 @@ class Permits:
         self._limiter.disconnect(seats)
         self._passed(seats)
 
+    def wanted(self, seats: Sequence[Seat]) -> bool:
+        """Whether somebody waits for one of these: another site of the source, or of the provider,
+        may have no connection while this one keeps some that do nothing."""
+        return any(self.gates.waiting(seat.key) for seat in seats) if len(self.gates) else False
+
     def _wait_to_connect(self, site: Site, grant: Grant, step_s: float, seats: bool) -> None:
         if site.connecting is None:
             site.connecting = Connecting(site)

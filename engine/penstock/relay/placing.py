@@ -150,16 +150,20 @@ class Placing:
 
     def arrange(self, lane: Lane) -> None:
         """Bring the lane's mail to where it belongs now, and hold or release it."""
+        if lane.round != self.round:  # whoever comes before the round has this part of it
+            self._describe(lane)
         lane.round = self.round
         destination = lane.destination
         if destination is None:
             lane.held = self.rules.held(lane)
             return
-        way = self.book.ways(self.rules.pool(lane) or lane.pool, destination.provider)
+        way = self.rules.way(lane, self.book, destination.provider)
         name = site_name(destination, lane.key.domain, self.policies)
+        moves = lane.way is not None and way is not lane.way and way.moves(lane.way)
         lane.site_name, lane.way = name, way
         for site in list(lane.sites()):
-            if site.forgotten or site.name != name or site.source not in way.sources:
+            stays = site.name == name and site.source in way.sources and not moves
+            if site.forgotten or not stays:
                 self._depart(lane, site)
         lane.single = bool(way.only) and lane.site is not None
         for site in lane.sites():
@@ -277,6 +281,7 @@ class Placing:
             rule = lane.held or self.rules.held(lane, site.source)
             if rule is not None:
                 site.ready.hold(lane.number)
+                self._unstage(site, lane.number)
             elif site.ready.held(lane.number):
                 site.ready.release(lane.number)
                 self._pump(site)
@@ -383,7 +388,6 @@ class Placing:
 
     def look_again(self, lane: Lane) -> None:
         """One lane's part of a round."""
-        self._describe(lane)
         for site in lane.sites():
             if site.policies is not self.policies:
                 self.refresh(site)

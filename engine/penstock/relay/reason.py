@@ -137,7 +137,7 @@ class Reasons:
 
     def _no_source(self, lane: Lane) -> Reason:
         placing = self._dispatcher.placing
-        pool = placing.policies.pools[placing.rules.pool(lane) or lane.pool]
+        pool = placing.policies.pools[placing.book.known(placing.rules.pool(lane)) or lane.pool]
         reasons = "; ".join(
             f"{name}: {placing.book.why_out(name, lane.provider or '')}" for name in pool.sources
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from penstock.relay.lane import Lane, Selector
+from penstock.relay.ways import Detour, SourceBook, Way
 
 Verb = Literal["suspend", "bounce", "reroute", "expire"]
 
@@ -103,6 +104,20 @@ class Rules:
             if rule.verb == "reroute" and not rule.source and lane.matches(rule.selector):
                 return str(rule.args["pool"])
         return ""
+
+    def way(self, lane: Lane, book: SourceBook, provider: str) -> Way:
+        """By which sources the lane's mail leaves, after what was rerouted. A pool that a reload
+        took away counts as none. Where a rule names a source, it is about what leaves by that."""
+        way = book.ways(book.known(self.pool(lane)) or lane.pool, provider)
+        detours = {
+            rule.source: book.ways(pool, provider)
+            for rule in self.all
+            if rule.verb == "reroute"
+            and rule.source in way.sources
+            and lane.matches(rule.selector)
+            and (pool := book.known(str(rule.args["pool"])))
+        }
+        return Detour(way, detours) if detours else way
 
     def matching(self, lane: Lane) -> list[Rule]:
         """All that name the lane's mail, or some of it; for explanations."""

@@ -8,6 +8,7 @@ What was delivered is settled at once, report or not: rather one report less tha
 from __future__ import annotations
 
 import functools
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -162,8 +163,10 @@ class OutcomeSettler:
     ) -> list[Case]:
         """Due again later, or given up. Returns what must be told to the sender and settled."""
         now, outcome = attempt.at, attempt.outcome
-        expires = self._spool.expires(ref) or float("inf")
-        expires = min(expires, stored.envelope.sendable_at + limits.max_age_s)
+        expires = self._spool.expires(ref) or math.inf
+        if self._spool.expires(ref) == math.ceil(stored.envelope.expires_at):
+            # as it came: an operator who moved it has the last word
+            expires = min(expires, stored.envelope.sendable_at + limits.max_age_s)
         pause = delay(
             attempt.attempt,
             limits.retry_initial_s,

@@ -16,10 +16,12 @@ from penstock.relay.dispatch import Dispatcher
 from penstock.relay.explain import Explainer
 from penstock.relay.lane import Lane, Selector
 from penstock.relay.note import Note
+from penstock.relay.selection import Selection
 from penstock.relay.spool import Spool, Stored
 from penstock.relay.sweep import Sweeper
 
 _SLICE = 500
+_LOOKUPS_S_MAX = 10.0  # somebody waits for the answer
 
 
 class Steering:
@@ -30,11 +32,12 @@ class Steering:
         dispatcher: Dispatcher,
         sweeper: Sweeper,
         explainer: Explainer,
+        selection: Selection,
         spool: Spool,
         now: Callable[[], float],
     ) -> None:
         self._dispatcher, self._sweeper, self._explainer = dispatcher, sweeper, explainer
-        self._spool, self._now = spool, now
+        self._selection, self._spool, self._now = selection, spool, now
 
     async def listing(self, selector: Selector, limit: int) -> dict[str, Any]:
         """The first ``limit`` deliveries that match, and how many match in all."""
@@ -91,19 +94,12 @@ class Steering:
 
     async def count(self, selector: Selector) -> dict[str, int]:
         """How many queues and deliveries the selector names; by queue key, so the same whatever
-        number of deliveries there is. A selector by ``source`` counts all of their lanes."""
-        keys = messages = 0
-        if selector:
-            for number, (key, entries) in enumerate(list(self._spool.key_counts())):
-                if number % _SLICE == _SLICE - 1:
-                    await asyncio.sleep(0)
-                lane = self._dispatcher.placing.lane(key)
-                if lane.provider is None and "provider" in selector:
-                    await self._dispatcher.locator.identify(lane)
-                if lane.matches(selector):
-                    keys += 1
-                    messages += entries
-        return {"keys": keys, "messages": messages}
+        number of deliveries there is. A selector by ``source`` counts all of their lanes; domains
+        that cannot be looked up soon are not counted by ``provider``."""
+        if not selector:
+            return {"keys": 0, "messages": 0}
+        found = await self._selection.keys(selector, _LOOKUPS_S_MAX)
+        return {"keys": len(found), "messages": sum(one.entries for one in found.values())}
 
     async def retry(self, selector: Selector) -> dict[str, int]:
         """Send now what waits for its time, and end the pauses of the sites concerned."""
@@ -127,23 +123,13 @@ class Steering:
     async def _matching(self, selector: Selector) -> AsyncIterator[tuple[int, Lane]]:
         """All queued deliveries that match; gives way to others every slice."""
         placing = self._dispatcher.placing
-        if "provider" in selector:
-            for key, _ in list(self._spool.key_counts()):
-                lane = placing.lane(key)
-                if lane.provider is None:
-                    await self._dispatcher.locator.identify(lane)
-
-        def wanted(key: bytes) -> bool:
-            return not selector or placing.lane(key).matches(selector)
-
-        source = selector.get("source")
-        for number, ref in enumerate(self._spool.refs_of(wanted)):
-            if number % _SLICE == 0:
+        keys = await self._selection.keys(selector, _LOOKUPS_S_MAX)
+        for number, ref in enumerate(self._selection.refs(keys, selector)):
+            if number % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
-            if self._spool.exists(ref):
-                lane = placing.lane_of(ref)
-                if source is None or placing.source_of(lane, ref) == source:
-                    yield ref, lane
+                if not self._spool.exists(ref):
+                    continue
+            yield ref, placing.lane_of(ref)
 
     async def _read(self, refs: list[int]) -> list[Stored | None]:
         loop = asyncio.get_running_loop()

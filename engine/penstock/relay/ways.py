@@ -30,6 +30,15 @@ class Way:
         self.only = next(iter(self.sources)) if len(usable) == 1 else ""
         self._names, self._shares, self._usable = names, shares, usable
 
+    def moves(self, before: Way) -> bool:
+        """Whether mail that one of these sources has, since it went ``before``, may now be another
+        one's. Where sources have only gone, that is their mail and no other."""
+        return self._plan() != before._plan() or not self._usable <= before._usable
+
+    def _plan(self) -> tuple[object, ...]:
+        """What decides about a message besides who can be used."""
+        return self._names, tuple(map(self._shares.weight, range(len(self._names))))
+
     def shares(self) -> dict[str, float]:
         """What part of its mail goes by each source, about."""
         weights = {self._names[one]: self._shares.weight(one) for one in self._usable}
@@ -42,6 +51,48 @@ class Way:
             return self.only
         found = self._shares.pick_among(number, self._usable)
         return "" if found is None else self._names[found]
+
+
+class Detour(Way):
+    """A way of which the mail of some sources goes by other ways: ``by`` source. Where such a way
+    has no source that can be used, by what is left; never by the source that it is to leave."""
+
+    __slots__ = ("_base", "_by")
+
+    def __init__(self, base: Way, by: Mapping[str, Way]) -> None:
+        left = {one for one in base._usable if base._names[one] not in by}
+        rest = Way(base.pool, base._names, base._shares, left)
+        if not rest.sources:
+            rest = next((way for way in by.values() if way.sources), rest)
+        self.pool = base.pool
+        self._base = base
+        self._by = {source: way if way.sources else rest for source, way in by.items()}
+        self.sources = frozenset().union(
+            (base.sources - by.keys()), *(way.sources for way in self._by.values())
+        )
+        self.only = next(iter(self.sources)) if len(self.sources) == 1 else ""
+        self._names, self._shares, self._usable = base._names, base._shares, base._usable
+
+    def _plan(self) -> tuple[object, ...]:
+        by = ((source, way._plan(), way.sources) for source, way in sorted(self._by.items()))
+        return super()._plan(), *by
+
+    def shares(self) -> dict[str, float]:
+        """As those of any way."""
+        found: dict[str, float] = {}
+        for source, part in self._base.shares().items():
+            other = self._by.get(source)
+            for name, share in ({source: 1.0} if other is None else other.shares()).items():
+                found[name] = found.get(name, 0.0) + part * share
+        return found
+
+    def source(self, number: int) -> str:
+        """As that of any way."""
+        if self.only or not self.sources:
+            return self.only
+        source = self._base.source(number)
+        other = self._by.get(source)
+        return source if other is None else other.source(number)
 
 
 class SourceBook:
@@ -107,6 +158,10 @@ class SourceBook:
             return reason
         return "suspended" if self._suspended(source, provider) else ""
 
+    def known(self, pool: str) -> str:
+        """``pool``, or ``""`` where there is none of that name."""
+        return pool if pool in self._pools else ""
+
     def ways(self, pool: str, provider: str) -> Way:
         """What mail of ``pool`` for ``provider`` may use now."""
         known = self._ways.get((pool, provider))
@@ -120,7 +175,9 @@ class SourceBook:
         name, seen = pool, set[str]()
         while name and name not in seen:
             seen.add(name)
-            found = self._pools[name]
+            found = self._pools.get(name)
+            if found is None:  # gone with a reload, and whoever asks does not know it yet
+                break
             names = tuple(found.sources)
             usable = {n for n, one in enumerate(names) if not self.why_out(one, provider)}
             if usable:

@@ -24,8 +24,10 @@ from penstock.relay.dispatch import Dispatcher
 from penstock.relay.dispatch_ports import DispatchConfig
 from penstock.relay.explain import Explainer
 from penstock.relay.feed import SiteFeed
+from penstock.relay.lane import Ticket
 from penstock.relay.ports import Destination, Host, Transaction
 from penstock.relay.report import ReportConfig, Reporter
+from penstock.relay.selection import Selection
 from penstock.relay.settle import OutcomeSettler, SettleConfig
 from penstock.relay.site import Site
 from penstock.relay.spool import Shard, Spool
@@ -164,6 +166,7 @@ class RelayWorld:
         self.found: list[str] = []
         self.connects: list[tuple[float, str]] = []
         self.refuse_connect: Outcome | None = None
+        self.refuse_source: dict[str, Outcome] = {}
         self.answer: Callable[[Transaction, str], Outcome] = lambda tx, one: OK
         self.latency_s = 0.1
         self.open = self.open_max = 0
@@ -200,12 +203,13 @@ class RelayWorld:
         )
         self.dispatcher.settler = self.settler
         placing, locator = self.dispatcher.placing, self.dispatcher.locator
+        selection = Selection(placing, locator, self.spool)
         self.sweeper = Sweeper(
-            placing, self.settler, self.spool, self.dispatcher.in_flight, locator.identify
+            placing, self.settler, self.spool, self.dispatcher.in_flight, selection
         )
         self.explainer = Explainer(self.dispatcher, self.settler, self.spool, self.now, 0)
         self.steering = Steering(
-            self.dispatcher, self.sweeper, self.explainer, self.spool, self.now
+            self.dispatcher, self.sweeper, self.explainer, selection, self.spool, self.now
         )
         self._runner = asyncio.ensure_future(self._run())
 
@@ -231,7 +235,8 @@ class RelayWorld:
     async def connect(self, site: Site) -> Peer | Outcome:
         self.connects.append((self.loop.time(), site.name))
         await asyncio.sleep(0.05)
-        return self.refuse_connect or Peer(self, site)
+        refused = self.refuse_source.get(site.source) or self.refuse_connect
+        return refused or Peer(self, site)
 
     async def send(
         self,
@@ -278,6 +283,11 @@ class RelayWorld:
         self.orders = [one for one in self.orders if one["selector"] != selector]
         return await self.steering.rules(self.orders, selector)
 
+    async def obey(self, orders: list[dict[str, Any]]) -> None:
+        """Exactly these orders are in force from now on, as after a restart."""
+        self.orders = orders
+        await self.steering.rules(orders, {})
+
     async def _run(self) -> None:
         swept = 0.0
         while True:
@@ -303,6 +313,14 @@ class RelayWorld:
     @property
     def entries(self) -> int:
         return int(self.queue.stats()["entries"])
+
+    def sources(self) -> dict[str, list[str]]:
+        """By each source, everybody who was offered to a peer by it, in order."""
+        found: dict[str, list[str]] = {}
+        for _, _, tx in self.seen:
+            ticket: Ticket = tx.ticket  # type: ignore[assignment]
+            found.setdefault(ticket.site.source, []).extend(tx.recipients)
+        return found
 
     def recipients(self) -> list[str]:
         """Everybody offered to a peer, in order."""

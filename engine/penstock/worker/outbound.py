@@ -24,6 +24,7 @@ from penstock.relay.ports import Sandbox
 from penstock.relay.report import ReportConfig, Reporter
 from penstock.relay.resolver import DnsResolver
 from penstock.relay.resumption import TlsSessions
+from penstock.relay.selection import Selection
 from penstock.relay.settle import OutcomeSettler, SettleConfig
 from penstock.relay.site import Site
 from penstock.relay.spool import Spool
@@ -116,14 +117,15 @@ class Outbound:
         dispatcher = self.dispatcher
         self.explainer = Explainer(dispatcher, self.settler, spool, self._now, worker)
         self.census = Census(dispatcher, self.settler, self.explainer, spool)
+        selection = Selection(dispatcher.placing, dispatcher.locator, spool)
         sweeper = Sweeper(
             dispatcher.placing,
             self.settler,
             spool,
             dispatcher.in_flight,
-            dispatcher.locator.identify,
+            selection,
         )
-        return Steering(dispatcher, sweeper, self.explainer, spool, self._now)
+        return Steering(dispatcher, sweeper, self.explainer, selection, spool, self._now)
 
     async def _connect(self, site: Site) -> Connection | Outcome:
         options = self.sources.options(site.source, site.limits)
