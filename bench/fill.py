@@ -38,6 +38,9 @@ class Kind(NamedTuple):
     name: str = ""
 
 
+PLAIN = Kind()
+
+
 def _message(size: int, name: str) -> bytes:
     head = b"From: <a@src.example>\r\nTo: <b@dst.example>\r\nSubject: backlog\r\n"
     head += f"Message-ID: <{name}@fill.example>\r\n\r\n".encode() if name else b"\r\n"
@@ -46,7 +49,7 @@ def _message(size: int, name: str) -> bytes:
 
 
 def write(
-    directory: str, count: int, size: int, domains: int, due_s: float, kind: Kind = Kind()
+    directory: str, count: int, size: int, domains: int, due_s: float, kind: Kind = PLAIN
 ) -> None:
     """``count`` messages of ``size`` bytes for ``domains`` domains into one shard; due in
     ``due_s``, spread over an hour; with 0 all of them at once, as mail that has just come."""
@@ -85,7 +88,7 @@ def fill(
     size: int,
     domains: int,
     due_s: float = DAY_S,
-    kind: Kind = Kind(),
+    kind: Kind = PLAIN,
 ) -> None:
     """``count`` messages over ``shards`` shards of ``spool``, all written at once, behind those
     that are there. Raises ``Failed``."""
@@ -127,7 +130,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--domains", type=int, default=1000)
     parser.add_argument("--due-s", type=float, default=DAY_S)
-    for field, value in Kind()._asdict().items():
+    for field, value in PLAIN._asdict().items():
         parser.add_argument(f"--{field.rstrip('_')}", dest=field, default=value)
     given = parser.parse_args(arguments)
     kind = Kind(*(getattr(given, field) for field in Kind._fields))

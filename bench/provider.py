@@ -30,7 +30,7 @@ from bench.sink_session import GREETING, Session
 HOST = "127.0.0.1"
 ADDRESS = "192.88.99.1"  # the anycast address of 6to4, given up by RFC 7526
 # what a daemon needs in ``policies/sources.toml`` to send to a provider
-SOURCE = '[source.{name}]\nipv4 = "192.88.99.2"\nproxy = "haproxy://127.0.0.1:{port}"\n'
+SOURCE = '[source.{name}]\nipv4 = "192.88.99.{number}"\nproxy = "haproxy://127.0.0.1:{port}"\n'
 _HEADER_BYTES = 28  # a PROXY header, version 2, of two IPv4 addresses
 _TTL_S = 86_400
 _MX, _A = 15, 1
@@ -160,9 +160,9 @@ class Provider:
         """The tables of a daemon that asks this one for names."""
         return f'[dns]\nnameservers = ["{HOST}:{self.port}"]\n'
 
-    def source(self, name: str) -> str:
-        """The tables of a source whose mail comes here."""
-        return SOURCE.format(name=name, port=self.port)
+    def source(self, name: str, number: int = 2) -> str:
+        """The table of a source whose mail comes here; each has a ``number`` of its own."""
+        return SOURCE.format(name=name, number=number, port=self.port)
 
     def arrivals(self) -> list[Arrival]:
         return [Arrival(what, at) for kind, at, what in self._read() if kind == "message"]
