@@ -24,7 +24,7 @@ from typing import Any
 
 from bench import report
 from bench.daemon import Daemon
-from bench.fill import fill
+from bench.fill import Kind, fill
 from bench.harness import Failed, Lines, NotThere, free_port, scratch, wait_until
 from bench.sink import Sink
 from bench.targets import Verdict
@@ -117,7 +117,7 @@ def measure(stack: ExitStack, directory: pathlib.Path, count: int) -> dict[str, 
     )
     stack.callback(daemon.end)
     for tenant, number in (("a", count), ("b", OTHERS)):
-        fill(daemon.spool, number, shards=1, size=SIZE, domains=DOMAINS, due_s=0, tenant=tenant)
+        fill(daemon.spool, number, shards=1, size=SIZE, domains=DOMAINS, due_s=0, kind=Kind(tenant, name=f"backlog-{tenant}"))
     daemon.start(READY_S_MAX)
     record = Lines(directory / "delivered.txt")
     wait_until(lambda: len(record.read()) >= 100, 120, "mail flows")

@@ -33,10 +33,16 @@ def python() -> str:
     return str(inside)
 
 
+def _route_for_all(next_hop: str, more: str) -> str:
+    if not next_hop:
+        return ""
+    return f'[[route]]\ndomains = ["*"]\nnext_hop = "{next_hop}"\n{more}\n'
+
+
 class Daemon:
     """``smtp``: more lines of ``[[smtp]]``; ``extra``: more tables, such as ``[[dkim]]``; ``top``:
     more keys before the tables; ``relay_from``: who may relay;
-    ``routes``: tables before the route for all. ``next_hop`` is ``host:port``."""
+    ``routes``: tables before the route for all. ``next_hop`` is ``host:port``; ``""``: by MX."""
 
     def __init__(
         self,
@@ -73,10 +79,7 @@ class Daemon:
             "[http]\n"
             f'listen = "127.0.0.1:{self.http_port}"\n'
             f"{routes}\n"
-            "[[route]]\n"
-            'domains = ["*"]\n'
-            f'next_hop = "{next_hop}"\n'
-            f"{route}\n"
+            f"{_route_for_all(next_hop, route)}"
             f"{extra}\n"
         )
         self.program: Program | None = None

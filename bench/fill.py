@@ -2,8 +2,7 @@
 
 Written through the queue itself, one process a shard, while no daemon runs: taking five million
 messages in over SMTP would take longer than anything that is measured with them afterwards.
-``python -m bench.fill DIRECTORY COUNT [--size N] [--domains N] [--due-s N] [--tenant NAME]``; with
-a delay of 0 all is due at once. The Message-ID is ``backlog-TENANT``, the same in all messages.
+``python -m bench.fill DIRECTORY COUNT [--size N] [--domains N] [--due-s N] ...``.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from bench.harness import Failed, Program
 from penstock.mail.envelope import Envelope, Recipient
@@ -26,31 +26,46 @@ DAY_S = 86_400.0
 FILL_S_MAX = 1800.0
 
 
-def _message(size: int, tenant: str) -> bytes:
+class Kind(NamedTuple):
+    """Whose mail a backlog is. ``under``: the domain above its recipient domains; ``name``: the
+    local part of all its Message-IDs, so that it is known where it arrives; ``class_`` and ``pool``
+    as in a queue key."""
+
+    tenant: str = ""
+    class_: str = ""
+    pool: str = ""
+    under: str = "example"
+    name: str = ""
+
+
+PLAIN = Kind()
+
+
+def _message(size: int, name: str) -> bytes:
     head = b"From: <a@src.example>\r\nTo: <b@dst.example>\r\nSubject: backlog\r\n"
-    head += f"Message-ID: <backlog-{tenant}>\r\n\r\n".encode()
+    head += f"Message-ID: <{name}@fill.example>\r\n\r\n".encode() if name else b"\r\n"
     line = b"x" * 76 + b"\r\n"
     return (head + line * (size // len(line) + 1))[: size - 2] + b"\r\n"
 
 
 def write(
-    directory: str, count: int, size: int, domains: int, due_s: float, tenant: str = ""
+    directory: str, count: int, size: int, domains: int, due_s: float, kind: Kind = PLAIN
 ) -> None:
     """``count`` messages of ``size`` bytes for ``domains`` domains into one shard; due in
-    ``due_s``, spread over an hour, or at once where that is 0."""
+    ``due_s``, spread over an hour; with 0 all of them at once, as mail that has just come."""
     now = time.time()
     queue = Queue.open(directory, QueueConfig(cache_bytes=1), disk=RealDisk(), now=now)
-    body = [_message(size, tenant)]
-    names = [f"d{number}.example" for number in range(domains)]
-    keys = [pack_key(name, tenant, "") for name in names]
+    body = [_message(size, kind.name)]
+    names = [f"d{number}.{kind.under}" for number in range(domains)]
+    keys = [pack_key(name, kind.tenant, "", kind.class_, kind.pool) for name in names]
     for number in range(count):
         seq = queue.reserve(1, now)
-        expires = now + 5 * DAY_S
-        envelope = Envelope("bounce@src.example", [], now, seq, tenant=tenant, expires_at=expires)
+        envelope = Envelope("bounce@src.example", [], now, seq, expires_at=now + 5 * DAY_S)
+        envelope.tenant, envelope.class_, envelope.pool = kind.tenant, kind.class_, kind.pool
         at = number % domains
         recipient = pack_recipient(Recipient(f"u{number}@{names[at]}"))
         due = now + due_s + number % 3600 if due_s else 0.0
-        entry = NewEntry(keys[at], due, expires, recipient)
+        entry = NewEntry(keys[at], due, envelope.expires_at, recipient)
         queue.append(seq, pack_envelope(envelope), body, [entry])
         if number % GROUP == GROUP - 1:
             _commit(queue)
@@ -74,17 +89,17 @@ def fill(
     size: int,
     domains: int,
     due_s: float = DAY_S,
-    tenant: str = "",
+    kind: Kind = PLAIN,
 ) -> None:
-    """``count`` messages over ``shards`` shards of ``spool``, all written at once. Raises
-    ``Failed``."""
+    """``count`` messages over ``shards`` shards of ``spool``, all written at once, behind those
+    that are there. Raises ``Failed``."""
     spool.mkdir(mode=0o700, exist_ok=True)
     writers = []
     for number in range(shards):
         mine = count // shards + (number < count % shards)
         command = [sys.executable, "-m", "bench.fill", shard_path(str(spool), number), str(mine)]
         command += [f"--size={size}", f"--domains={domains}", f"--due-s={due_s}"]
-        command.append(f"--tenant={tenant}")
+        command += [f"--{field.rstrip('_')}={value}" for field, value in kind._asdict().items()]
         log = spool.parent / f"fill-{number}.log"
         writers.append(Program(f"filling shard {number}", command, log))
     try:
@@ -116,9 +131,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--domains", type=int, default=1000)
     parser.add_argument("--due-s", type=float, default=DAY_S)
-    parser.add_argument("--tenant", default="")
+    for field, value in PLAIN._asdict().items():
+        parser.add_argument(f"--{field.rstrip('_')}", dest=field, default=value)
     given = parser.parse_args(arguments)
-    write(given.directory, given.count, given.size, given.domains, given.due_s, given.tenant)
+    kind = Kind(*(getattr(given, field) for field in Kind._fields))
+    write(given.directory, given.count, given.size, given.domains, given.due_s, kind)
 
 
 if __name__ == "__main__":

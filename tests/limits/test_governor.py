@@ -71,14 +71,40 @@ def test_lines_are_swept_of_those_who_never_came_back() -> None:
     lines.join("k", 1, until=100.0, now=50.0)
     lines.join("j", 1, until=100.0, now=50.0)
     assert len(lines) == 2
-    assert lines.position("j", 2, now=60.0) == (1, 0)
+
+    def ahead(worker: int, now: float, enough: tuple[int, ...] = ()) -> int:
+        return lines.ahead("j", worker, now, lambda one: one in enough)
+
+    assert ahead(2, 60.0) == 1
     lines.join("j", 2, until=100.0, now=60.0)
-    assert lines.position("j", 2, now=60.0) == (1, 0)
-    assert lines.position("j", 1, now=60.0) == (0, 1)
-    assert lines.position("j", 1, now=200.0) == (0, 0)
+    assert [ahead(worker, 60.0) for worker in (1, 2)] == [0, 1]
+    assert [ahead(worker, 60.0, enough=(1,)) for worker in (1, 2)] == [1, 0]
+    assert [ahead(worker, 60.0, enough=(1, 2)) for worker in (1, 2)] == [0, 1]
+    assert ahead(2, 200.0) == 0
     lines.leave("nobody", 1)
     lines.gone(1)
     assert len(lines) == 0
+
+
+def test_those_who_let_others_pass_hold_no_seat_back_from_them(clock) -> None:
+    """Four workers, eight seats: two that have their share stand first in line, and the two behind
+    them, who have not, take what is free."""
+    governor = Governor(clock)
+
+    def ask(worker: int) -> int:
+        return governor.handle(worker, "connect", [["site", 8]])[0]
+
+    for worker in (0, 0, 0, 1, 1, 2, 2, 3):
+        assert ask(worker)
+    for worker in (0, 1, 2, 3):
+        assert not ask(worker)
+    governor.handle(0, "disconnect", [["site", 1]])
+    governor.handle(2, "disconnect", [["site", 1]])
+    clock.now += 0.5
+    assert [ask(worker) for worker in (0, 1, 2, 3)] == [0, 0, 1, 1]
+    governor.handle(3, "disconnect", [["site", 1]])
+    clock.now += 0.5
+    assert [ask(worker) for worker in (3, 0, 1)] == [1, 0, 0]
 
 
 def test_promises_are_swept_of_those_who_never_came_back(clock) -> None:

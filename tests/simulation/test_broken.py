@@ -12,6 +12,7 @@ import pytest
 from penstock.policy.policies import Policies
 from penstock.relay.dispatch import Dispatcher
 from penstock.relay.permit import Permits
+from penstock.relay.placing import Placing
 from penstock.relay.settle import OutcomeSettler
 from penstock.relay.spool import Spool
 from penstock.sim.whole import simulate
@@ -54,7 +55,7 @@ def test_an_acknowledgement_before_the_commit(
 def test_what_was_never_offered_is_forgotten(
     blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Dispatcher, "put_back", lambda self, site, ref: None)
+    monkeypatch.setattr(Placing, "put_back", lambda self, site, ref: None)
     blamed("no rest")
 
 
@@ -95,8 +96,8 @@ def test_a_segment_that_is_trusted_after_a_failed_sync(
 def test_a_rate_that_is_not_kept(
     blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def generous(self: Permits, site: Any) -> bool:
-        site.tokens += 1
+    def generous(self: Permits, site: Any, extra: Any, number: int) -> bool:
+        site.tokens, site.tokens_for, site.seated = 1, (), ()
         return True
 
     monkeypatch.setattr(Permits, "may_send", generous)

@@ -30,6 +30,7 @@ not the one that refused; granted, ``[tokens, offset_s, step_s]`` for a lease, n
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -227,10 +228,9 @@ class Governor:
         waits: list[float] = []
         for key, limit in params:
             self._seats.told(key, limit)
-            ahead, behind = self._seat_lines.position(key, worker, now)
-            share = max(1, limit // len(self._epochs))
-            greedy = ahead + behind > 0 and self._seats.held(worker, key) >= share
-            if greedy or limit - self._seats.used(key) - ahead < 1:
+            has_enough = functools.partial(self._has_share, key, limit)
+            ahead = self._seat_lines.ahead(key, worker, now, has_enough)
+            if limit - self._seats.used(key) - ahead < 1:
                 # The place is kept over one more question, so that a busy worker does not lose it.
                 until = now + 2 * self._config.seat_retry_s
                 self._seat_lines.join(key, worker, until, now)
@@ -245,6 +245,9 @@ class Governor:
             self._seats.take(worker, key)
             self._seats.told(key, limit)
         return [1, 0.0, waits]
+
+    def _has_share(self, key: str, limit: int, worker: int) -> bool:
+        return self._seats.held(worker, key) >= max(1, limit // len(self._epochs))
 
     def _disconnect(self, worker: int, params: Any) -> int:
         return sum(self._seats.leave(worker, key, n) for key, n in params)

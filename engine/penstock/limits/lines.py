@@ -3,9 +3,14 @@
 A worker that was refused stands in the line of the key that refused it, until a little after the
 time at which it was told to come back. Those ahead of it have their seat set aside; one who does
 not come back in time is passed over. A worker stands in a line once, however often it asks.
+
+Who holds its share already lets those pass that do not. Its own place must not count against them
+then: seats that are set aside for somebody who has to let others pass would be nobody's.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 
 class Lines:
@@ -23,19 +28,25 @@ class Lines:
         """How many stand in the line of ``key``."""
         return sum(until >= now for until in self._lines.get(key, {}).values())
 
-    def position(self, key: str, worker: int, now: float) -> tuple[int, int]:
-        """How many others wait ahead of ``worker`` and behind it; all ahead, if it is not there."""
+    def ahead(self, key: str, worker: int, now: float, has_enough: Callable[[int], bool]) -> int:
+        """How many others go before ``worker``: those that have not enough before those that have,
+        and in the order of the line among equals; who is not in it comes last."""
         line = self._lines.get(key)
         if line is None:
-            return 0, 0
+            return 0
         _expire(line, now)
         if not line:
             del self._lines[key]
-            return 0, 0
-        if worker not in line:
-            return len(line), 0
-        ahead = list(line).index(worker)
-        return ahead, len(line) - ahead - 1
+            return 0
+        enough, passed, count = has_enough(worker), False, 0
+        for other in line:
+            if other == worker:
+                passed = True
+            elif has_enough(other):
+                count += enough and not passed
+            else:
+                count += enough or not passed
+        return count
 
     def join(self, key: str, worker: int, until: float, now: float) -> None:
         """Gives ``worker`` the last place, or keeps the one it has."""
