@@ -261,7 +261,7 @@ class Story:
         if due > now:
             assert (wait is Wait.RETRY) == (world.spool.attempts(ref) > 0)
             return
-        assert (wait is Wait.SUSPENDED) == self.suspended(lane, ref)
+        assert (wait is Wait.SUSPENDED) == self.suspended(lane, ref), (reason, lane)
         if wait in TIMED:
             assert reason.until > now - 0.5, f"{reason} should have been over"
         if wait is Wait.WINDOW:
@@ -272,7 +272,7 @@ class Story:
         elif wait is Wait.CONNECTION_LIMIT:
             use = world.limiter.uses_now([(reason.key, "seat")])
             assert use and use[reason.key, "seat"].free <= 0 or reason.until < now + 1
-        elif wait is Wait.SOURCE_DOWN:
+        elif wait is Wait.SOURCE_DOWN and not world.dispatcher.placing.rounding:
             pools, pool = world.dispatcher.placing.policies.pools, lane.pool
             book = world.dispatcher.placing.book
             pool = world.dispatcher.placing.rules.pool(lane) or pool

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from bisect import insort
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -57,7 +56,7 @@ class Stager:
 
     def __init__(self, config: StageConfig, spool: Spool, owner: Owner) -> None:
         self._config, self._spool, self._owner = config, spool, owner
-        self._waiting: deque[Site] = deque()
+        self._waiting: dict[Site, None] = {}  # in line for a read
         self._tasks: set[asyncio.Task[None]] = set()
         self._holding: dict[Site, None] = {}  # sites with something staged, last served last
         self.staged_bytes = 0
@@ -136,8 +135,8 @@ class Stager:
         """Stage the next messages of the site as soon as the bounds allow."""
         if not site.reading:
             site.reading = True
-            self._waiting.append(site)
-            self._start()
+            self._waiting[site] = None
+        self._start()
 
     def look(self) -> None:
         """Called every second: somebody who was served may have come to a stop."""
@@ -145,7 +144,8 @@ class Stager:
 
     def _start(self) -> None:
         while self._waiting and len(self._tasks) < self._config.reads_max and self._has_room():
-            site = self._waiting.popleft()
+            site = next(iter(self._waiting))
+            del self._waiting[site]
             groups, size = self._choose(site)
             self.staged_bytes += size
             task = asyncio.ensure_future(self._read(site, groups, size))
@@ -155,10 +155,15 @@ class Stager:
     def _has_room(self) -> bool:
         while self.staged_bytes >= self._config.bytes_max:
             site = next(iter(self._holding), None)
-            if site is None or not site.stands(asyncio.get_running_loop().time()):
+            if site is None or not self._of_no_use(site):
                 return False
             self._unstage(site)
         return True
+
+    def _of_no_use(self, site: Site) -> bool:
+        """What it has staged is not sent soon: it may not send, or something more urgent has to be
+        read first, for which there must be room."""
+        return site in self._waiting or site.stands(asyncio.get_running_loop().time())
 
     def _unstage(self, site: Site) -> None:
         del self._holding[site]

@@ -173,6 +173,7 @@ class RelayWorld:
         self.seen: list[tuple[float, str, Transaction]] = []
         self.attempts: list[Attempt] = []
         self.orders: list[dict[str, Any]] = []
+        self._ordered = 0
         rng = random.Random(7)
         registry = Registry()
         telemetry = Telemetry(registry, self)  # type: ignore[arg-type]
@@ -264,9 +265,10 @@ class RelayWorld:
         self, verb: str, selector: dict[str, str], *, reason: str = "", **args: Any
     ) -> dict[str, int]:
         """An operator's order, from now on; returns what it names."""
+        self._ordered += 1
         self.orders.append(
             {
-                "id": f"o{len(self.orders) + 1}",
+                "id": f"o{self._ordered}",
                 "verb": verb,
                 "selector": selector,
                 "since": self.now(),
