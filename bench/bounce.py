@@ -117,7 +117,8 @@ def measure(stack: ExitStack, directory: pathlib.Path, count: int) -> dict[str, 
     )
     stack.callback(daemon.end)
     for tenant, number in (("a", count), ("b", OTHERS)):
-        fill(daemon.spool, number, shards=1, size=SIZE, domains=DOMAINS, due_s=0, kind=Kind(tenant, name=f"backlog-{tenant}"))
+        kind = Kind(tenant, name=f"backlog-{tenant}")
+        fill(daemon.spool, number, shards=1, size=SIZE, domains=DOMAINS, due_s=0, kind=kind)
     daemon.start(READY_S_MAX)
     record = Lines(directory / "delivered.txt")
     wait_until(lambda: len(record.read()) >= 100, 120, "mail flows")
@@ -196,7 +197,10 @@ def _came(record: Lines) -> dict[str, int]:
 def _late(record: Lines, began_ns: int) -> float:
     """Seconds from the order to the last arrival of what it names; 0 where none came after it."""
     rows = (line.split(" ") for line in record.read())
-    return max(0.0, max((int(at) - began_ns) / 1e9 for name, at, _ in rows if name == "backlog-a"))
+    return max(
+        0.0,
+        max((int(at) - began_ns) / 1e9 for name, at, _ in rows if name.startswith("backlog-a@")),
+    )
 
 
 def _latency(

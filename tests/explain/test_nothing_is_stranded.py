@@ -271,7 +271,7 @@ class Story:
             self.refused(reason)
         elif wait is Wait.CONNECTION_LIMIT:
             use = world.limiter.uses_now([(reason.key, "seat")])
-            assert use and use[reason.key, "seat"].free <= 0 or reason.until < now + 1
+            assert (use and use[reason.key, "seat"].free <= 0) or reason.until < now + 1
         elif wait is Wait.SOURCE_DOWN and not world.dispatcher.placing.rounding:
             pools, pool = world.dispatcher.placing.policies.pools, lane.pool
             book = world.dispatcher.placing.book
