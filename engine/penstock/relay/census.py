@@ -52,8 +52,8 @@ class Census:
                     yield
             for site, batches in self._dispatcher.stager.staged():
                 for batch in batches:
-                    lane = self._dispatcher.by_number.get(batch.lane)
-                    why = self._explainer.of_lane(lane, site).wait if lane else Wait.TURN
+                    known = self._dispatcher.by_number.get(batch.lane)
+                    why = self._explainer.of_lane(known, site).wait if known else Wait.TURN
                     counts[why] += len(batch.refs)
             counts[Wait.READING] += self._dispatcher.stager.reading
             for step, (armed, tried) in enumerate(self._spool.armed(), 1):
