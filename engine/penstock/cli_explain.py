@@ -22,6 +22,7 @@ _FIELDS = {
     "connection_rate": "connection rate",
     "message_rate": "message rate",
     "byte_rate": "byte rate",
+    "window": "sending window",
 }
 # What to do about it, for each word of penstock.relay.waits; docs/deliverability.md has more.
 ADVICE: dict[str, str] = {

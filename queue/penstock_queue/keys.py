@@ -58,6 +58,12 @@ class Keys:
         keys = self._keys
         return [(keys[number], entries) for number, entries in self._entries.items()]
 
+    def counts_of(self, prefixes: tuple[bytes, ...]) -> list[tuple[bytes, int]]:
+        """The same for keys that begin with one of ``prefixes``."""
+        found = [key for key in self._ids if key.startswith(prefixes)]
+        counts = [(key, self._entries.get(self._ids[key], 0)) for key in found]
+        return [(key, entries) for key, entries in counts if entries]
+
     def hold(self, number: int) -> None:
         """One more entry has this key."""
         entries = self._entries

@@ -281,6 +281,10 @@ class Queue:
         """Every key that has live entries, with how many."""
         return self._keys.counts()
 
+    def key_counts_of(self, prefixes: tuple[bytes, ...]) -> list[tuple[bytes, int]]:
+        """The same for keys that begin with one of ``prefixes``."""
+        return self._keys.counts_of(prefixes)
+
     # Messages
 
     def cached(self, seq: int) -> Loaded | None:

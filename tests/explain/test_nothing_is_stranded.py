@@ -1,8 +1,8 @@
 """Random policies, mail, trouble and orders: at any moment every delivery is somewhere, waits for
 what is said, and in the end everything has left the queue.
 
-One seed is one story, the same every time: a failure names it, and ``run_virtual(Story(seed).play(),
-VirtualClock(1000.0))`` tells it again.
+One seed is one story, the same every time: a failure names it, and
+``run_virtual(Story(seed).play(), VirtualClock(1000.0))`` tells it again.
 """
 
 from __future__ import annotations
@@ -271,7 +271,8 @@ class Story:
             self.refused(reason)
         elif wait is Wait.CONNECTION_LIMIT:
             use = world.limiter.uses_now([(reason.key, "seat")])
-            assert (use and use[reason.key, "seat"].free <= 0) or reason.until < now + 1
+            taken = bool(use) and use[reason.key, "seat"].free <= 0
+            assert taken or reason.until < now + 1
         elif wait is Wait.SOURCE_DOWN and not world.dispatcher.placing.rounding:
             pools, pool = world.dispatcher.placing.policies.pools, lane.pool
             book = world.dispatcher.placing.book

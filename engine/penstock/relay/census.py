@@ -50,6 +50,12 @@ class Census:
                     counts[self._explainer.of_lane(lane, None).wait] += len(lane.waiting)
                 if number % LANES == 0:
                     yield
+            for site, batches in self._dispatcher.stager.staged():
+                for batch in batches:
+                    known = self._dispatcher.by_number.get(batch.lane)
+                    why = self._explainer.of_lane(known, site).wait if known else Wait.TURN
+                    counts[why] += len(batch.refs)
+            counts[Wait.READING] += self._dispatcher.stager.reading
             for step, (armed, tried) in enumerate(self._spool.armed(), 1):
                 counts[Wait.RETRY] += tried
                 counts[Wait.SCHEDULED] += armed - tried

@@ -90,9 +90,7 @@ class Explainer:
     def _queues(self, domain: str, tenant: str, campaign: str) -> Counter[bytes]:
         """The keys that are asked for, with how much is queued of each."""
         prefixes, found = key_prefixes(domain) if domain else (b"",), Counter[bytes]()
-        for key, entries in self._spool.key_counts():
-            if not key.startswith(prefixes):
-                continue
+        for key, entries in self._spool.key_counts_of(prefixes):
             whose = unpack_key(key)
             if whose.tenant == (tenant or whose.tenant) and whose.campaign == (
                 campaign or whose.campaign

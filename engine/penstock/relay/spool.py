@@ -288,6 +288,11 @@ class Spool:
         for shard in self._shards.values():
             yield from shard.queue.key_counts()
 
+    def key_counts_of(self, prefixes: tuple[bytes, ...]) -> Iterator[tuple[bytes, int]]:
+        """The same for keys that begin with one of ``prefixes``."""
+        for shard in self._shards.values():
+            yield from shard.queue.key_counts_of(prefixes)
+
     def armed(self) -> Iterator[tuple[int, int]]:
         """Piece by piece of the index: how many deliveries wait for a time, and how many of them
         were attempted before."""

@@ -60,6 +60,7 @@ class Stager:
         self._tasks: set[asyncio.Task[None]] = set()
         self._holding: dict[Site, None] = {}  # sites with something staged, last served last
         self.staged_bytes = 0
+        self.reading = 0  # deliveries that are being read at this moment
 
     def upcoming(self, site: Site) -> int:
         """The number of the lane that :meth:`take` would take from, 0 where there is none."""
@@ -138,6 +139,10 @@ class Stager:
             self._waiting[site] = None
         self._start()
 
+    def staged(self) -> list[tuple[Site, list[Batch]]]:
+        """What is read and waits for a connection, by site."""
+        return [(site, list(site.staged)) for site in self._holding]
+
     def look(self) -> None:
         """Called every second: somebody who was served may have come to a stop."""
         self._start()
@@ -204,6 +209,7 @@ class Stager:
 
     async def _read(self, site: Site, groups: list[tuple[int, list[int]]], size: int) -> None:
         flat = [ref for _, refs in groups for ref in refs]
+        self.reading += len(flat)
         loop = asyncio.get_running_loop()
         try:
             stored = await loop.run_in_executor(None, self._spool.read, flat)
@@ -216,6 +222,7 @@ class Stager:
             loop.call_soon(self._owner.pump, site)
         finally:
             self.staged_bytes -= size
+            self.reading -= len(flat)
             site.reading = False
 
     def _stage(

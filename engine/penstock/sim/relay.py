@@ -97,8 +97,12 @@ class Slowly(concurrent.futures.ThreadPoolExecutor):
         done: concurrent.futures.Future[Any] = concurrent.futures.Future()
 
         def run() -> None:
-            if not done.done():
+            if done.cancelled():
+                return
+            try:
                 done.set_result(call(*args, **kwargs))
+            except Exception as error:
+                done.set_exception(error)
 
         asyncio.get_running_loop().call_later(self.seconds, run)
         return done
