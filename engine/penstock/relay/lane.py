@@ -113,9 +113,10 @@ class Lane:
 
     def matches(self, selector: Selector) -> bool:
         """Whether every field of the selector but ``source`` fits; an empty one fits nothing."""
-        return bool(selector) and all(
-            name == "source" or self.field(name) == value for name, value in selector.items()
-        )
+        for name, value in selector.items():
+            if name != "source" and self.field(name) != value:
+                return False
+        return bool(selector)
 
 
 class Extra(NamedTuple):

@@ -280,6 +280,7 @@ class Placing:
         """Deliveries that orders keep back, of those that are ready."""
         if not self.rules.all:
             return 0
+        by_source = any(rule.source for rule in self.rules.all)
         return sum(
             (len(lane.waiting) if lane.held is not None else 0)
             + sum(
@@ -288,6 +289,7 @@ class Placing:
                 if site.ready.held(lane.number)
             )
             for lane in self.lanes.values()
+            if by_source or lane.held is not None
         )
 
     def ordered(self, rows: Iterable[Mapping[str, Any]]) -> None:
