@@ -79,7 +79,7 @@ def policies(directory: pathlib.Path, provider: Provider, now: datetime) -> path
 def settle(daemon: Daemon, provider: Provider) -> float:
     """Wait until nothing is looked up or sent any more; the seconds that took."""
     start = last = time.monotonic()
-    before: tuple[float, ...] = ()
+    before: tuple[float, ...] | None = None
     while time.monotonic() - last < SETTLED_S:
         if time.monotonic() - start > SETTLE_S_MAX:
             raise SystemExit("it does not come to rest")

@@ -87,16 +87,16 @@ def within(times: Sequence[float], start: float, end: float) -> int:
 
 def open_at(opened: Sequence[Opened], at: float) -> int:
     """How many connections were open then."""
-    before = [one.count for one in opened if one.at_s <= at]
+    before = [one.number for one in opened if one.at_s <= at]
     return before[-1] if before else 0
 
 
 def back_after(opened: Sequence[Opened], at: float, count: int) -> float | None:
     """How long after ``at`` so many were open for the first time again; ``None``: never."""
-    fell = next((one.at_s for one in opened if one.at_s >= at and one.count < count), None)
+    fell = next((one.at_s for one in opened if one.at_s >= at and one.number < count), None)
     if fell is None:
         return 0.0
-    again = next((one.at_s for one in opened if one.at_s > fell and one.count >= count), None)
+    again = next((one.at_s for one in opened if one.at_s > fell and one.number >= count), None)
     return None if again is None else again - at
 
 
@@ -169,7 +169,7 @@ def _connections(
     quiet = [at for at in looks if not killed <= at < killed + BACK_S_MAX]
     return {
         "seats": SEATS,
-        "most_open": max(one.count for one in opened),
+        "most_open": max(one.number for one in opened),
         "share_open": sum(open_at(opened, at) for at in quiet) / len(quiet) / SEATS,
         "open_again_after_s": back_after(opened, killed, SEATS),
     }
