@@ -31,6 +31,9 @@ BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "isolation": ((), ("--full",)),
     "path": ((), ("--count=20000",)),
     "latency": (("--seconds=3", "--count=3000"), ("--seconds=10",)),
+    "limits": ((), ("--full",)),
+    "fairness": ((), ("--full",)),
+    "idle": ((), ("--full",)),
     "tls": (("--count=500",), ("--count=3000", "--rounds=5")),
 }
 

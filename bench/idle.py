@@ -77,15 +77,16 @@ def policies(directory: pathlib.Path, provider: Provider, now: datetime) -> path
 
 
 def settle(daemon: Daemon, provider: Provider) -> float:
-    """Wait until nothing is sent any more; the seconds that took."""
+    """Wait until nothing is looked up or sent any more; the seconds that took."""
     start = last = time.monotonic()
-    count = -1.0
+    before: tuple[float, ...] | None = None
     while time.monotonic() - last < SETTLED_S:
         if time.monotonic() - start > SETTLE_S_MAX:
             raise SystemExit("it does not come to rest")
-        now = (len(provider.arrivals()), daemon.metric("penstock_queue_ready_entries"))
-        if now != count:
-            count, last = now, time.monotonic()
+        worker = daemon.control("status")["workers"][0]
+        state = (len(provider.arrivals()), worker["resolving"], worker["ready"])
+        if state != before or worker["resolving"]:
+            before, last = state, time.monotonic()
         time.sleep(0.5)
     return last - start
 
@@ -144,6 +145,7 @@ def measure(options: argparse.Namespace, directory: pathlib.Path) -> dict[str, A
             settled_s = settle(daemon, provider)
             if options.wait:
                 input(f"settled, pids {daemon.pids}; press enter")
+            print(f"settled after {settled_s:.0f} s", flush=True)
             sent, used_s, start = len(provider.arrivals()), cpu_s(daemon.pids), time.monotonic()
             time.sleep(options.seconds)
             share = (cpu_s(daemon.pids) - used_s) / (time.monotonic() - start)

@@ -49,7 +49,7 @@ class Opened(NamedTuple):
     """How many connections were open from ``at_s`` on."""
 
     at_s: float
-    count: int
+    number: int
 
 
 class _Notes:

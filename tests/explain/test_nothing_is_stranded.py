@@ -234,8 +234,6 @@ class Story:
             found.update(lane.waiting)
             for site in lane.sites():
                 found.update(site.ready.refs(lane.number))
-        for site in placing.sites.values():
-            found.update(ref for batch in site.staged for ref in batch.refs)
         reading = any(site.reading for site in placing.sites.values())
         in_flight = world.dispatcher.in_flight
         for ref in world.spool.refs():

@@ -63,10 +63,10 @@ class Dispatcher:
         self.stopping, self._connections = False, 0
         self.stager = Stager(config.stage, spool, self)
         self.placing = placing = Placing(
-            policies, routes, spool, now, self.pump, self.stager.unstage_lane
+            policies, routes, spool, now, self.pump, self.stager.drop
         )
         self.by_number = placing.by_number
-        self.permits = Permits(limiter, self.pump, self.stager.unstage, waited)
+        self.permits = Permits(limiter, self.pump, waited)
         self.locator = Locator(find, self, config.resolves_max, now)
         placing.permits, placing.locator = self.permits, self.locator
         self.keeper = Keeper(placing, self.locator, self.permits, config.forget_s)
@@ -232,7 +232,7 @@ class Dispatcher:
             extra: Extra | None = None
             if site.claims or site.extra:
                 if site.extra:
-                    number = self.stager.upcoming(site)
+                    number = site.ready.turn() or 0
                     extra = site.extra.get(number)
                     if extra is not None and not self._in_window(site, number, extra):
                         continue

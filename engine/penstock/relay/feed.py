@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import insort
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,18 +19,30 @@ class SiteFeed:
     """The ``Feed`` of one connection to one site. The dispatcher's sweep watches its idle time, so
     that waiting costs no timer of its own."""
 
-    __slots__ = ("_dispatcher", "_waiter", "busy_since", "idle_since", "passes_dsn", "site")
+    __slots__ = (
+        "_dispatcher",
+        "_unused_since",
+        "_waiter",
+        "busy_since",
+        "idle_since",
+        "passes_dsn",
+        "site",
+    )
 
     def __init__(self, dispatcher: Dispatcher, site: Site, passes_dsn: bool) -> None:
         self._dispatcher = dispatcher
         self.site = site
         self.idle_since = 0.0
+        self._unused_since = 0.0  # being woken for nothing is no use
         self.busy_since = 0.0  # when the last transaction was taken, 0 while there is none
         self.passes_dsn = passes_dsn
         self._waiter: asyncio.Future[bool] | None = None
 
     def next(self) -> Transaction | None:
-        return self._dispatcher.next(self)
+        tx = self._dispatcher.next(self)
+        if tx is not None:
+            self._unused_since = 0.0
+        return tx
 
     async def wait(self) -> bool:
         """True: there may be work. False: idle for too long, other sites need the connection more,
@@ -37,10 +50,11 @@ class SiteFeed:
         if self._dispatcher.stopping or (self._dispatcher.starved and not self.site.busy):
             return False
         loop = asyncio.get_running_loop()
-        self.idle_since = loop.time()
+        self._unused_since = self._unused_since or loop.time()
+        self.idle_since = self._unused_since
         self.busy_since = 0.0
         self._waiter = waiter = loop.create_future()
-        self.site.idle.append(self)
+        insort(self.site.idle, self, key=lambda one: one.idle_since)
         try:
             go_on: bool = await waiter
             return go_on

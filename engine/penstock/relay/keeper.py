@@ -11,7 +11,7 @@ from penstock.relay.locate import Locator
 from penstock.relay.permit import Permits
 from penstock.relay.placing import Placing
 
-SLICE = 2000
+SLICE = 500
 
 
 class Keeper:

@@ -113,9 +113,10 @@ class Lane:
 
     def matches(self, selector: Selector) -> bool:
         """Whether every field of the selector but ``source`` fits; an empty one fits nothing."""
-        return bool(selector) and all(
-            name == "source" or self.field(name) == value for name, value in selector.items()
-        )
+        for name, value in selector.items():
+            if name != "source" and self.field(name) != value:
+                return False
+        return bool(selector)
 
 
 class Extra(NamedTuple):
@@ -133,16 +134,11 @@ class Extra(NamedTuple):
 class Batch(NamedTuple):
     """Refs of one message that go in one transaction, with what was read for each.
 
-    ``staged_bytes`` is its share of the staging bound; 0 for what never left memory. ``fresh``:
-    none of them was attempted before. ``lane``: the number of theirs, where it came from disk;
-    ``rank``: its class, 0 the most urgent."""
+    ``fresh``: none of them was attempted before, and none was read from disk."""
 
     refs: list[int]
     stored: list[Stored]
-    staged_bytes: int = 0
     fresh: bool = False
-    lane: int = 0
-    rank: int = 0
 
 
 @dataclass(slots=True, eq=False)

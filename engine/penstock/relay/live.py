@@ -41,7 +41,7 @@ def live_rows(
         row(provider, source)["queued"] += queued
     for site in dispatcher.placing.sites.values():
         one = row(site.provider, site.source)
-        one["ready"] += len(site.ready) + sum(len(batch.refs) for batch in site.staged)
+        one["ready"] += len(site.ready)
         one["in_flight"] += sum(feed.busy_since > 0 for feed in site.feeds)
         _limit(one, site)
     for told in pulse.snapshot(now):

@@ -18,18 +18,16 @@ _SEAT_STEP_S = 0.5
 
 
 class Permits:
-    """``pump(site)`` is called when a site may go on; ``unstage(site, number)`` when a lane, or all
-    that shares a limit with it, must wait: what was read ahead for it goes back;
+    """``pump(site)`` is called when a site may go on;
     ``waited(provider, why, seconds)`` counts."""
 
     def __init__(
         self,
         limiter: Limiter,
         pump: Callable[[Site], None],
-        unstage: Callable[[Site], None],
         waited: Waited,
     ) -> None:
-        self._limiter, self._pump, self._unstage = limiter, pump, unstage
+        self._limiter, self._pump = limiter, pump
         self._loop = asyncio.get_running_loop()
         self.gates = Gates()
         self._waited = waited
@@ -211,7 +209,6 @@ class Permits:
             woken = site.woken  # refused when its turn had come: it keeps its place
             asleep = woken if woken is not None and woken.node is node else Asleep(site, node)
             site.asleep[node] = asleep
-        self._unstage(site)
         self._count(site, Wait.CONNECTION_LIMIT if seats else why_waited(key), until)
         self.gates.wait(key, asleep, until, step_s, everybody=everybody, seats=seats)
 

@@ -36,7 +36,7 @@ _PLACES_MAX = 10_000
 
 class Placing:
     """One worker's lanes and sites. ``pump(site)`` is called when something was added to it;
-    ``unstage(site, number)`` gives back what was read ahead for a lane. ``now`` is wall time."""
+    ``drop(site, refs)`` when what was read ahead for it goes elsewhere. ``now`` is wall time."""
 
     locator: Locator
     permits: Permits
@@ -48,7 +48,7 @@ class Placing:
         spool: Spool,
         now: Callable[[], float],
         pump: Callable[[Site], None],
-        unstage: Callable[[Site, int], None],
+        drop: Callable[[Site, Sequence[int]], None],
     ) -> None:
         self.policies, self.routes = policies, routes
         self.lanes: dict[bytes, Lane] = {}
@@ -58,7 +58,7 @@ class Placing:
         self.book = SourceBook(policies.pools)
         self.rounding = False
         self.round = 0
-        self._spool, self._now, self._pump, self._unstage = spool, now, pump, unstage
+        self._spool, self._now, self._pump, self._drop = spool, now, pump, drop
         self._loop = asyncio.get_running_loop()
         self._places: dict[Place, Place] = {}
         self._numbers, self._tasks = itertools.count(1), Tasks()
@@ -216,7 +216,8 @@ class Placing:
 
     def _depart(self, lane: Lane, site: Site) -> None:
         """What the lane has at the site comes back to the lane."""
-        self._unstage(site, lane.number)
+        if site.staged:
+            self._drop(site, list(site.ready.refs(lane.number)))
         lane.waiting.extend(site.ready.drop(lane.number))
         site.ready.release(lane.number)
         site.extra.pop(lane.number, None)
@@ -281,7 +282,6 @@ class Placing:
             rule = lane.held or self.rules.held(lane, site.source)
             if rule is not None:
                 site.ready.hold(lane.number)
-                self._unstage(site, lane.number)
             elif site.ready.held(lane.number):
                 site.ready.release(lane.number)
                 self._pump(site)
@@ -290,6 +290,7 @@ class Placing:
         """Deliveries that orders keep back, of those that are ready."""
         if not self.rules.all:
             return 0
+        by_source = any(rule.source for rule in self.rules.all)
         return sum(
             (len(lane.waiting) if lane.held is not None else 0)
             + sum(
@@ -298,6 +299,7 @@ class Placing:
                 if site.ready.held(lane.number)
             )
             for lane in self.lanes.values()
+            if by_source or lane.held is not None
         )
 
     def ordered(self, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -14,12 +14,13 @@ from penstock.policy.caps import Cap
 from penstock.policy.limits import Limits
 from penstock.policy.policies import Policies
 from penstock.relay.gates import Gate
-from penstock.relay.lane import Batch, Extra
+from penstock.relay.lane import Extra
 from penstock.relay.ports import Destination
 from penstock.schedule.ready import Node, ReadyQueue
 
 if TYPE_CHECKING:
     from penstock.relay.feed import SiteFeed
+    from penstock.relay.spool import Stored
 
 # A message on a connection of its own costs twice what it costs behind another. So a connection is
 # woken or opened for what it can carry in this time: one message to a distant host, a few to a near
@@ -69,7 +70,7 @@ class Site:
     ``extra`` has those of single lanes, by number. ``tokens`` are messages granted for
     ``tokens_for``, good until ``tokens_until``. ``gate`` is set while no message may go,
     ``connecting.gate`` or ``pause`` while no connection may be opened: nobody looks at the site
-    until they open. ``out``: its source may not be used. ``cap`` holds until ``cap_until``, on the
+    until they open. ``staged``: what was read ahead, by ref, with the bytes it counts. ``out``: its source may not be used. ``cap`` holds until ``cap_until``, on the
     event loop's axis. ``pace_s``: how long a transaction takes lately.
     """
 
@@ -90,7 +91,7 @@ class Site:
     woken: Asleep | None = None
     feeds: set[SiteFeed] = field(default_factory=set)
     idle: deque[SiteFeed] = field(default_factory=deque)
-    staged: list[Batch] = field(default_factory=list)
+    staged: dict[int, tuple[Stored, int]] = field(default_factory=dict)
     opening: int = 0
     tokens: int = 0
     tokens_until: float = 0.0
@@ -123,7 +124,7 @@ class Site:
     @property
     def waiting(self) -> int:
         """Deliveries that could go now if nothing but capacity stood against it."""
-        return self.ready.ready + len(self.staged)
+        return self.ready.ready
 
     @property
     def may_open(self) -> bool:
@@ -169,4 +170,4 @@ class Site:
 
     @property
     def empty(self) -> bool:
-        return not (len(self.ready) or self.staged or self.feeds or self.opening or self.reading)
+        return not (len(self.ready) or self.feeds or self.opening or self.reading)

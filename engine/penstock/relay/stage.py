@@ -2,23 +2,21 @@
 
 Fresh mail is still in memory. The rest is staged ahead of the connections that send it: read in a
 thread, in disk order, for one site at a time; the bytes read and not yet sent are bounded over all
-sites. A site that cannot send now gives its share back as soon as another wants it: what it has
-staged would hold up everybody else. What is staged goes before what is ready, but not before mail
-of a more urgent class, and never if its lane must wait.
+sites. What is staged keeps its place in the ready queue, so that whose turn it is is decided when a
+message goes and not when it was read. A site that cannot send now gives its share back as soon as
+another wants it, and so does one that has to read something else first.
 """
 
 from __future__ import annotations
 
 import asyncio
-from bisect import insort
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from penstock.mail.envelope import id_text
-from penstock.policy.tenants import CLASSES
 from penstock.relay.lane import Batch, Lane
 from penstock.relay.site import Site
 from penstock.relay.spool import Spool, Stored
@@ -44,8 +42,6 @@ class Owner(Protocol):
     in_flight: set[int]
 
     def pump(self, site: Site) -> None: ...
-    @property
-    def by_number(self) -> dict[int, Lane]: ...
     def lane_of(self, ref: int) -> Lane: ...
     def live(self, ref: int) -> bool: ...
     def put_back(self, site: Site, ref: int) -> None: ...
@@ -56,68 +52,51 @@ class Stager:
 
     def __init__(self, config: StageConfig, spool: Spool, owner: Owner) -> None:
         self._config, self._spool, self._owner = config, spool, owner
-        self._waiting: dict[Site, None] = {}  # in line for a read
+        self._waiting: dict[Site, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._holding: dict[Site, None] = {}  # sites with something staged, last served last
         self.staged_bytes = 0
-        self.reading = 0  # deliveries that are being read at this moment
-
-    def upcoming(self, site: Site) -> int:
-        """The number of the lane that :meth:`take` would take from, 0 where there is none."""
-        key = site.ready.turn()
-        if site.staged and not self._more_urgent(site, key):
-            return site.staged[0].lane
-        return key or 0
-
-    def _more_urgent(self, site: Site, key: int | None) -> bool:
-        """Whether the lane whose turn it is goes before what is staged."""
-        rank = site.staged[0].rank
-        return bool(rank) and key is not None and self._rank(key) < rank
-
-    def _rank(self, number: int) -> int:
-        lane = self._owner.by_number.get(number)
-        return len(CLASSES) - 1 if lane is None or lane.place is None else lane.place.class_
+        self.reading = 0  # deliveries that are being read
 
     def take(self, site: Site) -> Batch | None:
         """What one transaction carries; None where nothing is ready, or it must be read first. One
         without refs: what was there is settled, look again."""
         live = self._owner.live
-        while site.staged:
-            if site.staged[0].rank and self._more_urgent(site, site.ready.turn()):
-                break
-            batch = self._pop(site)
-            self._start()
-            if all(live(ref) for ref in batch.refs):
-                return batch
-            self._put_back(site, [ref for ref in batch.refs if live(ref)])
-            if site.extra:
-                return NOTHING
         limit, spool = site.limits.recipients_per_transaction, self._spool
         while refs := site.ready.take(spool.group, limit):
             # what is in the cache exists and was never attempted: nothing else need be looked up
             stored = [one for ref in refs if (one := spool.cached(ref)) is not None]
             if len(stored) == len(refs) and self._owner.in_flight.isdisjoint(refs):
-                return Batch(refs, stored, 0, True)
+                return Batch(refs, stored, True)
             refs = [ref for ref in refs if live(ref)]
             if not refs:
                 if site.extra:  # another lane may be next, with other limits
                     return NOTHING
                 continue
-            stored = [one for ref in refs if (one := spool.cached(ref)) is not None]
-            if len(stored) == len(refs):
-                return Batch(refs, stored, 0, True)
-            self._put_back(site, refs)
+            found = self._staged(site, refs)
+            if found is not None:
+                return Batch(refs, found)
+            for ref in reversed(refs):
+                self._owner.put_back(site, ref)
             self.want(site)
             break
         return None
 
-    def _pop(self, site: Site) -> Batch:
-        batch = site.staged.pop(0)
-        self.staged_bytes -= batch.staged_bytes
+    def _staged(self, site: Site, refs: list[int]) -> list[Stored] | None:
+        """The content of all of ``refs``, which leaves the stage; None where some is missing."""
+        staged, spool = site.staged, self._spool
+        found = [staged[ref][0] if ref in staged else spool.cached(ref) for ref in refs]
+        stored = [one for one in found if one is not None]
+        if len(stored) < len(refs):
+            return None
+        for ref in refs:
+            if ref in staged:
+                self.staged_bytes -= staged.pop(ref)[1]
         self._holding.pop(site, None)
-        if site.staged:
+        if staged:
             self._holding[site] = None
-        return batch
+        self._start()
+        return stored
 
     def take_refs(self, site: Site) -> list[int]:
         """The refs of one transaction; those settled or taken meanwhile are left out."""
@@ -128,20 +107,12 @@ class Stager:
                 return live
         return []
 
-    def _put_back(self, site: Site, refs: list[int]) -> None:
-        for ref in reversed(refs):
-            self._owner.put_back(site, ref)
-
     def want(self, site: Site) -> None:
         """Stage the next messages of the site as soon as the bounds allow."""
         if not site.reading:
             site.reading = True
             self._waiting[site] = None
         self._start()
-
-    def staged(self) -> list[tuple[Site, list[Batch]]]:
-        """What is read and waits for a connection, by site."""
-        return [(site, list(site.staged)) for site in self._holding]
 
     def look(self) -> None:
         """Called every second: somebody who was served may have come to a stop."""
@@ -166,40 +137,23 @@ class Stager:
         return True
 
     def _of_no_use(self, site: Site) -> bool:
-        """What it has staged is not sent soon: it may not send, or something more urgent has to be
-        read first, for which there must be room."""
+        """What it has staged is not sent soon: it may not send, or something else has to be read
+        first, for which there must be room."""
         return site in self._waiting or site.stands(asyncio.get_running_loop().time())
 
     def _unstage(self, site: Site) -> None:
         del self._holding[site]
-        self._give_back(site, lambda batch: True)
+        self.staged_bytes -= sum(size for _, size in site.staged.values())
+        site.staged.clear()
 
-    def unstage(self, site: Site) -> None:
-        """Give back what was read ahead for lanes that must wait now, or have left the site."""
+    def drop(self, site: Site, refs: Sequence[int]) -> None:
+        """These go elsewhere, or nowhere any more."""
         if site.staged:
-            ready = site.ready
-            self._give_back(
-                site,
-                lambda one: site.out or ready.held(one.lane) or bool(ready.asleep(one.lane)),
-            )
+            for ref in refs:
+                if ref in site.staged:
+                    self.staged_bytes -= site.staged.pop(ref)[1]
             if not site.staged:
                 self._holding.pop(site, None)
-
-    def unstage_lane(self, site: Site, number: int) -> None:
-        """Give back what was read ahead for this lane."""
-        if site.staged:
-            self._give_back(site, lambda one: one.lane == number)
-            if not site.staged:
-                self._holding.pop(site, None)
-
-    def _give_back(self, site: Site, chosen: Callable[[Batch], bool]) -> None:
-        kept, back = list[Batch](), list[Batch]()
-        for batch in site.staged:
-            (back if chosen(batch) else kept).append(batch)
-        site.staged = kept
-        for batch in reversed(back):
-            self.staged_bytes -= batch.staged_bytes
-            self._put_back(site, [ref for ref in batch.refs if self._owner.live(ref)])
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -207,60 +161,65 @@ class Stager:
             task.result()  # a failure here is a bug or a broken disk: let the loop's handler say so
         self._start()
 
-    async def _read(self, site: Site, groups: list[tuple[int, list[int]]], size: int) -> None:
-        flat = [ref for _, refs in groups for ref in refs]
+    async def _read(self, site: Site, groups: list[list[int]], size: int) -> None:
+        flat = [ref for refs in groups for ref in refs]
         self.reading += len(flat)
         loop = asyncio.get_running_loop()
+        stored: list[Stored | None] = []
+        pause_s = 0.0
         try:
             stored = await loop.run_in_executor(None, self._spool.read, flat)
         except OSError as error:
             log.error("the queue cannot be read, trying again", site=site.name, error=str(error))
-            self._put_back(site, flat)
-            loop.call_later(RETRY_S, self._owner.pump, site)
-        else:
-            self._stage(site, groups, dict(zip(flat, stored, strict=True)))
-            loop.call_soon(self._owner.pump, site)
+            pause_s = RETRY_S
         finally:
-            self.staged_bytes -= size
             self.reading -= len(flat)
+            self.staged_bytes -= size
             site.reading = False
+        kept = flat if pause_s else self._stage(site, groups, dict(zip(flat, stored, strict=True)))
+        for ref in reversed(kept):
+            if self._owner.live(ref):
+                self._owner.put_back(site, ref)
+        loop.call_later(pause_s, self._owner.pump, site)
 
     def _stage(
-        self,
-        site: Site,
-        groups: list[tuple[int, list[int]]],
-        stored: dict[int, Stored | None],
-    ) -> None:
-        for number, refs in groups:
-            pairs = [(ref, one) for ref in refs if (one := stored[ref]) is not None]
+        self, site: Site, groups: list[list[int]], stored: dict[int, Stored | None]
+    ) -> list[int]:
+        """Keep what was read; returns the refs that go back into their lines."""
+        kept: list[int] = []
+        for refs in groups:
+            size = -1
             for ref in refs:
-                if stored[ref] is None and self._owner.live(ref):
-                    log.error("a queued message is damaged, see spool check", id=id_text(ref))
-            if pairs:
-                got = [one for _, one in pairs]
-                live = [ref for ref, _ in pairs]
-                batch = Batch(live, got, len(got[0].body), False, number, self._rank(number))
-                if site.out or site.ready.held(number) or site.ready.asleep(number):
-                    self._put_back(site, live)  # it must wait since it was chosen
+                one = stored[ref]
+                if one is None:
+                    if self._owner.live(ref):
+                        log.error("a queued message is damaged, see spool check", id=id_text(ref))
                     continue
-                self.staged_bytes += batch.staged_bytes
-                insort(site.staged, batch, key=lambda one: one.rank)
-                self._holding[site] = None
+                kept.append(ref)
+                if not self._owner.live(ref):
+                    continue
+                share = len(one.body) if size < 0 else 0  # the content is there once
+                size = len(one.body)
+                self.staged_bytes += share
+                site.staged[ref] = one, share
+        if site.staged:
+            self._holding[site] = None
+        return kept
 
-    def _choose(self, site: Site) -> tuple[list[tuple[int, list[int]]], int]:
-        """One site's next messages with their lanes, as many as the bounds allow, and their bytes.
-        Of a lane with limits of its own only one, which may go; the next has to ask first."""
-        groups: list[tuple[int, list[int]]] = []
+    def _choose(self, site: Site) -> tuple[list[list[int]], int]:
+        """One site's next messages, as many as the bounds allow, and their bytes. Of a lane with
+        limits of its own only one: the next has to ask first."""
+        groups: list[list[int]] = []
         size = 0
         room = min(self._config.bytes_each, self._config.bytes_max - self.staged_bytes)
         while len(groups) < self._config.messages and size < room:
             refs = self.take_refs(site)
             if not refs:
                 break
-            lane = self._owner.lane_of(refs[0])
-            groups.append((lane.number, refs))
-            size += self._spool.size(refs[0])
-            if lane.number in site.extra:
+            groups.append(refs)
+            if refs[0] not in site.staged:
+                size += self._spool.size(refs[0])
+            if site.extra and self._owner.lane_of(refs[0]).number in site.extra:
                 break
         return groups, size
 

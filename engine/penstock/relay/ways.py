@@ -22,13 +22,16 @@ class Way:
     that they are of, another than asked for where mail overflows. ``only``: the source, where there
     is just one."""
 
-    __slots__ = ("_names", "_shares", "_usable", "only", "pool", "sources")
+    __slots__ = ("_names", "_parts", "_shares", "_usable", "only", "pool", "sources")
 
     def __init__(self, pool: str, names: tuple[str, ...], shares: Spread, usable: set[int]) -> None:
         self.pool = pool
         self.sources = frozenset(names[one] for one in usable)
         self.only = next(iter(self.sources)) if len(usable) == 1 else ""
         self._names, self._shares, self._usable = names, shares, usable
+        weights = {names[one]: shares.weight(one) for one in usable}
+        total = sum(weights.values())
+        self._parts = {name: weight / total for name, weight in weights.items()}
 
     def moves(self, before: Way) -> bool:
         """Whether mail that one of these sources has, since it went ``before``, may now be another
@@ -39,11 +42,9 @@ class Way:
         """What decides about a message besides who can be used."""
         return self._names, tuple(map(self._shares.weight, range(len(self._names))))
 
-    def shares(self) -> dict[str, float]:
+    def shares(self) -> Mapping[str, float]:
         """What part of its mail goes by each source, about."""
-        weights = {self._names[one]: self._shares.weight(one) for one in self._usable}
-        total = sum(weights.values())
-        return {name: weight / total for name, weight in weights.items()}
+        return self._parts
 
     def source(self, number: int) -> str:
         """The source of message ``number``, always the same; ``""`` where there is none."""
