@@ -62,9 +62,7 @@ class Dispatcher:
         self.in_flight: set[int] = set()
         self.stopping, self._connections = False, 0
         self.stager = Stager(config.stage, spool, self)
-        self.placing = placing = Placing(
-            policies, routes, spool, now, self.pump, self.stager.drop
-        )
+        self.placing = placing = Placing(policies, routes, spool, now, self.pump, self.stager.drop)
         self.by_number = placing.by_number
         self.permits = Permits(limiter, self.pump, waited)
         self.locator = Locator(find, self, config.resolves_max, now)

@@ -70,8 +70,9 @@ class Site:
     ``extra`` has those of single lanes, by number. ``tokens`` are messages granted for
     ``tokens_for``, good until ``tokens_until``. ``gate`` is set while no message may go,
     ``connecting.gate`` or ``pause`` while no connection may be opened: nobody looks at the site
-    until they open. ``staged``: what was read ahead, by ref, with the bytes it counts. ``out``: its source may not be used. ``cap`` holds until ``cap_until``, on the
-    event loop's axis. ``pace_s``: how long a transaction takes lately.
+    until they open. ``staged``: what was read ahead, by ref, with the bytes that it counts.
+    ``out``: its source may not be used. ``cap`` holds until ``cap_until``, on the event loop's
+    axis. ``pace_s``: how long a transaction takes lately.
     """
 
     name: str

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from penstock.mail.envelope import SEQUENCE_BITS, SEQUENCE_MASK, Envelope, Recipient
 from penstock.mail.record import (
+    BadRecord,
     pack_envelope,
     pack_key,
     pack_recipient,
@@ -330,10 +331,7 @@ class Spool:
             mine = [ref for ref in refs if ref >> SEQUENCE_BITS == number]
             if mine:
                 loaded = read(shard.queue, [ref & SEQUENCE_MASK for ref in mine])
-                found.update(
-                    (ref, None if one is None else _stored(one))
-                    for ref, one in zip(mine, loaded, strict=True)
-                )
+                found.update((ref, _readable(one)) for ref, one in zip(mine, loaded, strict=True))
         return [found.get(ref) for ref in refs]
 
     def stats(self) -> dict[str, float]:
@@ -352,6 +350,14 @@ class Spool:
         for shard in self._shards.values():
             await shard.committer.stop()
             shard.queue.close()
+
+
+def _readable(loaded: Loaded | None) -> Stored | None:
+    """One record that cannot be read must not keep those read with it from anybody."""
+    try:
+        return None if loaded is None else _stored(loaded)
+    except BadRecord:
+        return None
 
 
 def _stored(loaded: Loaded) -> Stored:
