@@ -69,7 +69,9 @@ class Permits:
     def wanted(self, seats: Sequence[Seat]) -> bool:
         """Whether somebody waits for one of these: another site of the source, or of the provider,
         may have no connection while this one keeps some that do nothing."""
-        return any(self.gates.waiting(seat.key) for seat in seats) if len(self.gates) else False
+        return bool(len(self.gates)) and any(
+            self.gates.waiting(seat.key, seats=True) for seat in seats
+        )
 
     def _wait_to_connect(self, site: Site, grant: Grant, step_s: float, seats: bool) -> None:
         if site.connecting is None:

@@ -67,6 +67,8 @@ class Stager:
             # what is in the cache exists and was never attempted: nothing else need be looked up
             stored = [one for ref in refs if (one := spool.cached(ref)) is not None]
             if len(stored) == len(refs) and self._owner.in_flight.isdisjoint(refs):
+                if site.staged:
+                    self.drop(site, refs)
                 return Batch(refs, stored, True)
             refs = [ref for ref in refs if live(ref)]
             if not refs:
