@@ -259,8 +259,9 @@ class Placing:
         for site in touched or lane.sites():
             self._pump(site)
 
-    def put_back(self, site: Site, ref: int) -> None:
-        """First in its line again, where it belongs now."""
+    def put_back(self, site: Site, ref: int, turn: bool = False) -> None:
+        """First in its line again, where it belongs now; with ``turn`` it goes next, as it would
+        have if nobody had looked at it."""
         lane = self.lane_of(ref)
         if lane.destination is None and not site.forgotten:  # it was forgotten meanwhile
             lane.destination, lane.provider = site.destination, site.provider
@@ -270,7 +271,7 @@ class Placing:
             lane.waiting.push_front(ref)
             self.locator.want(lane)
             return
-        target.ready.push_front(lane.number, ref, self._spool.tried(ref))
+        target.ready.push_front(lane.number, ref, self._spool.tried(ref), turn=turn)
         if target is not site:  # the domain or the source moved while it was on its way
             self._loop.call_soon(self._pump, target)
 

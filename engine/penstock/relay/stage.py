@@ -44,7 +44,7 @@ class Owner(Protocol):
     def pump(self, site: Site) -> None: ...
     def lane_of(self, ref: int) -> Lane: ...
     def live(self, ref: int) -> bool: ...
-    def put_back(self, site: Site, ref: int) -> None: ...
+    def put_back(self, site: Site, ref: int, turn: bool = False) -> None: ...
 
 
 class Stager:
@@ -79,7 +79,7 @@ class Stager:
             if found is not None:
                 return Batch(refs, found)
             for ref in reversed(refs):
-                self._owner.put_back(site, ref)
+                self._owner.put_back(site, ref, True)
             self.want(site)
             break
         return None
@@ -181,7 +181,7 @@ class Stager:
         kept = flat if pause_s else self._stage(site, groups, dict(zip(flat, stored, strict=True)))
         for ref in reversed(kept):
             if self._owner.live(ref):
-                self._owner.put_back(site, ref)
+                self._owner.put_back(site, ref, True)
         loop.call_later(pause_s, self._owner.pump, site)
 
     def _stage(

@@ -87,6 +87,20 @@ class Classes(Branch):
         self._taken -= 1
         child.since = max(child.since, self._taken) - child.every
 
+    def give_turn_back(self, child: MailClass) -> None:
+        """The next turn is that of ``child`` again; another that is owed one has the turn after."""
+        urgent = True
+        for each in self._classes:
+            if each.following is None:
+                continue
+            if not urgent and each.every:
+                due = self._taken + 1 - each.every
+                if each is child:
+                    each.since = min(each.since, due)
+                elif each.since <= due:
+                    each.since = due + 0.5
+            urgent = False
+
     def link(self, child: Any) -> None:
         Branch.link(self, child)
         if child.since < self._taken:

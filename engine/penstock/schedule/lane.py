@@ -44,10 +44,15 @@ class Lane(Node):
             self._retries = IntQueue()
         self._retries.push(ref)
 
-    def put_front(self, ref: int, retry: bool) -> None:
+    def put_front(self, ref: int, retry: bool, turn: bool = False) -> None:
+        """With ``turn`` it is this line's turn again, of the two."""
         if not retry:
             self._fresh.push_front(ref)
+            if turn:
+                self._fresh_turns = max(0, self._fresh_turns - 1)
             return
+        if turn:
+            self._fresh_turns = FRESH_TURNS
         if self._retries is None:
             self._retries = IntQueue()
         self._retries.push_front(ref)

@@ -13,7 +13,16 @@ from collections.abc import Callable, Iterator
 from penstock.schedule.intqueue import IntQueue
 from penstock.schedule.lane import Lane
 from penstock.schedule.node import Node
-from penstock.schedule.rotation import arrive, block, lose, pay, refund, turn, unblock
+from penstock.schedule.rotation import (
+    arrive,
+    block,
+    give_turn_back,
+    lose,
+    pay,
+    refund,
+    turn,
+    unblock,
+)
 from penstock.schedule.tree import ANYWHERE, Place, Tree
 
 __all__ = ["Node", "Place", "ReadyQueue"]
@@ -88,14 +97,17 @@ class ReadyQueue:
         self._refs += 1
         arrive(lane)
 
-    def push_front(self, key: int, ref: int, retry: bool = False) -> None:
+    def push_front(self, key: int, ref: int, retry: bool = False, *, turn: bool = False) -> None:
         """First in its line of ``key``: taken, but never offered to the other side. Several go
-        back in reverse order. The key's turn is not moved forward, but nobody pays for it."""
+        back in reverse order. Nobody pays for it. With ``turn`` it was taken only to be looked at,
+        and the key's turn is next again; else it is not moved forward."""
         lane = self._lanes.get(key) or self._open(key)
-        lane.put_front(ref, retry)
+        lane.put_front(ref, retry, turn)
         self._refs += 1
         arrive(lane)
         refund(lane)
+        if turn:
+            give_turn_back(lane)
 
     def turn(self) -> int | None:
         """The key that :meth:`take` would take from; ``None`` if nothing is ready."""

@@ -132,6 +132,18 @@ def refund(lane: Lane) -> None:
         node = above
 
 
+def give_turn_back(lane: Lane) -> None:
+    """The next turn is that of ``lane`` again, wherever there are turns on the way to it."""
+    node: Any = lane
+    while node.parent is not None:
+        if node.following is not None:
+            if node.parent.level == "site":
+                node.parent.give_turn_back(node)
+            else:
+                node.parent.head = node
+        node = node.parent
+
+
 def gain(node: Node, n: int) -> None:
     """``node`` has ``n`` >= 1 messages more; who is above it hears of it, unless it is blocked."""
     while True:
