@@ -307,7 +307,7 @@ class Story:
         )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_everything_waits_for_what_is_said_and_leaves_in_the_end(seed: int) -> None:
     run_virtual(Story(seed).play(), VirtualClock(1000.0))
