@@ -44,12 +44,16 @@ class Steering:
         if not selector:
             refs = list(itertools.islice(self._spool.refs(), limit))
             total = int(self._spool.stats()["entries"])
-        else:
+        elif "source" in selector:  # of which no key tells
             refs, total = [], 0
             async for ref, _ in self._matching(selector):
                 total += 1
                 if len(refs) < limit:
                     refs.append(ref)
+        else:
+            keys = await self._selection.keys(selector, _LOOKUPS_S_MAX)
+            refs = list(itertools.islice(self._selection.refs(keys, selector), limit))
+            total = sum(one.entries for one in keys.values())
         return {"rows": await self._rows(refs), "total": total}
 
     async def show(self, ref: int) -> dict[str, Any] | None:
