@@ -79,13 +79,13 @@ def policies(directory: pathlib.Path, provider: Provider, now: datetime) -> path
 def settle(daemon: Daemon, provider: Provider) -> float:
     """Wait until nothing is looked up or sent any more; the seconds that took."""
     start = last = time.monotonic()
-    before: tuple[float, ...] | None = None
+    before: Any = None
     while time.monotonic() - last < SETTLED_S:
         if time.monotonic() - start > SETTLE_S_MAX:
             raise SystemExit("it does not come to rest")
         worker = daemon.control("status")["workers"][0]
         state = (len(provider.arrivals()), worker["resolving"], worker["ready"])
-        if state != before or worker["resolving"]:
+        if worker["resolving"] or state != before:
             before, last = state, time.monotonic()
         time.sleep(0.5)
     return last - start
