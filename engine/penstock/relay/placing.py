@@ -318,8 +318,7 @@ class Placing:
         self.begin_round()
 
     def source_failed(self, source: str, reason: str) -> None:
-        """Nothing could leave by ``source``: its mail goes by others, and after a while it is tried
-        again."""
+        """Nothing could leave by ``source``: its mail goes by others until it is tried again."""
         pause_s = self.book.failed(source, reason, self._loop.time())
         if pause_s:
             self._loop.call_later(pause_s, self._try_source, source)
@@ -347,8 +346,7 @@ class Placing:
         self.permits.forget(site)
 
     def _floors(self) -> tuple[float, float, float]:
-        floors = self.policies.floors()
-        first, second, third = (floors[name] for name in CLASSES)
+        first, second, third = map(self.policies.floors().__getitem__, CLASSES)
         return first, second, third
 
     def begin_round(self) -> None:
