@@ -242,7 +242,8 @@ class Story:
             assert times <= 1, f"{ref} stands in {times} places"
             assert not (armed and found[ref]), f"{ref} is ready before its time"
             if not armed and not times and world.spool.due(ref) < world.now() - 1:
-                assert reading, f"{ref} is nowhere"
+                on_disk = world.spool.read_heads([ref]) != [None]  # else nobody has it yet
+                assert reading or not on_disk, f"{ref} is nowhere"
 
     def why(self, ref: int) -> tuple[Reason, Lane]:
         return self.world.explainer.reason(ref)[0], self.world.dispatcher.lane_of(ref)

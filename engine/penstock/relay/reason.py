@@ -58,7 +58,8 @@ class Reasons:
         """The first thing that stands between this delivery and the wire, and where it stands."""
         dispatcher = self._dispatcher
         lane = dispatcher.lane_of(ref)
-        site = lane.site_of(dispatcher.placing.source_of(lane, ref))
+        source = dispatcher.placing.source_of(lane, ref)
+        site = lane.site_of(source)
         if ref in self._settler.reporting:
             return Reason(Wait.REPORTING), site
         if ref in dispatcher.in_flight:
@@ -69,11 +70,13 @@ class Reasons:
         if due > self._now():
             wait = Wait.RETRY if self._spool.attempts(ref) else Wait.SCHEDULED
             return Reason(wait, "", due), site
-        return self.of_lane(lane, site), site
+        return self.of_lane(lane, site, source), site
 
-    def of_lane(self, lane: Lane, site: Site | None) -> Reason:
-        """Why what is due of the lane waits, at ``site`` where it stands there already."""
-        rule = self._dispatcher.placing.rules.binding(lane, "" if site is None else site.source)
+    def of_lane(self, lane: Lane, site: Site | None, source: str = "") -> Reason:
+        """Why what is due of the lane waits, at ``site`` where it stands there already; ``source``:
+        by which it is to go, where it does not."""
+        source = source if site is None else site.source
+        rule = self._dispatcher.placing.rules.binding(lane, source)
         if rule is not None:
             wait = Wait.BOUNCING if rule.verb == "bounce" else Wait.SUSPENDED
             return Reason(wait, "", rule.until, "", rule)
