@@ -63,7 +63,6 @@ class Dispatcher:
         self.stopping, self._connections = False, 0
         self.stager = Stager(config.stage, spool, self)
         self.placing = placing = Placing(policies, routes, spool, now, self.pump, self.stager.drop)
-        self.by_number = placing.by_number
         self.permits = Permits(limiter, self.pump, waited)
         self.locator = Locator(find, self, config.resolves_max, now)
         placing.permits, placing.locator = self.permits, self.locator

@@ -38,7 +38,8 @@ Build = Callable[[Batch, Ticket], Transaction]
 class DispatchConfig:
     """Bounds of one worker's dispatcher.
 
-    ``due_batch``: deliveries moved from the timers at once; ``expire_batch``: given up at once.
+    ``due_batch``: deliveries moved from the timers at once, so few that whoever was granted a token
+    meanwhile comes in time to use it; ``expire_batch``: given up at once.
     ``block_initial_s``, ``block_max_s``: a site or domain that cannot be reached is left alone so
     long, doubling. ``forget_s``: idle lanes and sites are forgotten after it. ``workers`` share
     each limit on connections: idle ones beyond a worker's share are closed after
@@ -47,7 +48,7 @@ class DispatchConfig:
 
     connections_max: int = 500
     resolves_max: int = 200
-    due_batch: int = 500
+    due_batch: int = 100
     expire_batch: int = 100
     workers: int = 1
     idle_surplus_s: float = 1.0

@@ -47,7 +47,6 @@ class Keeper:
     def _forget_lane(self, key: bytes, lane: Lane) -> None:
         placing = self._placing
         del placing.lanes[key]
-        del placing.by_number[lane.number]
         for site in lane.sites():
             site.ready.drop(lane.number)
             site.ready.release(lane.number)

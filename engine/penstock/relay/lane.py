@@ -96,10 +96,6 @@ class Lane:
         elif self.others:
             self.others.pop(site.source, None)
 
-    @property
-    def resolved(self) -> bool:
-        return self.destination is not None
-
     def field(self, name: str) -> str | None:
         """The value that a selector's field is compared with; ``None``: not known yet."""
         if name == "provider":

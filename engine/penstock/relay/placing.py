@@ -52,7 +52,6 @@ class Placing:
     ) -> None:
         self.policies, self.routes = policies, routes
         self.lanes: dict[bytes, Lane] = {}
-        self.by_number: dict[int, Lane] = {}
         self.sites: dict[tuple[str, str], Site] = {}
         self.rules = Rules()
         self.book = SourceBook(policies.pools)
@@ -109,7 +108,6 @@ class Placing:
 
     def new_lane(self, key: bytes) -> Lane:
         lane = self.lanes[key] = Lane(next(self._numbers), unpack_key(key))
-        self.by_number[lane.number] = lane
         self._describe(lane)
         lane.held = self.rules.held(lane)
         lane.round = self.round
