@@ -99,8 +99,7 @@ class Placing:
             self._pump(site)
 
     def lane_of(self, ref: int) -> Lane:
-        key = self._spool.key_bytes(ref)
-        return self.lanes.get(key) or self.new_lane(key)
+        return self.lane(self._spool.key_bytes(ref))
 
     def lane(self, key: bytes) -> Lane:
         """The lane of a queue key, made where it is missing."""
