@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -16,6 +16,15 @@ from penstock.schedule.ready import Place, ReadyQueue
 
 def alone(ref: int) -> int:
     return ref
+
+
+@pytest.fixture(autouse=True)
+def undisturbed() -> Iterator[None]:
+    """What other tests left may run code when it is collected, and be counted here."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def drained(queue: ReadyQueue) -> list[list[int]]:
@@ -187,14 +196,11 @@ def lines_run(call: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
-    gc.collect()
-    gc.disable()  # what is left of other tests may run code when it is collected
     sys.settrace(trace)
     try:
         call()
     finally:
         sys.settrace(before)
-        gc.enable()
     return lines
 
 
