@@ -18,7 +18,7 @@ def alone(ref: int) -> int:
     return ref
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def undisturbed() -> Iterator[None]:
     """What other tests left may run code when it is collected, and be counted here."""
     gc.collect()
@@ -130,6 +130,7 @@ def test_places_that_cannot_be_are_refused() -> None:
 
 
 @pytest.mark.parametrize("level", ["lane", "campaign", "tenant"])
+@pytest.mark.usefixtures("undisturbed")
 def test_sleepers_are_never_looked_at(level: str) -> None:
     """Counted in lines of code that run, which no other load on the machine changes."""
     costs = []
@@ -153,6 +154,7 @@ def test_sleepers_are_never_looked_at(level: str) -> None:
     assert costs[0] == costs[1]
 
 
+@pytest.mark.usefixtures("undisturbed")
 def test_moving_and_dropping_a_lane_costs_the_same_however_many_messages_it_has() -> None:
     costs = []
     for messages in (10, 10_000):
@@ -171,6 +173,7 @@ def test_moving_and_dropping_a_lane_costs_the_same_however_many_messages_it_has(
     assert costs[0] == costs[1]
 
 
+@pytest.mark.usefixtures("undisturbed")
 def test_no_turn_takes_long_though_everybody_owes_much() -> None:
     queue, tenants = ReadyQueue(), 200
     for key in range(tenants):
