@@ -48,7 +48,7 @@ class DispatchConfig:
 
     connections_max: int = 500
     resolves_max: int = 200
-    due_batch: int = 100
+    due_batch: int = 32
     expire_batch: int = 100
     workers: int = 1
     idle_surplus_s: float = 1.0
