@@ -10,6 +10,7 @@ in its shards: its pauses stay short.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -51,38 +52,50 @@ class Child:
         self._fds = tuple(fds)
         self._handler, self._gone = handler, gone
         self._deaths = 0
-        self._stopping = False
+        self._told_to_stop = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
         return self.process.pid if self.process is not None else 0
 
-    async def keep(self) -> None:
-        """Run the worker until told to stop, again and again."""
+    def start(self) -> None:
+        """Run the worker until told to stop, again and again; not while another run still ends."""
+        assert self._keeper is None or self._keeper.done(), "stop() has not returned"
+        self._told_to_stop.clear()
+        self._deaths = 0
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._told_to_stop.is_set():
             started = loop.time()
-            code = await self._run_once()
+            try:
+                code: int | str = await self._run_once()
+            except OSError as error:  # no process or socket could be had: later there may be
+                code = str(error)
             pause_max = SERVED_PAUSE_MAX_S if self.ready else RESTART_PAUSE_MAX_S
             if self.ready:
                 self._gone_at = time.monotonic()
             self.ready = False
             self.serving.clear()
             self._gone(self)
-            if self._stopping:
+            if self._told_to_stop.is_set():
                 break
             self._deaths = 0 if loop.time() - started > STEADY_S else self._deaths + 1
             if self._deaths >= FAILED_DEATHS and pause_max == RESTART_PAUSE_MAX_S:
                 self.failed.set()
             pause = min(0.1 * 2.0 ** min(self._deaths, 10), pause_max)
             log.error("worker died", worker=self.number, exit=code, restart_in_s=pause)
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told_to_stop.wait(), pause)
 
     async def _run_once(self) -> int:
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        with theirs:
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -92,9 +105,12 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
+            undo.pop_all()
         handler = self._handler(self)
         _, channel = await loop.create_connection(lambda: Channel(handler), sock=ours)
         self.channel = channel
+        if self.stopped:  # told so while it was being made: it has begun nothing
+            self.process.kill()
         code = await self.process.wait()
         channel.close()
         self.channel = None
@@ -117,27 +133,25 @@ class Child:
 
     @property
     def stopped(self) -> bool:
-        """Told to stop, and not told to go on since."""
-        return self._stopping
-
-    def go_on(self) -> None:
-        """After :meth:`stop`: it may be kept again."""
-        self._stopping, self._deaths = False, 0
+        """Told to stop, and not started since."""
+        return self._told_to_stop.is_set()
 
     async def stop(self, deadline_s: float) -> None:
-        """Orderly: ask, wait, and kill what is not gone ``deadline_s`` later."""
-        self._stopping = True
-        process = self.process
-        if process is None or process.returncode is not None:
+        """Orderly: ask, wait, and kill what is not gone ``deadline_s`` later. May be called again,
+        by another too: each returns when the worker is gone."""
+        first = not self.stopped
+        self._told_to_stop.set()
+        keeper = self._keeper
+        if keeper is None or keeper.done():
             return
-        if self.channel is not None:
+        if first and self.channel is not None:
             self.channel.call("stop", {"deadline_s": deadline_s}).add_done_callback(_heard)
-        try:
-            await asyncio.wait_for(process.wait(), deadline_s + 3.0)
-        except TimeoutError:
+        _, late = await asyncio.wait({keeper}, timeout=deadline_s + 3.0)
+        if late:
             log.error("worker did not stop in time", worker=self.number)
-            process.kill()
-            await process.wait()
+            if self.process is not None and self.process.returncode is None:
+                self.process.kill()
+            await asyncio.wait({keeper})
 
 
 def _heard(future: asyncio.Future[Any]) -> None:

@@ -65,7 +65,6 @@ class Supervisor:
         self._predecessor = predecessor
         self._successor: Successor | None = None
         self._handed_over = False
-        self._keepers: dict[int, asyncio.Task[None]] = {}
         self._registry = Registry()
         self.governor = Governor(time.monotonic)
         self.operations = Operations(settings.spool)
@@ -99,7 +98,8 @@ class Supervisor:
         async with contextlib.AsyncExitStack() as stack:
             if self.settings.delivery == "sandbox":
                 self._sandbox = await stack.enter_async_context(Sandbox())
-            self._keep(self.children)
+            for child in self.children:
+                child.start()
             try:
                 if self._predecessor is not None and not await self._take_over(self._predecessor):
                     return 1
@@ -137,19 +137,11 @@ class Supervisor:
             for server in servers:
                 await server.stop()
 
-    def _keep(self, children: list[Child]) -> None:
-        for child in children:
-            child.go_on()
-            self._keepers[child.number] = asyncio.create_task(child.keep())
-
     async def _end_workers(self) -> None:
         if self._successor is not None:
             await self._successor.abort()
         deadline = float(self.settings.stop_deadline_s)
         await asyncio.gather(*(child.stop(deadline) for child in self.children))
-        for keeper in self._keepers.values():
-            keeper.cancel()
-        await asyncio.gather(*self._keepers.values(), return_exceptions=True)
 
     # upgrades
 
@@ -178,12 +170,20 @@ class Supervisor:
             for child in self.children:
                 self.governor.worker_gone(NEW_WORKERS + child.number)
             if not self._stop.is_set():
-                self._keep([child for child in self.children if child.stopped])
+                await self._take_back([child for child in self.children if child.stopped])
             raise ControlError("failed", f"{error}; nothing was changed") from None
         log.info("upgraded", pid=successor.pid, version=successor.version)
         self._handed_over = True
         asyncio.get_running_loop().call_soon(self._stop.set)
         return {"pid": successor.pid, "version": successor.version, "was": __version__}
+
+    async def _take_back(self, children: list[Child]) -> None:
+        """Start them again; one that was asked to let go may be ending still."""
+        deadline = float(self.settings.stop_deadline_s)
+        await asyncio.gather(*(child.stop(deadline) for child in children))
+        if not self._stop.is_set():
+            for child in children:
+                child.start()
 
     async def _release(self, shards: list[int]) -> None:
         """End the workers that have any of these shards: the next daemon waits for them."""
