@@ -99,6 +99,8 @@ def _relay(relay: Mapping[str, Any] | None) -> list[str]:
             *("we are faster, times", "CPU of ours, times"),
         )
         text = f"### Relay, {what}\n\n{_table(columns, rows)}\nMedians of {relay['rounds']} rounds."
+        if "ours" in result:
+            text += f" We are {result['ours']}, which relays most here of those tried."
         if result["missing"]:
             text += f" Not there: {', '.join(result['missing'])}."
         busiest = max(r["foreign"] for rounds in result["rounds"].values() for r in rounds)

@@ -40,6 +40,7 @@ SORTS: dict[str, Callable[[Row], Any]] = {
 }
 _UPWARDS = ("provider", "source")  # names; figures begin with the largest
 _FILTER_CHARS_MAX = 100
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _HELP = "s sort   r reverse   / filter   q quit"
 _QUIT, _ESCAPE, _ENTER, _ERASE = "q", "\x1b", "\r\n", "\x7f\b"
 
@@ -107,7 +108,8 @@ def watch(ask: Callable[[], Mapping[str, Any]], view: View, interval_s: float) -
         at = time.monotonic()
         while True:
             shown = picture(answer, view, time.time())
-            live.update(Group(shown, Text(_foot(view, trouble), style="dim")), refresh=True)
+            with undisturbed():
+                live.update(Group(shown, Text(_foot(view, trouble), style="dim")), refresh=True)
             for key in pressed(max(0.0, at + interval_s - time.monotonic())):
                 if view.key(key):
                     return
@@ -222,13 +224,25 @@ def _keys(fd: int) -> Iterator[Callable[[float], str]]:
 
 
 @contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """A signal waits until this is done. One that cuts a drawing short leaves the console in the
+    middle of it: what is drawn after that, the way back to the old screen too, is kept back."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
 def _unwound_by_signals() -> Iterator[None]:
     """SIGTERM and SIGHUP end the program by way of everything that wants to tidy up."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    ends = [number for number in _ENDING if number != signal.SIGINT]
+    before = {number: signal.signal(number, end) for number in ends}
     try:
         yield
     finally:

@@ -232,6 +232,7 @@ class Commits:
         for message in work.messages:
             self._vanish(message)
         if not batch.cut:
+            self._disown(batch)
             # Copies may still be there to be read after a crash: settlements must outlive them.
             for copy in work.copies:
                 if copy.source in self._segments and batch.header.number in self._segments:
@@ -242,6 +243,16 @@ class Commits:
         for seq, again in work.agains.items():
             if self._index.find(seq) is not None:
                 pending.agains.setdefault(seq, again)
+
+    def _disown(self, batch: Batch) -> None:
+        """Its messages were refused, and may be there to be read after a crash: settled, they do
+        not come back."""
+        segment = self._segments.get(batch.header.number)
+        if segment is not None and batch.size:
+            for message in batch.work.messages:
+                self.pending.done.extend(message.seqs)
+                self.pending.settles.add(segment.number)
+                segment.chunks.update(seq >> BITS for seq in message.seqs)
 
     def _vanish(self, message: Message) -> None:
         index = self._index

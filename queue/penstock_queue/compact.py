@@ -225,8 +225,9 @@ class Compactor:
         return chore.end - chore.start
 
     def _copy(self, candidate: Candidate, segment: Segment) -> None:
-        """Only if nothing changed: every live entry is in the copy, with its last deferral.
-        Otherwise the next look at this segment finds it."""
+        """Only if nothing changed: every live entry is in the copy, with its last deferral; and if
+        there is room, since the last one read may be larger than what was left. Otherwise the next
+        look at this segment finds it."""
         copy = candidate.copy
         owner = self._index.message(copy.message.seq)
         if owner is None:
@@ -239,7 +240,8 @@ class Compactor:
             found = self._index.find(seq)
             unchanged &= found is not None and found[0].note(found[1]) == note
             unchanged &= not self._commits.deferring(seq)
-        if unchanged:
+        waits = self._commits.uncommitted_bytes + copy.message.size
+        if unchanged and waits <= self._state.config.uncommitted_bytes_max:
             self._commits.copy(copy)
         self._useful = True
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from penstock.cli_top import SORTS, View, rate_text
+from penstock.cli_top import SORTS, View, rate_text, undisturbed
 
 WAIT_S = 30.0
 
@@ -253,6 +253,19 @@ def test_however_it_ends_the_terminal_is_as_it_was(end, code, terminal, daemon):
     after = shown.until(f"{OFF}.*{CURSOR_ON}|{CURSOR_ON}.*{OFF}")
     assert "Traceback" not in after
     assert shown.ended() == code
+
+
+def test_a_signal_waits_until_the_drawing_is_done():
+    drawn = []
+
+    def draw() -> None:
+        with undisturbed():
+            signal.raise_signal(signal.SIGINT)
+            drawn.append("all of it")
+
+    with pytest.raises(KeyboardInterrupt):
+        draw()
+    assert drawn == ["all of it"]
 
 
 def test_a_daemon_that_refuses_is_waited_for(terminal, daemon):

@@ -266,6 +266,52 @@ def test_idle_connections_make_room_for_sites_that_have_none(play) -> None:
     play(scenario)
 
 
+def test_a_site_that_may_not_send_for_an_hour_keeps_no_connection_from_others(play) -> None:
+    """Five connections, each kept for a site with more mail and a rate of one message an hour: the
+    other sites got their turn only when those had been idle for a minute."""
+
+    async def scenario() -> None:
+        world = RelayWorld(
+            loaded('[limits]\nidle_timeout_s = "1m"\nmessage_rate = "1/h"\n'),
+            config=DispatchConfig(connections_max=5),
+        )
+        for n in range(100):
+            await world.send(f"ann@d{n}.example")
+            await world.send(f"bob@d{n}.example")
+        await world.pass_time(30)
+        assert world.entries == 100, "one went to each"
+        assert world.open_max <= 5
+        await world.close()
+
+    play(scenario)
+
+
+def test_a_connection_that_will_be_wanted_in_a_second_is_kept(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(
+            loaded('[limits]\nconnections = 1\nmessage_rate = "60/min"\n'),
+            config=DispatchConfig(connections_max=1),
+        )
+        real, opened = world.dispatcher._connect_to, []
+
+        async def connect(site):  # type: ignore[no-untyped-def]
+            opened.append(site.name)
+            return await real(site)
+
+        world.dispatcher._connect_to = connect
+        for n in range(10):
+            await world.send(f"p{n}@a.example")
+        await world.pass_time(0.5)
+        await world.send("ann@b.example")
+        await world.pass_time(7)
+        assert len(opened) == 1
+        await world.pass_time(15)
+        assert world.entries == 0
+        await world.close()
+
+    play(scenario)
+
+
 def test_a_free_connection_wakes_one_site_not_all_that_wait(play) -> None:
     async def scenario() -> None:
         world = RelayWorld(loaded(""), config=DispatchConfig(connections_max=5))

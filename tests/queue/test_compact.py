@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from penstock_queue import Loaded, Queue, QueueConfig, QueueFull, SimDisk
+from penstock_queue.chunk import BITS
 
 Opened = Callable[..., Queue]
 Put = Callable[..., int]
@@ -263,3 +264,57 @@ def test_copies_have_their_room_before_they_are_read(opened: Opened, put: Put, c
             put(queue, bytes(1000))
     queue.end_chore(chore)
     assert queue.uncommitted_bytes <= tight.uncommitted_bytes_max
+
+
+def test_a_copy_larger_than_its_room_waits(opened: Opened, put: Put, commit: Any) -> None:
+    """The last message that a chore reads may be larger than what was left of its room."""
+    tight = replace(CONFIG, uncommitted_bytes_max=12_000)
+    queue = opened(SimDisk(), tight)
+    seqs = []
+    for _ in range(8):
+        seqs.append(put(queue, bytes(5000)))
+        commit(queue)
+    for seq in seqs[2:]:
+        queue.settle(seq)
+    commit(queue)
+    while (chore := queue.begin_chore()) is not None and chore.delete:
+        chore.run()
+        queue.end_chore(chore)
+    assert chore is not None
+    chore.run()
+    put(queue, bytes(5000))
+    queue.end_chore(chore)
+    assert queue.uncommitted_bytes <= tight.uncommitted_bytes_max
+    tidy(queue, commit)
+    assert all(queue.read(seqs[:2]))
+
+
+def test_what_was_refused_stays_away_when_its_settlement_moves(
+    opened: Opened, put: Put, commit: Any, now: float
+) -> None:
+    """It lies in a segment that is needed for another message, and could not be cut off."""
+    disk = SimDisk()
+    queue = opened(disk, CONFIG)
+    kept = [put(queue, bytes(9000)), put(queue, bytes(9000))]
+    commit(queue)
+    queue.reserve(1 << BITS, now)  # so that it shares nothing with them in memory
+    refused = put(queue, bytes(1000))
+    disk.failing = {"sync": errno.EIO, "truncate": errno.EIO}
+    assert commit(queue) is not None
+    disk.failing.clear()
+    others = fill(queue, put, commit, 40)
+    names = [path for path in disk.names if "segment" in path]
+    for seq in others:
+        queue.settle(seq)
+    commit(queue)
+    tidy(queue, commit)
+    kept.append(put(queue))
+    commit(queue)
+    tidy(queue, commit)
+    assert names[0] in disk.names
+    assert names[1] not in disk.names, "where the settlement was"
+    queue.close()
+    disk.kill()
+    again = opened(disk, CONFIG)
+    assert not again.exists(refused)
+    assert list(again.seqs()) == kept

@@ -47,9 +47,11 @@ class SiteFeed:
     async def wait(self) -> bool:
         """True: there may be work. False: idle for too long, other sites need the connection more,
         or the engine stops."""
-        if self._dispatcher.stopping or (self._dispatcher.starved and not self.site.busy):
-            return False
         loop = asyncio.get_running_loop()
+        if self._dispatcher.stopping or (
+            self._dispatcher.starved and not self.site.busy(loop.time())
+        ):
+            return False
         self._unused_since = self._unused_since or loop.time()
         self.idle_since = self._unused_since
         self.busy_since = 0.0

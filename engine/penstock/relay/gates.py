@@ -52,6 +52,11 @@ class Gate:
         """What sets it apart from all others: a key may have a number of seats and a rate."""
         return line_of(self.key, self.seats)
 
+    @property
+    def last_turn(self) -> float:
+        """About when it is the turn of the last in line."""
+        return self.until if self.everybody else self.until + self.step_s * (len(self) - 1)
+
     def join(self, sleeper: Sleeper) -> None:
         """Last in line; first, if it was its turn and nobody took the place."""
         if self.first is None and (sleeper.turn == self.line or not self.rest):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BUSY_S = 0.05
 PACE_S_MIN = 0.0005
 STUCK_S = 2.0
+SOON_S = 2.0  # a connection that has work again by then is worth more than a new one elsewhere
 
 
 class Asleep:
@@ -132,9 +133,11 @@ class Site:
         """Whether a connection may be opened now, as far as is known."""
         return self.pause is None and (self.connecting is None or self.connecting.gate is None)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a connection that has nothing to do will soon be wanted again."""
+    def busy(self, now: float) -> bool:
+        """Whether a connection that has nothing to do will soon be wanted again: not by what waits
+        for a limit that says *in an hour*."""
+        if self.out or (self.gate is not None and self.gate.last_turn > now + SOON_S):
+            return False
         return bool(self.waiting or self.reading)
 
     @property
@@ -157,7 +160,7 @@ class Site:
         connection (``crowded``) and this one has no use for it."""
         share = min(seat.limit for seat in self.seats) // workers
         surplus = len(self.feeds) - share if workers > 1 else 0
-        timeout_s = self.limits.idle_timeout_s if self.busy or not crowded else 0.0
+        timeout_s = 0.0 if crowded and not self.busy(now) else self.limits.idle_timeout_s
         while self.idle:
             idle_s = now - self.idle[0].idle_since
             if idle_s < timeout_s and (surplus <= 0 or idle_s < surplus_s):

@@ -202,6 +202,8 @@ class Stager:
                     continue
                 share = len(one.body) if size < 0 else 0  # the content is there once
                 size = len(one.body)
+                if ref in site.staged:  # read again with those beside it that were not there
+                    self.staged_bytes -= site.staged[ref][1]
                 self.staged_bytes += share
                 site.staged[ref] = one, share
         if site.staged:
@@ -219,8 +221,7 @@ class Stager:
             if not refs:
                 break
             groups.append(refs)
-            if refs[0] not in site.staged:
-                size += self._spool.size(refs[0])
+            size += self._spool.size(refs[0])
             if site.extra and self._owner.lane_of(refs[0]).number in site.extra:
                 break
         return groups, size
