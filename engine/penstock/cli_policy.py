@@ -42,7 +42,8 @@ def _load(directory: str) -> Policies:
     return loaded
 
 
-def _of(config: str, directory: str) -> Policies:
+def policies_of(config: str, directory: str) -> Policies:
+    """Those of ``directory``, or of the settings; every mistake is shown."""
     return _load(directory or load_settings(config).policies)
 
 
@@ -52,7 +53,7 @@ def check(config: Config = CONFIG, directory: Directory = "") -> None:
     """Check the policies, and show every mistake with its line."""
     from penstock.feedback.samples import warnings
 
-    found = _of(config, directory)
+    found = policies_of(config, directory)
     for warning in warnings(found.replies):
         typer.echo(f"warning: {warning}")
     counts = {
@@ -88,7 +89,7 @@ def show(
     from penstock.cli_policy_show import as_data, show_account, unknown_provider
     from penstock.policy import account
 
-    policies = _of(config, directory)
+    policies = policies_of(config, directory)
     _known("source", source, list(policies.sources))
     _known("class", class_, list(policies.classes))
     if campaign and not tenant:

@@ -56,8 +56,8 @@ def test_a_rule_in_the_shadow_of_another(rules: Rules) -> None:
     assert told(found) == []
     assert [str(one) for one in samples.warnings(found)] == [
         (
-            "policies/replies/any.toml:7: later is in the shadow of generic/bare, which stands before "
-            "it; see policies/replies/any.toml:2"
+            "policies/replies/any.toml:7: later is in the shadow of generic/bare, which stands "
+            "before it; see policies/replies/any.toml:2"
         )
     ]
 
