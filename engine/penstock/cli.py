@@ -32,6 +32,7 @@ _GROUPS = {
     "queue": "See and steer the mail that waits.",
     "spool": "Look into a spool that no daemon has open.",
     "policy": "Check, show and compare traffic policies.",
+    "bounces": "See what comes back, and what nobody could read.",
     "dkim": "Make signing keys and their DNS records.",
 }
 

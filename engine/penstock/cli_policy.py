@@ -140,6 +140,36 @@ def diff(
 
 @app.command()
 @command
+def replay(
+    log: Annotated[
+        str,
+        typer.Argument(
+            metavar="LOG", help='A log of attempts, or lines of {"provider", "reply"}; - is stdin.'
+        ),
+    ],
+    config: Config = CONFIG,
+    directory: Directory = "",
+    as_json: AsJson = False,
+) -> None:
+    """Read recorded replies again by the rules, and show what fires and what changed.
+
+    With --policies what changed is against the log, or the policies of the settings."""
+    from penstock.cli_policy_replay import as_data, replay_log, show_replay
+    from penstock.feedback.classify import Classifier
+
+    new = Classifier(policies_of(config, directory).replies)
+    old = None
+    if directory and Path(config).exists():
+        old = Classifier(policies_of(config, "").replies)
+    found, passed = replay_log(log, new, old)
+    if as_json:
+        print_json(as_data(found, passed))
+    else:
+        show_replay(found, passed)
+
+
+@app.command()
+@command
 def schema(
     kind: Annotated[
         str,

@@ -22,7 +22,7 @@ from penstock.policy.replies import ANY, BOUNCE, NO_RULES, RETRY, ReplyRule, Rep
 from penstock.smtp.reply import Reply
 
 # Decided here and not by a host: nothing to read in words.
-OURS = frozenset({Phase.RESOLVE, Phase.EGRESS, Phase.CONNECT, Phase.TLS})
+OURS = frozenset({Phase.RESOLVE, Phase.EGRESS, Phase.CONNECT})
 
 
 class _Entry(NamedTuple):
@@ -89,7 +89,10 @@ class Classifier:
         normal = of_reply(reply)
         if phase in OURS:
             return by_code(normal)
-        return self.read(provider, normal, phase)
+        verdict = self.read(provider, normal, phase)
+        if phase is Phase.TLS and not verdict.rule:  # whatever the code says of security
+            return _BY_CODE[Category.NETWORK]
+        return verdict
 
     def read(self, provider: str, normal: Normal, phase: Phase | None = None) -> Verdict:
         """The same for a reply that is normalised."""
@@ -119,7 +122,11 @@ class Classifier:
 def by_code(normal: Normal) -> Verdict:
     """What is left where no rule knows the words: the enhanced code, or nothing."""
     category = category_of(normal.status) if normal.status else Category.UNKNOWN
-    return _BY_CODE[category] if 400 <= normal.code < 500 else _FINAL_BY_CODE[category]
+    if 400 <= normal.code < 500:
+        return _BY_CODE[category]
+    if normal.status.endswith(".4.4"):  # no way there, for good
+        category = Category.BAD_DOMAIN
+    return _FINAL_BY_CODE[category]
 
 
 def _lasting(verdict: Verdict) -> Verdict:
