@@ -165,6 +165,8 @@ NOT_THE_RECIPIENT = (
     "552 5.2.2 The mailbox is over quota",
     "550 5.7.1 Message rejected as spam, see the account of it",
     "550 5.2.1 Mailbox unavailable, no mail from this sender is taken",
+    "550 5.7.1 <mx.example.com>: Helo command rejected: Host not found",
+    "550 5.7.1 Client host rejected: cannot find your hostname, [192.0.2.25]",
 )
 
 
