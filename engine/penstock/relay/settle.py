@@ -18,10 +18,12 @@ import structlog
 from penstock.events.types import Attempt
 from penstock.mail.dsn_status import Action
 from penstock.mail.outcome import Kind, Outcome, Phase
+from penstock.mail.verdict import Category, Verdict, verdict_of
 from penstock.policy.limits import Limits
 from penstock.relay.feed import SiteFeed
 from penstock.relay.lane import Lane, Ticket
 from penstock.relay.note import Note
+from penstock.relay.reading import Reading
 from penstock.relay.report import Case, Reporter
 from penstock.relay.spool import Spool, Stored
 from penstock.relay.telemetry import Telemetry
@@ -31,6 +33,7 @@ from penstock.smtp.reply import Reply
 log = structlog.get_logger("penstock.relay")
 _EXPIRED = Reply.of(451, "4.4.7 Delivery time expired")
 _BUILT_IN = Limits()
+_GIVEN_UP = verdict_of(Category.EXPIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class OutcomeSettler:
         spool: Spool,
         reporter: Reporter,
         telemetry: Telemetry,
+        reading: Reading,
         lane_of: Callable[[int], Lane],
         now: Callable[[], float],
         loop_time: Callable[[], float],
@@ -60,7 +64,7 @@ class OutcomeSettler:
         held: set[int],
     ) -> None:
         self._config, self._spool, self._reporter = config, spool, reporter
-        self._telemetry, self._lane_of = telemetry, lane_of
+        self._telemetry, self._lane_of, self._reading = telemetry, lane_of, reading
         self._now, self._loop_time, self._rng = now, loop_time, rng
         self._held = held
         self.reporting: set[int] = set()
@@ -73,8 +77,12 @@ class OutcomeSettler:
         site, batch = ticket.site, ticket.batch
         provider = site.destination.provider
         spread = -1.0
-        for ref, stored, outcome in zip(batch.refs, batch.stored, outcomes, strict=True):
-            kind = outcome.kind
+        for ref, stored, answer in zip(batch.refs, batch.stored, outcomes, strict=True):
+            outcome, kind = answer, answer.kind
+            verdict: Verdict | None = None
+            if kind is not Kind.DELIVERED and kind is not Kind.REQUEUED:
+                outcome, verdict = self._reading.judge(provider, outcome)
+                kind = outcome.kind
             attempts = 0 if batch.fresh else self._spool.attempts(ref)
             attempts += kind is not Kind.REQUEUED
             envelope, recipient = stored.envelope, stored.recipient
@@ -92,6 +100,7 @@ class OutcomeSettler:
                 now - envelope.received_at,
                 took,
                 site.source,
+                verdict,
             )
             self._telemetry.attempt(attempt)
             if kind is Kind.DELIVERED:
@@ -113,8 +122,11 @@ class OutcomeSettler:
         now, spread = self._now(), self._rng.random()
         cases: list[Case] = []
         limits = lane.limits or (lane.site.limits if lane.site else _BUILT_IN)
+        outcome, verdict = self._reading.judge(lane.provider or "", outcome)
         for ref, stored in self._load(refs):
-            attempt = self._attempt(stored, lane, outcome, self._spool.attempts(ref) + 1, now)
+            attempt = self._attempt(
+                stored, lane, outcome, self._spool.attempts(ref) + 1, now, verdict
+            )
             self._telemetry.attempt(attempt)
             if outcome.kind is Kind.BOUNCED:
                 cases.append(Case(ref, stored, outcome, Action.FAILED))
@@ -187,11 +199,17 @@ class OutcomeSettler:
         return []
 
     def _give_up(self, ref: int, stored: Stored, attempt: Attempt) -> Case:
-        self._telemetry.expired(attempt)
+        self._telemetry.expired(attempt._replace(verdict=_GIVEN_UP))
         return Case(ref, stored, attempt.outcome, Action.FAILED, expired=True)
 
     def _attempt(
-        self, stored: Stored, lane: Lane, outcome: Outcome, attempts: int, now: float
+        self,
+        stored: Stored,
+        lane: Lane,
+        outcome: Outcome,
+        attempts: int,
+        now: float,
+        verdict: Verdict | None = None,
     ) -> Attempt:
         site, envelope = lane.site, stored.envelope
         source = "" if site is None else site.source
@@ -209,6 +227,7 @@ class OutcomeSettler:
             now - envelope.received_at,
             0.0,
             source,
+            verdict,
         )
 
     def _finish(self, cases: list[Case], now: float) -> None:
