@@ -10,6 +10,7 @@ whose pieces are all there are tried.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -54,8 +55,10 @@ class Gate:
         return len(self._known)
 
     def mask(self, numbers: range) -> int:
-        """The bits of the expressions at ``numbers``."""
-        return sum(1 << bit for bit, number in enumerate(self._owner) if number in numbers)
+        """The bits of the expressions at ``numbers``, a range of step 1."""
+        start = bisect_left(self._owner, numbers.start)
+        end = bisect_left(self._owner, numbers.stop)
+        return (1 << end) - (1 << start)
 
     def matches(self, text: str, mask: int) -> Iterator[int]:
         """The numbers of the expressions within ``mask`` that match ``text``, in order. Whoever
