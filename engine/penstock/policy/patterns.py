@@ -35,9 +35,9 @@ def folded(text: str) -> str:
     return "".join(part if part[0] == "\\" else part.casefold() for part in parts)
 
 
-def parsed(text: str) -> list[tuple[str, Any]]:
+def parsed(expression: str | re.Pattern[str]) -> list[tuple[str, Any]]:
     """The syntax tree of an expression: names of operations with their arguments."""
-    return _plain(_parser.parse(text))
+    return _plain(_parser.parse(getattr(expression, "pattern", expression)))
 
 
 def risk(text: str) -> str:
