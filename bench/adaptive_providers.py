@@ -62,9 +62,12 @@ class Rated:
 class ByTheMinute(Rated):
     """So many in each minute of the clock, then no more until the next."""
 
+    def __init__(self, per_s: float) -> None:
+        super().__init__(per_s, burst=per_s * 60)
+
     def answer(self, recipient: int, now: float) -> Reply:
         if now // 60 != self._at // 60:
-            self._tokens = self.per_s * 60
+            self._tokens = self.burst
         self._at = now
         if self._tokens < 1:
             return Reply.THROTTLED

@@ -49,7 +49,7 @@ def step(
 def _cut(
     config: AdaptiveConfig, state: AdaptiveState, tally: Tally, bad: int, now: float
 ) -> AdaptiveState:
-    share = bad / (bad + tally.connected + tally.delivered)
+    share = min(bad / max(tally.in_use, 1), 1.0)
     wait_s = config.connections_retry_s if tally.crowded else config.connections_guess_s
     base = min(state.connections, max(tally.in_use, config.connections_min + 1))
     count = min(base - 1, round(base * max(1 - share, config.cut_most)))
@@ -60,6 +60,8 @@ def _cut(
         connections_cut_at=now,
         connections_retry_at=now + wait_s,
         bad_at=now,
+        good=0.0,
+        bad=0.0,
         reason=f"{base} connections were too many at {clock(now)}",
     )
 

@@ -25,7 +25,7 @@ _MARK = 1.05  # the mark above the rate after a cut; the rate before is more tha
 
 def binding(state: AdaptiveState) -> bool:
     """Whether the rate is what holds mail back, and not connections."""
-    return state.flow_per_s >= _FAST_SHARE * state.rate_per_s
+    return state.flow_per_s >= _FAST_SHARE * state.allowed_per_s
 
 
 def hear(config: AdaptiveConfig, state: AdaptiveState, tally: Tally, now: float) -> AdaptiveState:
@@ -37,7 +37,8 @@ def hear(config: AdaptiveConfig, state: AdaptiveState, tally: Tally, now: float)
     through = tally.delivered + tally.greylisted + tally.refused
     bad = tally.throttled + tally.blocked - tally.crowded
     weight = (1 - flowing) / dt if dt else 1 / flow_s
-    late = now < state.cut_at + config.lag_s  # about what was before the cut
+    # about what was before the cut
+    late = now < max(state.cut_at, state.connections_cut_at) + config.lag_s
     return replace(
         state,
         good=state.good * kept + (0 if late else through + tally.deferred),
@@ -45,6 +46,7 @@ def hear(config: AdaptiveConfig, state: AdaptiveState, tally: Tally, now: float)
         blocked=state.blocked * kept + tally.blocked,
         shut=0.0 if through else state.shut + bad,
         flow_per_s=state.flow_per_s * flowing + through * weight,
+        allowed_per_s=state.allowed_per_s * flowing + state.rate_per_s * weight * dt,
     )
 
 
@@ -54,10 +56,11 @@ def step(
     """``bad``: how many replies said that the rate is too high. The tally was heard already."""
     if bad:
         state = replace(state, grown_at=now, bad_at=now)
+        since = now - max(state.cut_at, state.connections_cut_at)
         if _is_shut(config, state, now):
-            due = now >= state.cut_at + config.lag_s
+            due = since >= config.lag_s
         else:
-            due = now >= state.cut_at + config.settle_s and _is_much(config, state)
+            due = since >= config.settle_s and _is_much(config, state)
         return _cut(config, state, now) if due else state
     if tally.delivered and state.probing:
         return _leave_floor(config, state, now)
@@ -83,7 +86,8 @@ def _cut(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveSt
     dry = now >= state.good_at + dry_s and before <= config.rate_probe_per_s
     if state.probing or dry:
         return _probe(config, state, now)
-    used = min(before, _USED * state.flow_per_s)  # what was never used was never tried
+    # what was never used was never tried
+    used = before if binding(state) else min(before, _USED * state.flow_per_s)
     if _is_shut(config, state, now):
         rate = min(max(before * config.cut_shut, config.rate_probe_per_s), before)
         near = (state.near_per_s or before) * config.cut_least
@@ -92,7 +96,7 @@ def _cut(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveSt
         share = state.bad / (heard + config.cut_doubt)
         rate = used * min(max(1 - share, config.cut_most), config.cut_least)
         rate = max(rate, before * config.cut_most)
-        near = rate * _MARK
+        near = max(rate * _MARK, min(state.flow_per_s, before))
         what = f"throttled {state.bad:.0f} of {heard:.0f}"
     rate = min(max(rate, config.rate_min_per_s), before)
     return replace(

@@ -40,7 +40,7 @@ class AdaptiveConfig:
     """Bounds, from the policies, and the controller's own constants."""
 
     # bounds: the pace never leaves them
-    rate_min_per_s: float = 1 / 600  # the slowest probing
+    rate_min_per_s: float = 1 / 900  # the slowest probing
     rate_max_per_s: float = 100.0
     connections_min: int = 1
     connections_max: int = 10
@@ -61,7 +61,7 @@ class AdaptiveConfig:
     cut_doubt: float = 5.0  # replies that are taken for good ones beside those of the window
     cut_shut: float = 0.1  # times the rate, where nothing at all gets through
     shut_replies: float = 50.0  # all of them throttled: nothing gets through
-    shut_s: float = 3.0
+    shut_s: float = 2.0
     # growing
     double_s: float = 30.0  # slow start: time in which the rate doubles
     approach_s: float = 60.0  # time constant of coming back to the rate that was cut
@@ -102,6 +102,7 @@ class AdaptiveState:
     blocked: float = 0.0
     shut: float = 0.0  # throttled since something was let through
     flow_per_s: float = 0.0  # let through lately
+    allowed_per_s: float = 0.0  # the rate lately, over the same time
     probing: bool = False
     seen_at: float = 0.0
     grown_at: float = 0.0
