@@ -108,6 +108,7 @@ class AdaptiveState:
     grown_at: float = 0.0
     cut_at: float = 0.0
     bad_at: float = 0.0  # the last bad news
+    busy_at: float = 0.0  # mail waited last
     good_at: float = 0.0  # the last that was let through
     connections_cut_at: float = 0.0
     connections_set_at: float = 0.0
