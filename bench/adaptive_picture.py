@@ -39,8 +39,8 @@ def draw(found: Mapping[str, tuple[Provider, Run]], path: pathlib.Path = DOCS) -
 
 
 def _panel(axis: Any, name: str, provider: Provider, run: Run) -> None:
-    """By the minute, at most 240 points."""
-    step = max(_MIN_S, len(run.replies) // 240 // _MIN_S * _MIN_S)
+    """By the minute, at most 120 points."""
+    step = max(_MIN_S, len(run.replies) // 120 // _MIN_S * _MIN_S)
     starts = range(0, len(run.replies) - step + 1, step)
     hours = [at / 3600 for at in starts]
 
