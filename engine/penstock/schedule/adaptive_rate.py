@@ -79,7 +79,8 @@ def step(
 
 def _is_shut(config: AdaptiveConfig, state: AdaptiveState, now: float) -> bool:
     """Nothing at all gets through: no need to wait for what a cut brings."""
-    return state.shut >= config.shut_replies and now >= state.good_at + config.shut_s
+    many = state.shut >= config.shut_replies and state.bad >= config.shut_again
+    return many and now >= state.good_at + config.shut_s
 
 
 def _is_much(config: AdaptiveConfig, state: AdaptiveState) -> bool:
@@ -88,13 +89,12 @@ def _is_much(config: AdaptiveConfig, state: AdaptiveState) -> bool:
 
 def _cut(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveState:
     before, heard = state.rate_per_s, state.good + state.bad
-    dry_s = max(config.dry_s, config.dry_messages / before)
-    dry = now >= state.good_at + dry_s and before <= config.rate_probe_per_s
-    if state.probing or dry:
+    dry = state.shut >= config.dry_replies and now >= state.good_at + config.dry_s
+    if state.probing or (dry and before <= config.rate_probe_per_s):
         return _probe(config, state, now)
     # what was never used was never tried
     used = before if binding(state) else min(before, _USED * state.flow_per_s)
-    if _is_shut(config, state, now):
+    if before > config.rate_probe_per_s and _is_shut(config, state, now):
         floor = min(config.rate_probe_per_s, before * config.cut_most)
         rate = max(before * config.cut_shut, floor)
         near = (state.near_per_s or before) * config.cut_least
@@ -120,12 +120,12 @@ def _cut(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveSt
 
 def _probe(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveState:
     """Nothing gets through at any rate, as when a day's quota is used up: ask, ever more rarely."""
-    rate = state.rate_per_s / 2 if state.probing else config.rate_probe_per_s
-    rate = min(max(rate, config.rate_min_per_s), state.rate_per_s)
+    rate = max(state.rate_per_s * config.cut_most, config.rate_min_per_s)
     return replace(
         state,
         rate_per_s=rate,
         near_per_s=0.0,
+        far_per_s=state.far_per_s if state.probing else state.far_per_s / 2,
         probing=True,
         cut_at=now,
         good=0.0,
