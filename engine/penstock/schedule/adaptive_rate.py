@@ -97,14 +97,16 @@ def _cut(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveSt
     if before > config.rate_probe_per_s and _is_shut(config, state, now):
         floor = min(config.rate_probe_per_s, before * config.cut_most)
         rate = max(before * config.cut_shut, floor)
-        near = (state.near_per_s or before) * config.cut_least
         what = "all throttled"
     else:
         share = state.bad / (heard + config.cut_doubt)
         rate = used * min(max(1 - share, config.cut_most), config.cut_least)
         rate = max(rate, before * config.cut_most)
-        near = max(rate * _MARK, min(state.flow_per_s, before))
         what = f"throttled {state.bad:.0f} of {heard:.0f}"
+    if state.good < 1:  # closed for a time: that says little of how much is too much
+        near = (state.near_per_s or before) * config.cut_least
+    else:
+        near = max(rate * _MARK, min(state.flow_per_s, before))
     rate = min(max(rate, config.rate_min_per_s), before)
     return replace(
         state,
