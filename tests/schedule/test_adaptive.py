@@ -138,6 +138,12 @@ def test_where_nothing_gets_through_it_asks_ever_more_rarely():
     assert story.clean(300).rate > 9
 
 
+def test_with_a_high_floor_it_probes_there():
+    story = Story(replace(CONFIG, rate_min_per_s=0.1), known(20.0)).refused(600)
+    assert story.state.probing
+    assert story.rate == 0.1
+
+
 def test_a_block_suspends_and_the_next_one_for_twice_as_long():
     story = Story(state=known(10.0)).hear(blocked=40)
     first = pace(CONFIG, story.state, story.now)

@@ -66,7 +66,7 @@ def _suspend(config: AdaptiveConfig, state: AdaptiveState, now: float) -> Adapti
     return replace(
         state,
         rate_per_s=max(
-            min(config.rate_probe_per_s, state.rate_per_s * config.cut_most), config.rate_min_per_s
+            min(config.floor_per_s, state.rate_per_s * config.cut_most), config.rate_min_per_s
         ),
         near_per_s=0.0,
         far_per_s=max(state.far_per_s, state.rate_per_s) / 2,

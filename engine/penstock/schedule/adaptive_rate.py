@@ -90,12 +90,12 @@ def _is_much(config: AdaptiveConfig, state: AdaptiveState) -> bool:
 def _cut(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveState:
     before, heard = state.rate_per_s, state.good + state.bad
     dry = state.shut >= config.dry_replies and now >= state.good_at + config.dry_s
-    if state.probing or (dry and before <= config.rate_probe_per_s):
+    if state.probing or (dry and before <= config.floor_per_s):
         return _probe(config, state, now)
     # what was never used was never tried
     used = before if binding(state) else min(before, _USED * state.flow_per_s)
-    if before > config.rate_probe_per_s and _is_shut(config, state, now):
-        floor = min(config.rate_probe_per_s, before * config.cut_most)
+    if before > config.floor_per_s and _is_shut(config, state, now):
+        floor = min(config.floor_per_s, before * config.cut_most)
         rate = max(before * config.cut_shut, floor)
         what = "all throttled"
     else:

@@ -88,6 +88,11 @@ class AdaptiveConfig:
     # forgetting
     forget_s: float = 6 * 3600.0  # without bad news for so long: nothing is remembered of it
 
+    @property
+    def floor_per_s(self) -> float:
+        """At which probing begins, never below the least that is allowed."""
+        return max(self.rate_probe_per_s, self.rate_min_per_s)
+
 
 @dataclass(frozen=True, slots=True)
 class AdaptiveState:
