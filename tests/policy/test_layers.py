@@ -8,7 +8,7 @@ import pytest
 
 from penstock.policy import policies as policies_module
 from penstock.policy.caps import CAP_FIELDS
-from penstock.policy.limits import BUILT_IN, FIELDS, Limits, Provenance, OF_PAIRS
+from penstock.policy.limits import BUILT_IN, FIELDS, OF_PAIRS, Limits, Provenance
 from penstock.policy.models import LimitsTable, ProviderLimitsTable
 from penstock.policy.policies import Policies
 from penstock.policy.rate import Rate

@@ -34,6 +34,7 @@ class Provenance:
 
 
 BUILT_IN = Provenance("built-in")
+_START, _FLOOR = Rate(1, 1.0, 1), Rate(6, _MINUTE_S, 1)
 _NOWHERE: Mapping[str, Provenance] = MappingProxyType({})
 
 
@@ -85,7 +86,8 @@ class Limits:
     provider_message_rate: Rate | None = None
     provider_byte_rate: ByteRate | None = None
     adaptive: AdaptiveMode = "off"
-    adaptive_floor: Rate = Rate(6, _MINUTE_S, 1)
+    adaptive_start: Rate = _START
+    adaptive_floor: Rate = _FLOOR
     adaptive_ceiling: Rate | None = None
     adaptive_retry_s: float = _MINUTE_S
     provenance: Mapping[str, Provenance] = field(

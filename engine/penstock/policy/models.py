@@ -156,6 +156,10 @@ class ProviderLimitsTable(LimitsTable):
         description="Whether a pace found from the replies restricts, is only shown, or is not "
         "looked for; per source over all sites of the provider.",
     )
+    adaptive_start: PlainRate = Field(
+        default=Rate(1, 1.0, 1),
+        description="The pace at first, where nothing is known; it doubles while all goes well.",
+    )
     adaptive_floor: PlainRate = Field(
         default=Rate(6, 60.0, 1), description="The pace that is found is never below this."
     )
