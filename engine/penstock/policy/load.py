@@ -15,6 +15,7 @@ from typing import Any
 from penstock.policy import validation
 from penstock.policy.limits import Limits, Provenance
 from penstock.policy.load_narrows import check_sources, load_narrows
+from penstock.policy.load_replies import load_replies
 from penstock.policy.load_sources import Egress, load_egress
 from penstock.policy.load_tenants import Senders, load_senders
 from penstock.policy.merge import EMPTY, Layer, layer_of, merge
@@ -23,6 +24,8 @@ from penstock.policy.names import parse_name
 from penstock.policy.narrowing import Narrow
 from penstock.policy.policies import Policies, Provider
 from penstock.policy.problem import Path, Problem, in_order, quoted, suggestion
+from penstock.policy.replies import ReplyRule, ReplyRules
+from penstock.policy.reply_models import ReplyFile
 from penstock.policy.source_models import SourcesFile
 from penstock.policy.tenant_models import TenantsFile
 from penstock.policy.toml import parse
@@ -30,9 +33,16 @@ from penstock.policy.units import duration_text
 from penstock.policy.validation import Checked
 
 DEFAULT, SOURCES, TENANTS = "default.toml", "sources.toml", "tenants.toml"
-FILES = (DEFAULT, "providers/NAME.toml", SOURCES, TENANTS)
+FILES = (DEFAULT, "providers/NAME.toml", "replies/NAME.toml", SOURCES, TENANTS)
 _PROVIDER = re.compile(r"providers/(?P<name>[^/]+)\.toml")
-_CLAIMED = {"mx": "the MX suffix", "domains": "the domain", "site": "site", "domain": "domain"}
+_REPLIES = re.compile(r"replies/[^/]+\.toml")
+_CLAIMED = {
+    "replies": "the replies of",
+    "mx": "the MX suffix",
+    "domains": "the domain",
+    "site": "site",
+    "domain": "domain",
+}
 _PROVIDER_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,38}[a-z0-9])?")
 
 
@@ -65,6 +75,7 @@ class _Loading:
         self._narrows: list[tuple[Checked[Any], list[Narrow]]] = []
         self._egress = Egress()
         self._senders = Senders()
+        self._replies: dict[str, tuple[ReplyRule, ...]] = {}
 
     def problems(self) -> list[Problem]:
         return self._stray + [problem for one in self._checked for problem in one.problems]
@@ -80,6 +91,7 @@ class _Loading:
             self._egress.pools,
             self._senders.tenants,
             self._senders.classes,
+            ReplyRules(MappingProxyType(self._replies)),
         )
 
     def add(self, name: str, text: str) -> None:
@@ -103,6 +115,12 @@ class _Loading:
             tenants = validation.check(TenantsFile, parse(text, file))
             self._checked.append(tenants)
             self._senders = load_senders(tenants, self._egress)
+        elif _REPLIES.fullmatch(name):
+            replies = validation.check(ReplyFile, parse(text, file))
+            self._checked.append(replies)
+            if replies.value is not None:
+                self._claim("replies", replies.value.provider, replies, ("provider",))
+                self._replies[replies.value.provider] = load_replies(replies)
         elif provider is None:
             hint = suggestion(name, FILES, "policy files")
             self._stray.append(Problem(file, 0, (), "not a policy file", hint))

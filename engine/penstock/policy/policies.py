@@ -21,6 +21,7 @@ from penstock.policy.matching import ProviderIndex
 from penstock.policy.merge import EMPTY, Layer, merge
 from penstock.policy.names import plain_name
 from penstock.policy.narrowing import Narrow, Narrowings
+from penstock.policy.replies import NO_RULES, ReplyRules
 from penstock.policy.tenants import (
     ANY,
     BUILT_IN_CLASSES,
@@ -73,6 +74,7 @@ class Policies:
     pools: Mapping[str, Pool] = field(default_factory=lambda: BUILT_IN_POOLS)
     tenants: Mapping[str, Tenant] = field(default_factory=lambda: MappingProxyType({}))
     classes: Mapping[str, MailClass] = field(default_factory=lambda: BUILT_IN_CLASSES)
+    replies: ReplyRules = NO_RULES
     _index: ProviderIndex = field(init=False, repr=False, compare=False)
     _narrowings: Narrowings = field(init=False, repr=False, compare=False)
     _floors: Mapping[str, float] = field(init=False, repr=False, compare=False)
@@ -223,6 +225,7 @@ class Policies:
             "caps_max": 3 * CACHE_ENTRIES_MAX,
             "sources": len(self.sources),
             "tenants": len(self.tenants),
+            "reply_rules": len(self.replies),
         }
 
     def _merge(self, provider: str, site: str, domain: str, source: str) -> Limits:
