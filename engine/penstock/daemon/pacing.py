@@ -128,6 +128,9 @@ class Pacing:
             mode, pace = self._step(pair, heard.get(pair), orders.get(pair, []), now)
             if self._tells(pair, before, mode, pace):
                 changed.append(_row(pair, mode, pace))
+        for pair in [pair for pair in self._table if pair not in self._seen]:
+            self._tells(pair, self._table[pair], "off", Pace())
+            changed.append(_row(pair, "off", Pace()))
         self._pairs.set(len(self._states))
         if changed:
             self._changed = True
@@ -169,8 +172,6 @@ class Pacing:
             return False
         if mode == "off":
             del self._table[pair]
-            if self._states.get(pair) is None:
-                self._seen[pair] = 0.0
         else:
             self._table[pair] = mode, pace
         self._shown(pair, mode, pace)
