@@ -116,7 +116,7 @@ class Paces:
         self._actions: Mapping[str, ReplyRule] = {}
         self._told: dict[Pair, Told] = {}
         self._paced: dict[Pair, Paced] = {}
-        self._sites: dict[Pair, set[Site]] = {}
+        self._sites: dict[Pair, dict[Site, None]] = {}  # in order, for runs to repeat
 
     def __len__(self) -> int:
         return len(self._told)
@@ -135,11 +135,12 @@ class Paces:
             self._change(pair)
 
     def _change(self, pair: Pair) -> None:
-        told, before = self._told.get(pair), self._paced.pop(pair, None)
+        told, name = self._told.get(pair), placed(*pair)
+        self._paced.pop(pair, None)
         paced = Paced(told) if told is not None and told.mode == "on" else None
         if paced is not None:
             self._paced[pair] = paced
-        sites = self._sites.get(pair, set())
+        sites = self._sites.get(pair, {})
         self._shed(pair, paced, sites)
         lines: dict[Gate, None] = {}
         for site in sites:
@@ -148,12 +149,11 @@ class Paces:
             if gate is None:
                 if site.waiting:
                     self._pump(site)
-            elif before is not None and gate.key in (before.key, before.pause):
-                if gate.key == before.key and paced is not None and paced.claim is not None:
-                    lines[gate] = None  # the first in line finds out for all
-                else:
-                    self._gates.leave(site)
-                    self._pump(site)
+            elif gate.key == f"{_PACE}{name}" and paced is not None and paced.claim is not None:
+                lines[gate] = None  # the first in line finds out for all
+            elif gate.key in (f"{_PACE}{name}", f"{_PAUSE}{name}"):
+                self._gates.leave(site)
+                self._pump(site)
         for gate in lines:
             self._gates.passed(gate.key)
 
@@ -180,8 +180,23 @@ class Paces:
             self.part(site)
             site.tally = self.tallies.of(*pair)
         if site.provider:
-            self._sites.setdefault(pair, set()).add(site)
-        self._give(site, self._paced.get(pair))
+            self._sites.setdefault(pair, {})[site] = None
+        self._give(site, self._paced.get(pair) or self._first(site))
+
+    def _first(self, site: Site) -> Paced | None:
+        """What holds in the second before the supervisor has heard of the pair: without it as much
+        would go at once as the other limits let through."""
+        pair, limits = (site.source, site.provider), site.limits
+        tally = site.tally
+        if limits.adaptive != "on" or pair in self._told:
+            return None
+        if tally is None or not self.tallies.knows(tally):
+            return None
+        tally.busy = True  # so that the supervisor hears of it
+        rate = min(
+            one.per_s for one in (limits.adaptive_start, limits.adaptive_ceiling) if one is not None
+        )
+        return Paced(Told(*pair, "on", Pace(rate, reason="nothing is known yet")))
 
     def part(self, site: Site) -> None:
         """The site is forgotten, or another provider's."""
@@ -189,7 +204,7 @@ class Paces:
             pair = site.tally.source, site.tally.provider
             sites = self._sites.get(pair)
             if sites is not None:
-                sites.discard(site)
+                sites.pop(site, None)
                 if not sites:
                     del self._sites[pair]
 
