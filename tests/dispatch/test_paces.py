@@ -59,6 +59,18 @@ def test_the_pace_holds_over_all_sites_of_the_provider(play) -> None:
     play(scenario)
 
 
+def test_sites_with_rates_of_their_own_share_the_pace(play) -> None:
+    async def scenario() -> None:
+        one = world(message_rate="50/s", connection_rate="100/min")
+        tell(one, rate_per_s=1.0, connections=8)
+        await fill(one, 90, "a.example", "b.example", "c.example")
+        await one.pass_time(60)
+        assert 58 <= len(one.seen) <= 61
+        await one.close()
+
+    play(scenario)
+
+
 def test_mail_of_other_providers_and_of_none_is_not_held(play) -> None:
     async def scenario() -> None:
         one = world()

@@ -115,7 +115,6 @@ class Paces:
         self._classifier = Classifier()
         self._actions: Mapping[str, ReplyRule] = {}
         self._told: dict[Pair, Told] = {}
-        self._paced: dict[Pair, Paced] = {}
         self._sites: dict[Pair, dict[Site, None]] = {}  # in order, for runs to repeat
 
     def __len__(self) -> int:
@@ -136,20 +135,17 @@ class Paces:
 
     def _change(self, pair: Pair) -> None:
         told, name = self._told.get(pair), placed(*pair)
-        self._paced.pop(pair, None)
-        paced = Paced(told) if told is not None and told.mode == "on" else None
-        if paced is not None:
-            self._paced[pair] = paced
+        rated = told is not None and told.mode == "on" and told.pace.rate_per_s is not None
         sites = self._sites.get(pair, {})
-        self._shed(pair, paced, sites)
+        self._shed(pair, told, sites)
         lines: dict[Gate, None] = {}
         for site in sites:
-            self._give(site, paced)
+            self._give(site, told)
             gate = site.gate
             if gate is None:
                 if site.waiting:
                     self._pump(site)
-            elif gate.key == f"{_PACE}{name}" and paced is not None and paced.claim is not None:
+            elif gate.key == f"{_PACE}{name}" and rated:
                 lines[gate] = None  # the first in line finds out for all
             elif gate.key in (f"{_PACE}{name}", f"{_PAUSE}{name}"):
                 self._gates.leave(site)
@@ -157,13 +153,13 @@ class Paces:
         for gate in lines:
             self._gates.passed(gate.key)
 
-    def _shed(self, pair: Pair, paced: Paced | None, sites: Iterable[Site]) -> None:
+    def _shed(self, pair: Pair, told: Told | None, sites: Iterable[Site]) -> None:
         """Where fewer connections are allowed than are open, this worker ends its part of them."""
         tally = self.tallies.of(*pair)
         tally.shed = 0
-        if paced is None or paced.seat is None:
+        if told is None or told.mode != "on" or told.pace.connections is None:
             return
-        tally.shed = max(0, tally.open - max(1, -(-paced.seat.limit // self._workers)))
+        tally.shed = max(0, tally.open - max(1, -(-told.pace.connections // self._workers)))
         for site in sites:
             while tally.shed and site.idle:
                 tally.shed -= 1
@@ -181,14 +177,14 @@ class Paces:
             site.tally = self.tallies.of(*pair)
         if site.provider:
             self._sites.setdefault(pair, {})[site] = None
-        self._give(site, self._paced.get(pair) or self._first(site))
+        self._give(site, self._told.get(pair) or self._first(site))
 
-    def _first(self, site: Site) -> Paced | None:
+    def _first(self, site: Site) -> Told | None:
         """What holds in the second before the supervisor has heard of the pair: without it as much
         would go at once as the other limits let through."""
         pair, limits = (site.source, site.provider), site.limits
         tally = site.tally
-        if limits.adaptive != "on" or pair in self._told:
+        if limits.adaptive != "on":
             return None
         if tally is None or not self.tallies.knows(tally):
             return None
@@ -196,7 +192,7 @@ class Paces:
         rate = min(
             one.per_s for one in (limits.adaptive_start, limits.adaptive_ceiling) if one is not None
         )
-        return Paced(Told(*pair, "on", Pace(rate, reason="nothing is known yet")))
+        return Told(*pair, "on", Pace(rate, reason="nothing is known yet"))
 
     def part(self, site: Site) -> None:
         """The site is forgotten, or another provider's."""
@@ -209,8 +205,8 @@ class Paces:
                     del self._sites[pair]
 
     @staticmethod
-    def _give(site: Site, paced: Paced | None) -> None:
-        site.paced = paced
+    def _give(site: Site, told: Told | None) -> None:
+        site.paced = paced = Paced(told) if told is not None and told.mode == "on" else None
         own = tuple(seat for seat in site.seats if not seat.key.startswith(_PACE))
         site.seats = own if paced is None or paced.seat is None else (*own, paced.seat)
 
