@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from penstock.limits.governor import Governor
+from penstock.limits.remote import GovernorLimiter, RemoteConfig
 from penstock.mail.outcome import Kind, Outcome, Phase
 from penstock.relay.dispatch_ports import DispatchConfig
 from penstock.relay.paces import rate_of
@@ -270,6 +273,30 @@ def test_pairs_are_bounded(play) -> None:
         for n in range(5):
             tallies.of("default", f"p{n}").delivered += 1
         assert len(tallies) == len(rows(one)) == 2
+        await one.close()
+
+    play(scenario)
+
+
+def test_sites_ask_the_governor_for_one_pace_and_lose_no_turn(play, monkeypatch) -> None:
+    """What is granted after a question must be known again as asked for, by each site."""
+
+    def limiter(clock: Any) -> GovernorLimiter:
+        governor = Governor(clock)
+
+        async def call(method: str, params: Any) -> Any:
+            await asyncio.sleep(0.0005)
+            return governor.handle(0, method, params)
+
+        return GovernorLimiter(call, clock, RemoteConfig())
+
+    async def scenario() -> None:
+        monkeypatch.setattr("penstock.sim.relay.LocalLimiter", limiter)
+        one = world(message_rate="100/s")
+        tell(one, rate_per_s=1.0)
+        await fill(one, 90, "a.example", "b.example", "c.example")
+        await one.pass_time(60)
+        assert 58 <= len(one.seen) <= 61
         await one.close()
 
     play(scenario)
