@@ -77,7 +77,7 @@ def test_off_observe_and_on_by_reload_and_what_is_seen_of_it(daemon) -> None:
     daemon.until(lambda: rate(daemon) == 0.1, "shown as a metric")
     [row] = [one for one in daemon.call("top")["rows"] if one["provider"] == "gmail"]
     assert row["limit_per_s"] == 0.1
-    assert row["limit_where"] == "nothing is known yet"
+    assert row["limit_where"] == "pace: nothing is known yet"
     out = explained(daemon)
     assert "pace of gmail" in out
     assert "nothing is known yet" in out

@@ -67,7 +67,7 @@ class Dispatcher:
         self.placing = placing = Placing(policies, routes, spool, now, self.pump, self.stager.drop)
         self.permits = Permits(limiter, self.pump, waited)
         self.locator = Locator(find, self, config.resolves_max, now)
-        self.paces = Paces(self.permits.gates, now, self.pump, config.workers)
+        self.paces = Paces(self.permits.gates, now, self.pump, config.workers, policies.replies)
         placing.permits, placing.locator, placing.paces = self.permits, self.locator, self.paces
         self.keeper = Keeper(placing, self.locator, self.permits, config.forget_s)
         self._tasks = Tasks()
@@ -248,7 +248,7 @@ class Dispatcher:
                         continue
                 else:
                     number = 0
-                if not self._may_send(site, extra, number):
+                if not self.permits.may_send(site, extra, number):
                     if site.gate is not None or site.asking:
                         return None
                     continue  # the lane in front has to wait: another may go
@@ -263,11 +263,6 @@ class Dispatcher:
                 return tx
         self.permits.give_back(site)
         return None
-
-    def _may_send(self, site: Site, extra: Extra | None, number: int) -> bool:
-        if extra is None and not site.claims and site.paced is None:
-            return True
-        return self.permits.may_send(site, extra, number)
 
     def _in_window(self, site: Site, number: int, extra: Extra) -> bool:
         """Whether the lane's sending window is open; if not it sleeps until it opens."""
@@ -367,6 +362,7 @@ class Dispatcher:
         """Queued mail follows the new policy at once."""
         for lane in self.placing.lanes.values():
             lane.fresh_until = 0.0  # providers and routes may have changed: look again
+        self.paces.read_by(policies.replies)
         self.placing.reload(policies, routes)
 
     def ordered(self, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -22,7 +22,7 @@ from penstock.mail.verdict import Category, Verdict
 from penstock.policy.caps import Cap, placed
 from penstock.policy.limits import AdaptiveMode, Provenance
 from penstock.policy.rate import Rate
-from penstock.policy.replies import ReplyRule, ReplyRules
+from penstock.policy.replies import NO_RULES, ReplyRule, ReplyRules
 from penstock.relay.gates import Gate, Gates
 from penstock.relay.site import Site
 from penstock.relay.tally import PAIRS_MAX, Tallies, Tally
@@ -106,14 +106,14 @@ class Paces:
         now: Callable[[], float],
         pump: Callable[[Site], None],
         workers: int = 1,
+        rules: ReplyRules = NO_RULES,
         pairs_max: int = PAIRS_MAX,
     ) -> None:
         self._gates, self._now, self._pump = gates, now, pump
         self._workers, self._pairs_max = workers, pairs_max
         self._loop = asyncio.get_running_loop()
         self.tallies = Tallies(pairs_max)
-        self._classifier = Classifier()
-        self._actions: Mapping[str, ReplyRule] = {}
+        self.read_by(rules)
         self._told: dict[Pair, Told] = {}
         self._sites: dict[Pair, dict[Site, None]] = {}  # in order, for runs to repeat
 
@@ -228,7 +228,9 @@ class Paces:
     def read_by(self, rules: ReplyRules) -> None:
         """Replies are read by these rules from now on."""
         self._classifier = Classifier(rules)
-        self._actions = {name: rule for name, rule in rules.by_name.items() if rule.action}
+        self._actions: Mapping[str, ReplyRule] = {
+            name: rule for name, rule in rules.by_name.items() if rule.action
+        }
 
     def heard(self, tally: Tally, attempt: Attempt) -> Verdict:
         """A recipient was not delivered."""

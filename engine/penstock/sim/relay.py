@@ -156,9 +156,8 @@ class RelayWorld:
         config: DispatchConfig | None = None,
         jump: float = 0.0,
     ) -> None:
-        loop = asyncio.get_running_loop()
+        self.loop = loop = asyncio.get_running_loop()
         loop.set_default_executor(Inline())
-        self.loop = loop
         self.disk = disk or SimDisk()
         self.offset = NOW - loop.time() + jump
         self.clock = SteadyClock(self.wall, loop.time)

@@ -63,8 +63,7 @@ class Outbound:
             sessions=TlsSessions(entries_max=settings.relay.tls_sessions_max),
             handshook=telemetry.handshook,
         )
-        self._telemetry = telemetry
-        self._way_out = WayOut()
+        self._telemetry, self._way_out = telemetry, WayOut()
         self._dns: DnsResolver | None = None
         resolver = machine.resolver
         if resolver is None:
@@ -108,7 +107,6 @@ class Outbound:
             held=self.dispatcher.in_flight,
             paces=self.dispatcher.paces,
         )
-        self.dispatcher.paces.read_by(policies.replies)
         self.dispatcher.settler = self.settler
         self.sources = Sources(
             settings.hostname, policies, self.dispatcher.placing, read_file, bound=sandbox is None
@@ -151,7 +149,6 @@ class Outbound:
         """New routes, policies and keys hold from the next message on."""
         self._builder.ring = ring
         self._destinations.reload(policies, parts.routes(settings))
-        self.dispatcher.paces.read_by(policies.replies)
         self.dispatcher.reload(policies, parts.route_limits(settings))
         self.sources.reload(policies)
 
