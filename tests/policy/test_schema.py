@@ -63,7 +63,8 @@ def _is_refused(value: Any, schema: dict[str, Any]) -> bool:
 
 
 def _kind_of(name: str) -> str:
-    return "provider" if name.startswith("providers/") else name.removesuffix(".toml")
+    kinds = {"providers": "provider", "replies": "replies"}
+    return kinds.get(name.partition("/")[0]) or name.removesuffix(".toml")
 
 
 @pytest.mark.parametrize("kind", KINDS)

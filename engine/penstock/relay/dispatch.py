@@ -67,7 +67,7 @@ class Dispatcher:
         self.placing = placing = Placing(policies, routes, spool, now, self.pump, self.stager.drop)
         self.permits = Permits(limiter, self.pump, waited)
         self.locator = Locator(find, self, config.resolves_max, now)
-        self.paces = Paces(self.permits.gates, now, self.pump, config.workers, policies.replies)
+        self.paces = Paces(self.permits.gates, now, self.pump, config.workers)
         placing.permits, placing.locator, placing.paces = self.permits, self.locator, self.paces
         self.keeper = Keeper(placing, self.locator, self.permits, config.forget_s)
         self._tasks = Tasks()
@@ -362,7 +362,6 @@ class Dispatcher:
         """Queued mail follows the new policy at once."""
         for lane in self.placing.lanes.values():
             lane.fresh_until = 0.0  # providers and routes may have changed: look again
-        self.paces.read_by(policies.replies)
         self.placing.reload(policies, routes)
 
     def ordered(self, rows: Iterable[Mapping[str, Any]]) -> None:

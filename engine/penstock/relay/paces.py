@@ -14,16 +14,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.events.types import Attempt
-from penstock.feedback.classify import Classifier
 from penstock.limits.ports import Claim, Seat
 from penstock.mail.outcome import Outcome, Phase
-from penstock.mail.verdict import Category, Verdict
+from penstock.mail.verdict import Verdict
 from penstock.policy.caps import Cap, placed
 from penstock.policy.limits import AdaptiveMode, Provenance
 from penstock.policy.rate import Rate
-from penstock.policy.replies import NO_RULES, ReplyRule, ReplyRules
+from penstock.policy.replies import BOUNCE, RETRY
 from penstock.relay.gates import Gate, Gates
+from penstock.relay.reading import Reading
 from penstock.relay.site import Site
 from penstock.relay.tally import PAIRS_MAX, Tallies, Tally
 from penstock.schedule.pace import Pace
@@ -98,7 +97,8 @@ class Paced:
 
 class Paces:
     """One worker's. ``now`` is wall time; ``pump(site)`` is called for sites that may go on;
-    ``workers`` share each pace."""
+    ``workers`` share each pace. ``reading``: by which replies are read; set once for all of the
+    worker."""
 
     def __init__(
         self,
@@ -106,14 +106,13 @@ class Paces:
         now: Callable[[], float],
         pump: Callable[[Site], None],
         workers: int = 1,
-        rules: ReplyRules = NO_RULES,
         pairs_max: int = PAIRS_MAX,
     ) -> None:
         self._gates, self._now, self._pump = gates, now, pump
         self._workers, self._pairs_max = workers, pairs_max
         self._loop = asyncio.get_running_loop()
         self.tallies = Tallies(pairs_max)
-        self.read_by(rules)
+        self.reading = Reading()
         self._told: dict[Pair, Told] = {}
         self._sites: dict[Pair, dict[Site, None]] = {}  # in order, for runs to repeat
 
@@ -225,48 +224,28 @@ class Paces:
             site.tally.busy = True
         return True
 
-    def read_by(self, rules: ReplyRules) -> None:
-        """Replies are read by these rules from now on."""
-        self._classifier = Classifier(rules)
-        self._actions: Mapping[str, ReplyRule] = {
-            name: rule for name, rule in rules.by_name.items() if rule.action
-        }
-
-    def heard(self, tally: Tally, attempt: Attempt) -> Verdict:
-        """A recipient was not delivered."""
-        outcome = attempt.outcome
-        verdict = self._judge(attempt.provider, outcome)
-        self._count(tally, outcome, verdict, attempt.tenant, attempt.campaign)
-        return verdict
+    def heard(
+        self, tally: Tally, outcome: Outcome, verdict: Verdict, tenant: str, campaign: str
+    ) -> None:
+        """A recipient was not delivered, or no connection was had for one."""
+        rule = self.reading.classifier.rules.by_name.get(verdict.rule) if verdict.rule else None
+        action = rule.action if rule is not None else ""
+        fewer = action == "fewer-connections"
+        tally.heard(outcome.kind, verdict, fewer or outcome.phase in _GREETINGS)
+        if action and action not in (RETRY, BOUNCE):
+            tally.acted(verdict.rule, _about(action, tenant, campaign))
 
     def refused(self, site: Site, outcome: Outcome) -> None:
         """No connection was had. A host that says why is heard as at any other time."""
         tally = site.tally
         if tally is None:
             return
-        if outcome.phase in _GREETINGS:
-            self._count(tally, outcome, self._judge(site.provider, outcome), "", "")
-        else:
+        if outcome.phase not in _GREETINGS:
             tally.not_opened(site.name, self._loop.time())
-
-    def soon(self, site: Site | None, outcome: Outcome) -> bool:
-        """Whether mail that this kept from a connection need not wait long: it came too fast, and
-        the pace sees to it that it does not again."""
-        if site is None or outcome.phase not in _GREETINGS or site.limits.adaptive != "on":
-            return False
-        return self._judge(site.provider, outcome).category is Category.THROTTLED
-
-    def _judge(self, provider: str, outcome: Outcome) -> Verdict:
-        return self._classifier.classify(provider, outcome.reply, outcome.phase)
-
-    def _count(
-        self, tally: Tally, outcome: Outcome, verdict: Verdict, tenant: str, campaign: str
-    ) -> None:
-        rule = self._actions.get(verdict.rule)
-        fewer = rule is not None and rule.action == "fewer-connections"
-        tally.heard(outcome.kind, verdict, fewer or outcome.phase in _GREETINGS)
-        if rule is not None:
-            tally.acted(verdict.rule, _about(rule.action, tenant, campaign))
+            return
+        classify = self.reading.classifier.classify
+        verdict = classify(site.provider, outcome.reply, outcome.phase)
+        self.heard(tally, outcome, verdict, "", "")
 
     def caps(self, source: str, provider: str) -> list[Cap]:
         """For explanations."""
