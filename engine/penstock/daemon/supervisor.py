@@ -213,6 +213,8 @@ class Supervisor:
             log.error("taking over failed", reason=reason)
         else:
             self.pacing.load()
+            for child in self.children:
+                self.pacing.greet(child)
         return not reason
 
     async def _grant(self, predecessor: Predecessor, child: Child, method: str, params: Any) -> Any:
