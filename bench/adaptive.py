@@ -94,7 +94,7 @@ def endless(scenario: Scenario) -> tuple[dict[str, Any], Run]:
         "share": delivered / sum(capacity(provider, a, b) for a, b in spans),
         "deferred": bad / attempts,
         "blocks": provider.blocks if isinstance(provider, Escalating) else 0,
-        "found_min": _reached(run, provider, 0),
+        "found_min": None if isinstance(provider, Quota) else _reached(run, provider, 0),
         "back_min": None,
     }
     if scenario.back_h:
@@ -180,6 +180,8 @@ def show(found: dict[str, dict[str, Any]]) -> None:
         ["the hidden limit", *next(iter(found.values()))["mailing"]],
         others,
     )
+    if not any(verdict(one) for one in found.values()):
+        report.console().print("all met: no other way to send is as good for any provider")
     for name, one in found.items():
         for what in verdict(one):
             report.console().print(f"NOT met, {name}: {what}")

@@ -28,27 +28,29 @@ __all__ = ["AdaptiveConfig", "AdaptiveState", "Tally", "pace", "step"]
 
 def step(config: AdaptiveConfig, state: AdaptiveState, tally: Tally, now: float) -> AdaptiveState:
     """What is known after ``tally`` at ``now``. A fresh ``AdaptiveState()`` knows nothing."""
-    state = _sound(config, _forget(config, _sound(config, state, now), now), now)
+    state = _forget(config, _sound(config, state, now), now)
     if now < state.suspended_until:
         return replace(state, seen_at=now, grown_at=now)
     state = adaptive_rate.hear(config, state, tally, now)
     if _is_blocked(config, state, tally):
-        return replace(_suspend(config, state, now), seen_at=now)
+        return _suspend(config, state, now)
     crowded = adaptive_connections.crowded(config, state, tally, now)
     state = adaptive_connections.step(config, state, tally, crowded, now)
     bad = tally.throttled + tally.blocked - crowded
     state = adaptive_rate.step(config, state, tally, bad, now)
-    if tally.delivered:
-        state = replace(state, good_at=now)
-    return replace(_sound(config, state, now), seen_at=now)
+    rate_per_s, connections = _within(config, state)
+    good_at = now if tally.delivered else state.good_at
+    return replace(
+        state, rate_per_s=rate_per_s, connections=connections, seen_at=now, good_at=good_at
+    )
 
 
 def pace(config: AdaptiveConfig, state: AdaptiveState, now: float) -> Pace:
     """What may be done at ``now``."""
-    state = _sound(config, state, now)
+    rate_per_s, connections = _within(config, state)
+    until = min(state.suspended_until, now + config.suspend_max_s)
     reason = state.reason or "nothing is known yet"
-    not_before = state.suspended_until if now < state.suspended_until else 0.0
-    return Pace(state.rate_per_s, state.connections, not_before, reason)
+    return Pace(rate_per_s, connections, until if now < until else 0.0, reason)
 
 
 def _is_blocked(config: AdaptiveConfig, state: AdaptiveState, tally: Tally) -> bool:
@@ -63,13 +65,16 @@ def _suspend(config: AdaptiveConfig, state: AdaptiveState, now: float) -> Adapti
     length = min(length, config.suspend_max_s)
     return replace(
         state,
-        rate_per_s=min(config.rate_probe_per_s, state.rate_per_s * config.cut_most),
+        rate_per_s=max(
+            min(config.rate_probe_per_s, state.rate_per_s * config.cut_most), config.rate_min_per_s
+        ),
         near_per_s=0.0,
         far_per_s=max(state.far_per_s, state.rate_per_s) / 2,
         probing=True,
         good=0.0,
         bad=0.0,
         blocked=0.0,
+        seen_at=now,
         cut_at=now,
         bad_at=now,
         suspended_until=now + length,
@@ -97,15 +102,23 @@ def _forget(config: AdaptiveConfig, state: AdaptiveState, now: float) -> Adaptiv
     )
 
 
-def _sound(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveState:
-    """Within the bounds, which may have changed, and with no time that is still to come, as when
-    the clock was set back."""
+def _within(config: AdaptiveConfig, state: AdaptiveState) -> tuple[float, int]:
+    """Rate and connections, or those of the start, within the bounds; these may have changed."""
     rate = state.rate_per_s or config.rate_start_per_s
     connections = state.connections or config.connections_start
+    return (
+        min(max(rate, config.rate_min_per_s), config.rate_max_per_s),
+        min(max(connections, config.connections_min), config.connections_max),
+    )
+
+
+def _sound(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveState:
+    """Within the bounds, and with no time that is still to come, as when the clock was set back."""
+    rate_per_s, connections = _within(config, state)
     return replace(
         state,
-        rate_per_s=min(max(rate, config.rate_min_per_s), config.rate_max_per_s),
-        connections=min(max(connections, config.connections_min), config.connections_max),
+        rate_per_s=rate_per_s,
+        connections=connections,
         seen_at=min(state.seen_at, now),
         grown_at=min(state.grown_at or now, now),
         cut_at=min(state.cut_at, now),

@@ -68,7 +68,7 @@ class AdaptiveConfig:
     approach_s: float = 60.0  # time constant of coming back to the rate that was cut
     pass_share_per_s: float = 0.01 / 60  # creeping past it
     pass_s: float = 120.0  # time constant of growing away from it
-    pass_rate_per_s: float = 1 / 3  # below this rate, passing takes as many messages, not as long
+    pass_rate_per_s: float = 1 / 4  # below this rate, passing takes as many messages, not as long
     passed_share: float = 0.25  # so far past it, it is forgotten
     # at the floor
     rate_probe_per_s: float = 1 / 60  # a rate that falls to this
