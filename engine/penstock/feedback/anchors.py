@@ -19,7 +19,8 @@ Clause = frozenset[str]
 CLAUSES_MAX = 2  # of a way; the most telling ones
 PIECE_CHARS_MIN, PIECE_CHARS_MAX = 3, 16
 _PIECES_MAX = 24
-_REFERS = re.compile(r"\\[1-9]|\(\?P|\(\?\(|\(\?[a-zA-Z]+[):-]")
+_FLAGS = re.compile(r"\(\?[a-zA-Z-]+[):]")
+_REFERS = re.compile(rf"\\[1-9]|\(\?P|\(\?\(|{_FLAGS.pattern}")
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 # In many replies whatever they mean: telling only where there is nothing better.
 _COMMON = frozenset(
@@ -76,11 +77,10 @@ def _end_of_class(text: str, place: int) -> int:
 
 
 def _telling(text: str) -> tuple[Clause, ...]:
+    if _FLAGS.search(text):
+        return ()
     try:
-        tree = parsed(re.compile(text))
-        if re.compile(text).flags & re.IGNORECASE:
-            return ()
-        clauses = _clauses(tree)
+        clauses = _clauses(parsed(text))
     except (re.error, TypeError, ValueError, IndexError, RecursionError):
         return ()  # a syntax tree of a later Python: slower, and no less right
     return tuple(sorted(dict.fromkeys(clauses), key=_worth, reverse=True)[:CLAUSES_MAX])

@@ -122,6 +122,18 @@ class Classifier:
         return None
 
 
+_newest = Classifier()
+
+
+def classifier_of(rules: ReplyRules) -> Classifier:
+    """The classifier of these very rules. The newest is kept: rules that were just checked are the
+    ones that will be used."""
+    global _newest
+    if _newest.rules is not rules:
+        _newest = Classifier(rules)
+    return _newest
+
+
 def by_code(normal: Normal) -> Verdict:
     """What is left where no rule knows the words: the enhanced code, or nothing."""
     category = category_of(normal.status) if normal.status else Category.UNKNOWN

@@ -10,12 +10,13 @@ whose pieces are all there are tried.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from penstock.feedback.anchors import CLAUSES_MAX, ways
 
-WORDS_MAX = 4096  # remembered; all are forgotten at once when it is full
+WORDS_MAX = 8192  # remembered; the half that was not met for longest is forgotten at once
 _REMEMBERED_CHARS_MAX = 40
 _DIGITS = str.maketrans("123456789", "0" * 9)
 _Tree = dict[str, Any]
@@ -26,7 +27,17 @@ _END = ""
 class Gate:
     """Of the expressions in order; :meth:`mask` gives the bits of some of them."""
 
-    __slots__ = ("_always", "_find", "_known", "_owner", "_pieces", "_searches", "_shift", "_ways")
+    __slots__ = (
+        "_always",
+        "_before",
+        "_find",
+        "_known",
+        "_owner",
+        "_pieces",
+        "_searches",
+        "_shift",
+        "_ways",
+    )
 
     def __init__(self, patterns: Sequence[re.Pattern[str]]) -> None:
         found = [(number, way) for number, one in enumerate(patterns) for way in ways(one)]
@@ -47,15 +58,18 @@ class Gate:
         self._pieces = {text: _with_prefixes(text, pieces) for text in pieces}
         self._find = re.compile(f"(?=({_written(_tree(pieces))}))" if pieces else "(?!)()").findall
         self._known: dict[str, int] = {}
+        self._before: dict[str, int] = {}
 
     @property
     def words(self) -> int:
         """How many are remembered."""
-        return len(self._known)
+        return len(self._known) + len(self._before)
 
     def mask(self, numbers: range) -> int:
-        """The bits of the expressions at ``numbers``."""
-        return sum(1 << bit for bit, number in enumerate(self._owner) if number in numbers)
+        """The bits of the expressions at ``numbers``, a range of step 1."""
+        start = bisect_left(self._owner, numbers.start)
+        end = bisect_left(self._owner, numbers.stop)
+        return (1 << end) - (1 << start)
 
     def matches(self, text: str, mask: int) -> Iterator[int]:
         """The numbers of the expressions within ``mask`` that match ``text``, in order. Whoever
@@ -88,14 +102,17 @@ class Gate:
         """For a word that is not known as it stands: it has digits, or is new."""
         plain = word.translate(_DIGITS)
         bits = self._known.get(plain)
+        if bits is not None:
+            return bits
+        bits = self._before.get(plain)
         if bits is None:
             bits = 0
             for piece in self._find(plain):
                 bits |= self._pieces[piece]
-            if len(plain) <= _REMEMBERED_CHARS_MAX:
-                if len(self._known) >= WORDS_MAX:
-                    self._known.clear()
-                self._known[plain] = bits
+        if len(plain) <= _REMEMBERED_CHARS_MAX:
+            if len(self._known) >= WORDS_MAX // 2:  # what is met again comes over from there
+                self._before, self._known = self._known, {}
+            self._known[plain] = bits
         return bits
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from penstock.feedback.classify import Classifier
+from penstock.feedback.classify import Classifier, classifier_of
 from penstock.feedback.normalise import Normal, of_text
 from penstock.mail.outcome import Phase
 from penstock.policy.patterns import parsed
@@ -23,13 +23,13 @@ _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 def problems(rules: ReplyRules) -> list[Problem]:
     """Every sample that its rule does not decide, or should not."""
-    classifier = Classifier(rules)
+    classifier = classifier_of(rules)
     return [problem for rule in rules for problem in _of(rule, classifier)]
 
 
 def warnings(rules: ReplyRules) -> list[Problem]:
     """Rules that stand in the shadow of others."""
-    classifier = Classifier(rules)
+    classifier = classifier_of(rules)
     return [problem for rule in rules if (problem := _shadow(rule, classifier)) is not None]
 
 
@@ -82,7 +82,7 @@ def _shadow(rule: ReplyRule, classifier: Classifier) -> Problem | None:
 def wordings(pattern: re.Pattern[str]) -> list[str]:
     """The shortest texts that ``pattern`` matches, one for each way through its alternatives; not
     more than a few."""
-    found = _ways(parsed(pattern))
+    found = _ways(parsed(pattern.pattern))
     return [" ".join(text.split()) for text in found]
 
 

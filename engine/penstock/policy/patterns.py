@@ -35,14 +35,14 @@ def folded(text: str) -> str:
     return "".join(part if part[0] == "\\" else part.casefold() for part in parts)
 
 
-def parsed(pattern: re.Pattern[str]) -> list[tuple[str, Any]]:
+def parsed(expression: str | re.Pattern[str]) -> list[tuple[str, Any]]:
     """The syntax tree of an expression: names of operations with their arguments."""
-    return _plain(_parser.parse(pattern.pattern))
+    return _plain(_parser.parse(getattr(expression, "pattern", expression)))
 
 
 def risk(text: str) -> str:
     """Why a reply could make the search take too long; ``""`` where none can."""
-    steps, nested = _cost(parsed(compiled(text)), inside=False)
+    steps, nested = _cost(parsed(folded(text)), inside=False)
     if nested:
         return "a repeat within a repeat can take for ever; write the inner one with a fixed number"
     if steps * TEXT_CHARS_MAX > _STEPS_MAX:

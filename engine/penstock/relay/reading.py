@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from penstock.events.pulse import normalised
-from penstock.feedback.classify import OURS, Classifier
+from penstock.feedback.classify import OURS, classifier_of
 from penstock.feedback.normalise import of_text
 from penstock.feedback.unmatched import UnmatchedReplies
 from penstock.mail.outcome import Kind, Outcome
@@ -32,14 +32,14 @@ class Reading:
         unmatched_max: int = 1000,
         forgot: Callable[[], None] | None = None,
     ) -> None:
-        self.classifier = Classifier(rules)
+        self.classifier = classifier_of(rules)
         self.unmatched = UnmatchedReplies(unmatched_max, forgot)
         self._last: tuple[str, Outcome, Outcome, Verdict] | None = None
 
     def reload(self, rules: ReplyRules) -> None:
         """New rules hold from the next reply on."""
         if rules != self.classifier.rules:
-            self.classifier = Classifier(rules)
+            self.classifier = classifier_of(rules)
             self.unmatched.clear()
         self._last = None
 
