@@ -200,6 +200,27 @@ async def test_it_is_written_down_now_and_then(world) -> None:
     assert kept["pairs"][0]["provider"] == "gmail"
 
 
+async def test_a_block_is_written_down_at_once(world) -> None:
+    one = world("on")
+    one.hear(delivered=1)
+    await one.step()
+    one.pacing.save()
+    one.hear(deferred=3, fired=[["gmail/hold", "", 3]])
+    await one.step()
+    again = one.started()
+    assert again.rows()[0]["pace"]["not_before"] == one.clock.now + 600
+
+
+async def test_nothing_old_is_written_over_what_is_new(world) -> None:
+    one = world("on")
+    old = one.pacing._taken(one.clock.now)
+    one.hear(delivered=1)
+    await one.step()
+    one.pacing.save()
+    one.pacing._write(*old)
+    assert len(one.started().rows()) == 1
+
+
 async def test_pairs_are_bounded_and_idle_ones_make_room(world, monkeypatch) -> None:
     monkeypatch.setattr(module, "PAIRS_MAX", 2)
     one = world("on")
@@ -207,7 +228,7 @@ async def test_pairs_are_bounded_and_idle_ones_make_room(world, monkeypatch) -> 
         one.hear(source=source, delivered=1)
     await one.step()
     assert [row["source"] for row in one.pacing.rows()] == ["a", "b"]
-    one.clock.now += module.IDLE_S
+    one.clock.now += module.IDLE_S + module.FULL_S
     one.hear(source="b", delivered=1)
     one.hear(source="c", delivered=1)
     await one.step()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,6 +37,7 @@ PAIRS_MAX = 5000
 STEPS_MAX = 500  # at once: a step takes 50 microseconds, and the governor waits meanwhile
 SAVE_S = 10.0
 FIRED_MAX = 1000  # of one pair between two steps
+FULL_S = 10.0  # all pairs are in use: looked at again so much later
 IDLE_S = 600.0  # a pair that is not heard of for so long takes no steps
 _RATE_MAX_PER_S = 1e6
 _FILE, _VERSION = "pacing.json", 1
@@ -79,7 +81,9 @@ class Pacing:
         self._policies = owner.policies
         self._tasks: set[asyncio.Task[Any]] = set()
         self._saved_at, self._changed = 0.0, False
-        self._turn = 0
+        self._turn, self._full_until = 0, 0.0
+        self._disk = threading.Lock()
+        self._saves = self._written = 0
         self._rate = registry.gauge("penstock_pace_rate")
         self._connections = registry.gauge("penstock_pace_connections")
         self._suspended = registry.gauge("penstock_pace_suspended")
@@ -112,8 +116,12 @@ class Pacing:
 
     def _room(self) -> bool:
         """Forget the pair that was heard of longest ago, unless all are in use."""
+        now = self._now()
+        if now < self._full_until:
+            return False
         pair = min(self._seen, key=self._seen.__getitem__)
-        if self._seen[pair] > self._now() - IDLE_S:
+        if self._seen[pair] > now - IDLE_S:
+            self._full_until = now + FULL_S
             return False
         for table in (self._seen, self._states, self._heard):
             table.pop(pair, None)
@@ -144,7 +152,8 @@ class Pacing:
         if changed:
             self._changed = True
             self._tell(self._owner.children, changed)
-        if self._changed and now >= self._saved_at + SAVE_S:
+        blocked = any(row["pace"]["not_before"] > now for row in changed)
+        if blocked or (self._changed and now >= self._saved_at + SAVE_S):
             self._save_aside(now)
 
     def _next(self) -> list[Pair]:
@@ -306,17 +315,26 @@ class Pacing:
 
     def save(self) -> None:
         """Write it down now."""
-        self._saved_at, self._changed = self._now(), False
         try:
-            write_whole(self._path, self._kept())
+            self._write(*self._taken(self._now()))
         except OSError as error:
             log.error("the pace cannot be told or kept", reason=str(error))
 
     def _save_aside(self, now: float) -> None:
         """Written by a thread: the governor's answers must not wait for the disk."""
+        self._spawn(asyncio.to_thread(self._write, *self._taken(now)))
+
+    def _taken(self, now: float) -> tuple[int, dict[str, Any]]:
         self._saved_at, self._changed = now, False
-        kept = self._kept()
-        self._spawn(asyncio.to_thread(write_whole, self._path, kept))
+        self._saves += 1
+        return self._saves, self._kept()
+
+    def _write(self, number: int, kept: dict[str, Any]) -> None:
+        """One at a time, and nothing over what is newer."""
+        with self._disk:
+            if number > self._written:
+                write_whole(self._path, kept)
+                self._written = number
 
     def _kept(self) -> dict[str, Any]:
         pairs = [
