@@ -187,6 +187,8 @@ REASONS = [
     ("connection-rate", "waits until another connection may be opened"),
     ("message-rate", "waits until the message rate lets another message go"),
     ("byte-rate", "waits until the byte rate lets another message go"),
+    ("pace", "waits until the pace that was found for its provider lets it go"),
+    ("paused", "waits; nothing goes to its provider from its source for a while, by its replies"),
     ("unreachable", "waits until its site is tried again; it could not be reached"),
     ("worker-connections", "waits for a connection; this worker has all that it may have"),
     ("reporting", "has failed, and the report to its sender is on its way to the disk"),
@@ -219,6 +221,15 @@ def test_the_reasons_are_those_of_the_table_in_the_docs():
 
 def test_the_reasons_are_those_of_the_workers():
     assert {wait.value for wait in Wait} == set(ADVICE)
+
+
+def test_the_pace_says_why_and_not_where(penstock, daemon):
+    binds = {"scope": "pace of gmail", "field": "message_rate", "value": "54/min"}
+    binds |= {"where": "throttled 12 of 212 at 19:22 UTC", "until": 0}
+    daemon.answers["explain"] = answer(explanation(state="waiting", reason="pace", binds=binds))
+    first = penstock("explain", "3b0b7b200b").stdout.splitlines()[0]
+    said = "waits for the pace of gmail, rate 54/min: throttled 12 of 212 at 19:22 UTC"
+    assert first.startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,17 @@ class _Loading:
                 f"{other} is set in {limits.where(other)}",
                 about=[(*path, "retry_initial_s"), (*path, "retry_max_s")],
             )
+        both = ("adaptive_floor", "adaptive_ceiling")
+        names = [name for name in both if name in layers[-1].values]
+        floor, ceiling = limits.adaptive_floor, limits.adaptive_ceiling
+        if names and ceiling is not None and floor.per_s > ceiling.per_s:
+            second = both[names[0] == both[0]]
+            checked.contradict(
+                (*path, names[0]),
+                f"the floor, {floor}, is above the ceiling, {ceiling}",
+                f"{second} is set in {limits.where(second)}",
+                about=[(*path, name) for name in both],
+            )
 
 
 def _by_written_name(

@@ -241,10 +241,9 @@ class Policies:
         )
         if provider:
             return limits
-        # Domains of no provider have nothing in common that a provider's cap could be for.
-        return limits.overridden(
-            dict.fromkeys(OF_PROVIDERS), {name: limits.where(name) for name in OF_PROVIDERS}
-        )
+        # Domains of no provider have nothing in common that a provider's cap or pace could be for.
+        nobodys = {**dict.fromkeys(OF_PROVIDERS), "adaptive": "off"}
+        return limits.overridden(nobodys, {name: limits.where(name) for name in nobodys})
 
     def _of_site(self, provider: str, site: str, own: str, source: str) -> Iterator[Cap]:
         shared = self.limits(provider, site, "", source)

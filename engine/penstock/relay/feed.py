@@ -52,6 +52,8 @@ class SiteFeed:
             self._dispatcher.starved and not self.site.busy(loop.time())
         ):
             return False
+        if self.site.tally is not None and self.site.tally.sheds():
+            return False
         self._unused_since = self._unused_since or loop.time()
         self.idle_since = self._unused_since
         self.busy_since = 0.0

@@ -23,9 +23,12 @@ from penstock.policy.limits import Limits
 from penstock.relay.feed import SiteFeed
 from penstock.relay.lane import Lane, Ticket
 from penstock.relay.note import Note
+from penstock.relay.paces import Paces
 from penstock.relay.reading import Reading
 from penstock.relay.report import Case, Reporter
+from penstock.relay.site import Site
 from penstock.relay.spool import Spool, Stored
+from penstock.relay.tally import Tally
 from penstock.relay.telemetry import Telemetry
 from penstock.schedule.retry import delay, next_attempt
 from penstock.smtp.reply import Reply
@@ -33,6 +36,7 @@ from penstock.smtp.reply import Reply
 log = structlog.get_logger("penstock.relay")
 _EXPIRED = Reply.of(451, "4.4.7 Delivery time expired")
 _BUILT_IN = Limits()
+_NOBODYS = Tally("", "")  # for mail that meets no site
 _GIVEN_UP = verdict_of(Category.EXPIRED)
 
 
@@ -47,7 +51,8 @@ class SettleConfig:
 
 class OutcomeSettler:
     """The dispatcher's ``Settler``. ``now`` is wall time, ``loop_time`` the loop's. ``held``: refs
-    that nobody may send; those whose report is on its way to the disk are put there."""
+    that nobody may send; those whose report is on its way to the disk are put there. ``paces``
+    hears of what was not delivered."""
 
     def __init__(
         self,
@@ -62,11 +67,12 @@ class OutcomeSettler:
         loop_time: Callable[[], float],
         rng: random.Random,
         held: set[int],
+        paces: Paces,
     ) -> None:
         self._config, self._spool, self._reporter = config, spool, reporter
         self._telemetry, self._lane_of, self._reading = telemetry, lane_of, reading
         self._now, self._loop_time, self._rng = now, loop_time, rng
-        self._held = held
+        self._held, self._paces = held, paces
         self.reporting: set[int] = set()
 
     def settle(self, feed: SiteFeed, ticket: Ticket, outcomes: Sequence[Outcome]) -> None:
@@ -76,16 +82,17 @@ class OutcomeSettler:
         cases: list[Case] = []
         site, batch = ticket.site, ticket.batch
         provider = site.destination.provider
-        spread = -1.0
+        spread, tally = -1.0, site.tally or _NOBODYS
         for ref, stored, answer in zip(batch.refs, batch.stored, outcomes, strict=True):
             outcome, kind = answer, answer.kind
+            envelope, recipient = stored.envelope, stored.recipient
             verdict: Verdict | None = None
             if kind is not Kind.DELIVERED and kind is not Kind.REQUEUED:
                 outcome, verdict = self._reading.judge(provider, outcome)
                 kind = outcome.kind
+                self._paces.heard(tally, outcome, verdict, envelope.tenant, envelope.campaign)
             attempts = 0 if batch.fresh else self._spool.attempts(ref)
             attempts += kind is not Kind.REQUEUED
-            envelope, recipient = stored.envelope, stored.recipient
             attempt = Attempt(
                 now,
                 envelope.id,
@@ -104,16 +111,18 @@ class OutcomeSettler:
             )
             self._telemetry.attempt(attempt)
             if kind is Kind.DELIVERED:
+                tally.delivered += 1
                 if recipient.notify and not feed.passes_dsn:
                     self._reporter.report([Case(ref, stored, outcome, Action.RELAYED)], now)
                 self._spool.settle(ref)
             elif kind is Kind.BOUNCED:
                 cases.append(Case(ref, stored, outcome, Action.FAILED))
             elif kind is Kind.DEFERRED:
+                soon = _comes_too_fast(site, verdict)
                 if spread < 0:  # one for all recipients: they are retried together
                     spread = self._rng.random()
                 limits = self._lane_of(ref).limits or site.limits
-                cases += self._defer(ref, stored, attempt, limits, spread)
+                cases += self._defer(ref, stored, attempt, limits, spread, soon)
         if cases:
             self._finish(cases, now)
 
@@ -123,6 +132,7 @@ class OutcomeSettler:
         cases: list[Case] = []
         limits = lane.limits or (lane.site.limits if lane.site else _BUILT_IN)
         outcome, verdict = self._reading.judge(lane.provider or "", outcome)
+        soon = _comes_too_fast(lane.site, verdict)
         for ref, stored in self._load(refs):
             attempt = self._attempt(
                 stored, lane, outcome, self._spool.attempts(ref) + 1, now, verdict
@@ -131,7 +141,7 @@ class OutcomeSettler:
             if outcome.kind is Kind.BOUNCED:
                 cases.append(Case(ref, stored, outcome, Action.FAILED))
             else:
-                cases += self._defer(ref, stored, attempt, limits, spread)
+                cases += self._defer(ref, stored, attempt, limits, spread, soon)
         if cases:
             self._finish(cases, now)
 
@@ -171,17 +181,25 @@ class OutcomeSettler:
             self._finish(cases, now)
 
     def _defer(
-        self, ref: int, stored: Stored, attempt: Attempt, limits: Limits, spread: float
+        self,
+        ref: int,
+        stored: Stored,
+        attempt: Attempt,
+        limits: Limits,
+        spread: float,
+        soon: bool,
     ) -> list[Case]:
-        """Due again later, or given up. Returns what must be told to the sender and settled."""
+        """Due again later, or given up. Returns what must be told to the sender and settled.
+        ``soon``: it came too fast, and the pace sees to it that it does not again."""
         now, outcome = attempt.at, attempt.outcome
         expires = self._spool.expires(ref) or math.inf
         if self._spool.expires(ref) == math.ceil(stored.envelope.expires_at):
             # as it came: an operator who moved it has the last word
             expires = min(expires, stored.envelope.sendable_at + limits.max_age_s)
+        initial_s = limits.retry_initial_s
         pause = delay(
             attempt.attempt,
-            limits.retry_initial_s,
+            min(initial_s, limits.adaptive_retry_s) if soon else initial_s,
             limits.retry_factor,
             limits.retry_max_s,
             limits.retry_jitter,
@@ -269,6 +287,13 @@ class OutcomeSettler:
             for ref, one in zip(refs, stored, strict=True)
             if (found := one or read.get(ref)) is not None
         ]
+
+
+def _comes_too_fast(site: Site | None, verdict: Verdict | None) -> bool:
+    """Whether it need not wait long, since the pace sees to it that it comes more slowly."""
+    if site is None or verdict is None or verdict.category is not Category.THROTTLED:
+        return False
+    return site.limits.adaptive == "on"
 
 
 def _reply(text: str) -> Reply:

@@ -157,9 +157,8 @@ class RelayWorld:
         config: DispatchConfig | None = None,
         jump: float = 0.0,
     ) -> None:
-        loop = asyncio.get_running_loop()
+        self.loop = loop = asyncio.get_running_loop()
         loop.set_default_executor(Inline())
-        self.loop = loop
         self.disk = disk or SimDisk()
         self.offset = NOW - loop.time() + jump
         self.clock = SteadyClock(self.wall, loop.time)
@@ -196,7 +195,7 @@ class RelayWorld:
             rng=rng,
             waited=telemetry.waited,
         )
-        self.reading = Reading((policies or loaded("")).replies)
+        self.dispatcher.paces.reading = self.reading = Reading((policies or loaded("")).replies)
         self.settler = OutcomeSettler(
             SettleConfig(),
             spool=self.spool,
@@ -208,6 +207,7 @@ class RelayWorld:
             loop_time=loop.time,
             rng=rng,
             held=self.dispatcher.in_flight,
+            paces=self.dispatcher.paces,
         )
         self.dispatcher.settler = self.settler
         self._steer()

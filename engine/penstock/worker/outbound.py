@@ -63,8 +63,7 @@ class Outbound:
             sessions=TlsSessions(entries_max=settings.relay.tls_sessions_max),
             handshook=telemetry.handshook,
         )
-        self._telemetry = telemetry
-        self._way_out = WayOut()
+        self._telemetry, self._way_out = telemetry, WayOut()
         self._dns: DnsResolver | None = None
         resolver = machine.resolver
         if resolver is None:
@@ -98,6 +97,7 @@ class Outbound:
         self.reading = Reading(
             policies.replies, settings.relay.unmatched_replies_max, telemetry.forgot
         )
+        self.dispatcher.paces.reading = self.reading
         self.settler = self._settler(settings, spool)
         self.dispatcher.settler = self.settler
         self.sources = Sources(
@@ -118,6 +118,7 @@ class Outbound:
             loop_time=asyncio.get_running_loop().time,
             rng=self._rng,
             held=self.dispatcher.in_flight,
+            paces=self.dispatcher.paces,
         )
 
     def _steering(self, spool: Spool, worker: int) -> Steering:
