@@ -57,6 +57,7 @@ def check(config: Config = CONFIG, directory: Directory = "") -> None:
         "pools": len(found.pools),
         "tenants": len(found.tenants),
         "narrowings": len(found.narrows),
+        "warm-up plans": len(found.warmups),
     }
     typer.echo(f"no problems: {', '.join(f'{n} {what}' for what, n in counts.items())}")
 
@@ -136,7 +137,7 @@ def diff(
 @command
 def schema(
     kind: Annotated[
-        str, typer.Argument(metavar="[KIND]", help="default, provider, sources or tenants.")
+        str, typer.Argument(metavar="[KIND]", help="default, provider, sources, tenants or warmup.")
     ] = "",
     to: Annotated[
         str, typer.Option("--to", metavar="DIR", help="Write KIND.json there instead, or all.")

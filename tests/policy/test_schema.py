@@ -63,7 +63,8 @@ def _is_refused(value: Any, schema: dict[str, Any]) -> bool:
 
 
 def _kind_of(name: str) -> str:
-    return "provider" if name.startswith("providers/") else name.removesuffix(".toml")
+    room = {"providers": "provider", "warmup": "warmup"}.get(name.partition("/")[0])
+    return room or name.removesuffix(".toml")
 
 
 @pytest.mark.parametrize("kind", KINDS)

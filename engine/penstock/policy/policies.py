@@ -31,6 +31,7 @@ from penstock.policy.tenants import (
     MailClass,
     Tenant,
 )
+from penstock.policy.warmup import Plan
 from penstock.policy.window import Window
 
 T = TypeVar("T")
@@ -73,6 +74,7 @@ class Policies:
     pools: Mapping[str, Pool] = field(default_factory=lambda: BUILT_IN_POOLS)
     tenants: Mapping[str, Tenant] = field(default_factory=lambda: MappingProxyType({}))
     classes: Mapping[str, MailClass] = field(default_factory=lambda: BUILT_IN_CLASSES)
+    warmups: Mapping[str, Plan] = field(default_factory=lambda: MappingProxyType({}))
     _index: ProviderIndex = field(init=False, repr=False, compare=False)
     _narrowings: Narrowings = field(init=False, repr=False, compare=False)
     _floors: Mapping[str, float] = field(init=False, repr=False, compare=False)
@@ -211,6 +213,11 @@ class Policies:
             if found is not None and found.window is not None:
                 return found.window, found.where("window")
         return None, BUILT_IN
+
+    def warmup(self, source: str) -> Plan | None:
+        """The plan by which ``source`` is warmed; ``None``: it is warm."""
+        found = self.sources.get(source)
+        return self.warmups.get(found.warmup) if found is not None and found.warmup else None
 
     def stats(self) -> dict[str, float]:
         return {

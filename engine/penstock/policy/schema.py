@@ -19,6 +19,7 @@ from penstock.policy.model_types import Written, written, written_as
 from penstock.policy.models import DefaultFile, ProviderFile
 from penstock.policy.source_models import SourcesFile
 from penstock.policy.tenant_models import TenantsFile
+from penstock.policy.warmup_models import WarmupFile
 
 KINDS: Mapping[str, type[BaseModel]] = MappingProxyType(
     {
@@ -26,6 +27,7 @@ KINDS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "provider": ProviderFile,
         "sources": SourcesFile,
         "tenants": TenantsFile,
+        "warmup": WarmupFile,
     }
 )
 _DIALECT = "http://json-schema.org/draft-07/schema#"  # what editors for TOML know
