@@ -78,7 +78,8 @@ def test_what_cannot_be_meant_names_its_line() -> None:
         {
             "providers/gmail.toml": GMAIL,
             "sources.toml": '[source.s1]\nipv4 = "192.0.2.1"\nwarmup = "slwo"\n',
-            "warmup/slow.toml": "messages = [100, 90]\nhuors = 'daily 08:00-20:00 UTC'\n[provider.gmial]\nshare = 1\n"
+            "warmup/slow.toml": "messages = [100, 90]\nhuors = 'daily 08:00-20:00 UTC'\n"
+            "[provider.gmial]\nshare = 1\n"
             "[provider.gmail]\n[provider.other]\nshare = 2\n[gates]\nsample = 0\n",
             "warmup/none.toml": "hours = 'daily 08:00-20:00 Europe/Berln'\n",
         }
