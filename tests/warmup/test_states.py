@@ -67,7 +67,7 @@ def test_a_day_is_spread_over_its_hours() -> None:
     assert set(by_hour) - {h for h, n in by_hour.items() if n} == {*range(8), *range(18, 24)}
     assert sum(by_hour.values()) == 98  # the last hour keeps two for transactional mail
     assert max(by_hour.values()) <= 25
-    assert list(by_hour[hour] for hour in range(8, 18)) == sorted(by_hour.values())[-10:]
+    assert [by_hour[hour] for hour in range(8, 18)] == sorted(by_hour.values())[-10:]
     assert by_hour[8] == 8  # an even part of what is not kept back
 
 
