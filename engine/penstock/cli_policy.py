@@ -50,13 +50,18 @@ def _of(config: str, directory: str) -> Policies:
 @command
 def check(config: Config = CONFIG, directory: Directory = "") -> None:
     """Check the policies, and show every mistake with its line."""
+    from penstock.feedback.samples import warnings
+
     found = _of(config, directory)
+    for warning in warnings(found.replies):
+        typer.echo(f"warning: {warning}")
     counts = {
         "providers": len(found.providers),
         "sources": len(found.sources),
         "pools": len(found.pools),
         "tenants": len(found.tenants),
         "narrowings": len(found.narrows),
+        "reply rules": len(found.replies),
         "warm-up plans": len(found.warmups),
     }
     typer.echo(f"no problems: {', '.join(f'{n} {what}' for what, n in counts.items())}")
@@ -137,7 +142,8 @@ def diff(
 @command
 def schema(
     kind: Annotated[
-        str, typer.Argument(metavar="[KIND]", help="default, provider, sources, tenants or warmup.")
+        str,
+        typer.Argument(metavar="[KIND]", help="A kind of policy file; without it all."),
     ] = "",
     to: Annotated[
         str, typer.Option("--to", metavar="DIR", help="Write KIND.json there instead, or all.")

@@ -8,7 +8,7 @@ import pytest
 
 from penstock.policy import policies as policies_module
 from penstock.policy.caps import CAP_FIELDS
-from penstock.policy.limits import BUILT_IN, FIELDS, Limits, Provenance
+from penstock.policy.limits import BUILT_IN, FIELDS, OF_PAIRS, Limits, Provenance
 from penstock.policy.models import LimitsTable, ProviderLimitsTable
 from penstock.policy.policies import Policies
 from penstock.policy.rate import Rate
@@ -98,7 +98,7 @@ def test_the_tables_in_files_and_the_limits_have_the_same_fields_and_defaults() 
     table, limits = ProviderLimitsTable(), Limits()
     assert {n: getattr(table, n) for n in FIELDS} == {n: getattr(limits, n) for n in FIELDS}
     only_provider = set(ProviderLimitsTable.model_fields) - set(LimitsTable.model_fields)
-    assert only_provider == {f"provider_{name}" for name in CAP_FIELDS}
+    assert only_provider == {*(f"provider_{name}" for name in CAP_FIELDS), *OF_PAIRS}
 
 
 def test_limits_can_be_laid_over_by_hand() -> None:

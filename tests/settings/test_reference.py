@@ -49,5 +49,5 @@ def test_pages_are_printed_or_written(tmp_path: Path, capsys: pytest.CaptureFixt
     schemas = tmp_path / "schema"
     schemas.mkdir()
     assert reference.main([str(tmp_path), str(schemas)]) == 0
-    names = ["default.json", "provider.json", "sources.json", "tenants.json", "warmup.json"]
-    assert sorted(path.name for path in schemas.iterdir()) == names
+    names = ["default", "provider", "replies", "sources", "tenants", "warmup"]
+    assert sorted(path.stem for path in schemas.iterdir()) == names

@@ -29,6 +29,8 @@ class Wait(Enum):
     CONNECTION_RATE = "connection-rate"
     MESSAGE_RATE = "message-rate"
     BYTE_RATE = "byte-rate"
+    PACE = "pace"
+    PAUSED = "paused"
     UNREACHABLE = "unreachable"
     WORKER_CONNECTIONS = "worker-connections"
     REPORTING = "reporting"
@@ -52,6 +54,8 @@ TEXTS: dict[Wait, str] = {
     Wait.CONNECTION_RATE: "waits until another connection may be opened",
     Wait.MESSAGE_RATE: "waits until the message rate lets another message go",
     Wait.BYTE_RATE: "waits until the byte rate lets another message go",
+    Wait.PACE: "waits until the pace that was found for its provider lets it go",
+    Wait.PAUSED: "waits; nothing goes to its provider from its source for a while, by its replies",
     Wait.UNREACHABLE: "waits until its site is tried again; it could not be reached",
     Wait.WORKER_CONNECTIONS: "waits for a connection; this worker has all that it may have",
     Wait.REPORTING: "has failed, and the report to its sender is on its way to the disk",
@@ -64,4 +68,5 @@ BY_FIELD: dict[str, Wait] = {
     "connection_rate": Wait.CONNECTION_RATE,
     "message_rate": Wait.MESSAGE_RATE,
     "byte_rate": Wait.BYTE_RATE,
+    "not_before": Wait.PAUSED,
 }

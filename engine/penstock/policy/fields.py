@@ -83,6 +83,13 @@ def _rate(value: object) -> Rate | None:
     raise ValueError('expected a rate, like "100/min", or "unlimited"')
 
 
+def _plain_rate(value: object) -> Rate:
+    rate = None if value == UNLIMITED else _rate(value)
+    if rate is None:
+        raise ValueError('expected a rate, like "100/min"')
+    return rate
+
+
 def _byte_rate(value: object) -> ByteRate | None:
     if value == UNLIMITED:
         return None
@@ -111,6 +118,9 @@ RateShown = Shown(
     _write_rate,
     (text_form(RATE_PATTERN, "100/min", "100/min burst 20"), UNLIMITED_FORM),
 )
+PlainRateShown = Shown(
+    'rate, like "100/min"', str, (text_form(RATE_PATTERN, "100/min", "100/min burst 20"),)
+)
 ByteRateShown = Shown(
     'rate of bytes, like "5 MiB/s", or "unlimited"',
     _write_rate,
@@ -120,4 +130,5 @@ ByteRateShown = Shown(
 Size = Annotated[int, BeforeValidator(_size), SizeShown]
 Duration = Annotated[float, BeforeValidator(_duration), DurationShown]
 RateOrUnlimited = Annotated[Rate | None, PlainValidator(_rate), RateShown]
+PlainRate = Annotated[Rate, PlainValidator(_plain_rate), PlainRateShown]
 ByteRateOrUnlimited = Annotated[ByteRate | None, PlainValidator(_byte_rate), ByteRateShown]

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from penstock.policy.rate import ByteRate, Rate
 
 TlsMode = Literal["opportunistic", "required", "none"]
+AdaptiveMode = Literal["off", "observe", "on"]
 
 _MINUTE_S = 60.0
 _HOUR_S = 3600.0
@@ -33,6 +34,7 @@ class Provenance:
 
 
 BUILT_IN = Provenance("built-in")
+_START, _FLOOR = Rate(1, 1.0, 1), Rate(6, _MINUTE_S, 1)
 _NOWHERE: Mapping[str, Provenance] = MappingProxyType({})
 
 
@@ -58,6 +60,9 @@ class Limits:
     (source, site); those with ``provider_`` before them per source over all sites of a provider.
     ``None`` is unlimited. Retry: the n-th delay is ``retry_initial_s * retry_factor**(n-1)``, at
     most ``retry_max_s``, moved by up to ``retry_jitter`` of itself either way (RFC 5321 4.5.4.1).
+    Those with ``adaptive`` before them are about the pace that is found from a provider's replies,
+    per source over all of its sites; ``adaptive_retry_s`` takes the place of ``retry_initial_s``
+    for mail that was put off because it came too fast.
     """
 
     connections: int = 10
@@ -80,6 +85,11 @@ class Limits:
     provider_connection_rate: Rate | None = None
     provider_message_rate: Rate | None = None
     provider_byte_rate: ByteRate | None = None
+    adaptive: AdaptiveMode = "off"
+    adaptive_start: Rate = _START
+    adaptive_floor: Rate = _FLOOR
+    adaptive_ceiling: Rate | None = None
+    adaptive_retry_s: float = _MINUTE_S
     provenance: Mapping[str, Provenance] = field(
         default_factory=lambda: _NOWHERE, repr=False, compare=False
     )
@@ -98,3 +108,4 @@ class Limits:
 
 FIELDS = tuple(item.name for item in fields(Limits) if item.name != "provenance")
 OF_PROVIDERS = tuple(name for name in FIELDS if name.startswith("provider_"))
+OF_PAIRS = tuple(name for name in FIELDS if name.startswith("adaptive"))

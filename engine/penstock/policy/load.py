@@ -15,6 +15,7 @@ from typing import Any
 from penstock.policy import validation
 from penstock.policy.limits import Limits, Provenance
 from penstock.policy.load_narrows import check_sources, load_narrows
+from penstock.policy.load_replies import load_replies
 from penstock.policy.load_sources import Egress, load_egress
 from penstock.policy.load_tenants import Senders, load_senders
 from penstock.policy.load_warmup import check_plans, check_providers, load_plan
@@ -24,6 +25,8 @@ from penstock.policy.names import parse_name
 from penstock.policy.narrowing import Narrow
 from penstock.policy.policies import Policies, Provider
 from penstock.policy.problem import Path, Problem, in_order, quoted, suggestion
+from penstock.policy.replies import ReplyRule, ReplyRules
+from penstock.policy.reply_models import ReplyFile
 from penstock.policy.source_models import SourcesFile
 from penstock.policy.tenant_models import TenantsFile
 from penstock.policy.toml import parse
@@ -33,10 +36,20 @@ from penstock.policy.warmup import Plan
 from penstock.policy.warmup_models import WarmupFile
 
 DEFAULT, SOURCES, TENANTS = "default.toml", "sources.toml", "tenants.toml"
-FILES = (DEFAULT, "providers/NAME.toml", SOURCES, TENANTS, "warmup/NAME.toml")
+FILES = (
+    *(DEFAULT, "providers/NAME.toml", "replies/NAME.toml", SOURCES, TENANTS),
+    "warmup/NAME.toml",
+)
 _PROVIDER = re.compile(r"providers/(?P<name>[^/]+)\.toml")
+_REPLIES = re.compile(r"replies/[^/]+\.toml")
+_CLAIMED = {
+    "replies": "the replies of",
+    "mx": "the MX suffix",
+    "domains": "the domain",
+    "site": "site",
+    "domain": "domain",
+}
 _WARMUP = re.compile(r"warmup/(?P<name>[^/]+)\.toml")
-_CLAIMED = {"mx": "the MX suffix", "domains": "the domain", "site": "site", "domain": "domain"}
 _PROVIDER_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,38}[a-z0-9])?")
 
 
@@ -69,6 +82,7 @@ class _Loading:
         self._narrows: list[tuple[Checked[Any], list[Narrow]]] = []
         self._egress = Egress()
         self._senders = Senders()
+        self._replies: dict[str, tuple[ReplyRule, ...]] = {}
         self._of_sources: Checked[SourcesFile] | None = None
         self._plans: dict[str, tuple[Plan | None, Checked[WarmupFile]]] = {}
 
@@ -86,6 +100,7 @@ class _Loading:
             self._egress.pools,
             self._senders.tenants,
             self._senders.classes,
+            ReplyRules(MappingProxyType(self._replies)),
             MappingProxyType({name: plan for name, (plan, _) in self._plans.items() if plan}),
         )
 
@@ -110,6 +125,12 @@ class _Loading:
             tenants = validation.check(TenantsFile, parse(text, file))
             self._checked.append(tenants)
             self._senders = load_senders(tenants, self._egress)
+        elif _REPLIES.fullmatch(name):
+            replies = validation.check(ReplyFile, parse(text, file))
+            self._checked.append(replies)
+            if replies.value is not None:
+                self._claim("replies", replies.value.provider, replies, ("provider",))
+                self._replies[replies.value.provider] = load_replies(replies)
         elif (warmup := _WARMUP.fullmatch(name)) and _PROVIDER_NAME.fullmatch(warmup["name"]):
             plan = validation.check(WarmupFile, parse(text, file))
             self._checked.append(plan)
@@ -189,6 +210,17 @@ class _Loading:
                 f"longest, {duration_text(limits.retry_max_s)}",
                 f"{other} is set in {limits.where(other)}",
                 about=[(*path, "retry_initial_s"), (*path, "retry_max_s")],
+            )
+        both = ("adaptive_floor", "adaptive_ceiling")
+        names = [name for name in both if name in layers[-1].values]
+        floor, ceiling = limits.adaptive_floor, limits.adaptive_ceiling
+        if names and ceiling is not None and floor.per_s > ceiling.per_s:
+            second = both[names[0] == both[0]]
+            checked.contradict(
+                (*path, names[0]),
+                f"the floor, {floor}, is above the ceiling, {ceiling}",
+                f"{second} is set in {limits.where(second)}",
+                about=[(*path, name) for name in both],
             )
 
 

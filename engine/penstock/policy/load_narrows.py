@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from penstock.policy.limits import FIELDS, Provenance
+from penstock.policy.limits import FIELDS, OF_PAIRS, Provenance
 from penstock.policy.load_sources import Egress
 from penstock.policy.merge import layer_of, place_of
 from penstock.policy.models import NarrowTable
@@ -73,6 +73,10 @@ def _check(table: NarrowTable, checked: Checked[Any], path: Path) -> None:
             kind = "site" if table.site else "domain"
             message = f"counts over all sites of a provider, so not for one {kind}"
             checked.contradict((*path, field), message, f"write {field.removeprefix('provider_')}")
+        elif field in OF_PAIRS and (table.site or table.domain):
+            kind = "site" if table.site else "domain"
+            message = f"is found over all sites of a provider, so not for one {kind}"
+            checked.contradict((*path, field), message, "leave it out")
     if not any(_written(table)):
         limits = [(*path, field) for field in FIELDS]
         checked.contradict(path, "narrows nothing: no limit is set here", about=limits)

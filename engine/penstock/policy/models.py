@@ -17,12 +17,14 @@ from penstock.policy.fields import (
     UNLIMITED_FORM,
     ByteRateOrUnlimited,
     Duration,
+    PlainRate,
     RateOrUnlimited,
     Shown,
     Table,
 )
-from penstock.policy.limits import TlsMode
+from penstock.policy.limits import AdaptiveMode, TlsMode
 from penstock.policy.names import parse_name, parse_suffix
+from penstock.policy.rate import Rate
 from penstock.policy.sites import SITE_LENGTH_MAX
 from penstock.policy.tenants import MailClassName
 
@@ -148,6 +150,26 @@ class ProviderLimitsTable(LimitsTable):
     )
     provider_byte_rate: ByteRateOrUnlimited = Field(
         default=None, description="Bytes in a period, per source over all sites of the provider."
+    )
+    adaptive: AdaptiveMode = Field(
+        default="off",
+        description="Whether a pace found from the replies restricts, is only shown, or is not "
+        "looked for; per source over all sites of the provider.",
+    )
+    adaptive_start: PlainRate = Field(
+        default=Rate(1, 1.0, 1),
+        description="The pace at first, where nothing is known; it doubles while all goes well.",
+    )
+    adaptive_floor: PlainRate = Field(
+        default=Rate(6, 60.0, 1), description="The pace that is found is never below this."
+    )
+    adaptive_ceiling: RateOrUnlimited = Field(
+        default=None, description="The pace that is found is never above this."
+    )
+    adaptive_retry_s: Annotated[Duration, Field(ge=1, le=_WEEK_S)] = Field(
+        default=60.0,
+        description="The delay before the second attempt of what came too fast, where adaptive is "
+        "on: the pace holds it back, so it need not wait long.",
     )
 
 

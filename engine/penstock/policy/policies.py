@@ -21,6 +21,7 @@ from penstock.policy.matching import ProviderIndex
 from penstock.policy.merge import EMPTY, Layer, merge
 from penstock.policy.names import plain_name
 from penstock.policy.narrowing import Narrow, Narrowings
+from penstock.policy.replies import NO_RULES, ReplyRules
 from penstock.policy.tenants import (
     ANY,
     BUILT_IN_CLASSES,
@@ -74,6 +75,7 @@ class Policies:
     pools: Mapping[str, Pool] = field(default_factory=lambda: BUILT_IN_POOLS)
     tenants: Mapping[str, Tenant] = field(default_factory=lambda: MappingProxyType({}))
     classes: Mapping[str, MailClass] = field(default_factory=lambda: BUILT_IN_CLASSES)
+    replies: ReplyRules = NO_RULES
     warmups: Mapping[str, Plan] = field(default_factory=lambda: MappingProxyType({}))
     _index: ProviderIndex = field(init=False, repr=False, compare=False)
     _narrowings: Narrowings = field(init=False, repr=False, compare=False)
@@ -230,6 +232,7 @@ class Policies:
             "caps_max": 3 * CACHE_ENTRIES_MAX,
             "sources": len(self.sources),
             "tenants": len(self.tenants),
+            "reply_rules": len(self.replies),
         }
 
     def _merge(self, provider: str, site: str, domain: str, source: str) -> Limits:
@@ -245,10 +248,9 @@ class Policies:
         )
         if provider:
             return limits
-        # Domains of no provider have nothing in common that a provider's cap could be for.
-        return limits.overridden(
-            dict.fromkeys(OF_PROVIDERS), {name: limits.where(name) for name in OF_PROVIDERS}
-        )
+        # Domains of no provider have nothing in common that a provider's cap or pace could be for.
+        nobodys = {**dict.fromkeys(OF_PROVIDERS), "adaptive": "off"}
+        return limits.overridden(nobodys, {name: limits.where(name) for name in nobodys})
 
     def _of_site(self, provider: str, site: str, own: str, source: str) -> Iterator[Cap]:
         shared = self.limits(provider, site, "", source)

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from penstock.policy.model_keys import keys_of
 from penstock.policy.model_types import Written, written, written_as
 from penstock.policy.models import DefaultFile, ProviderFile
+from penstock.policy.reply_models import ReplyFile
 from penstock.policy.source_models import SourcesFile
 from penstock.policy.tenant_models import TenantsFile
 from penstock.policy.warmup_models import WarmupFile
@@ -27,6 +28,7 @@ KINDS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "provider": ProviderFile,
         "sources": SourcesFile,
         "tenants": TenantsFile,
+        "replies": ReplyFile,
         "warmup": WarmupFile,
     }
 )

@@ -23,6 +23,7 @@ from penstock.relay.feed import SiteFeed
 from penstock.relay.keeper import Keeper
 from penstock.relay.lane import Batch, Extra, Lane, Ticket
 from penstock.relay.locate import Find, Locator
+from penstock.relay.paces import Paces
 from penstock.relay.permit import Permits, Waited
 from penstock.relay.placing import Placing
 from penstock.relay.ports import Destination, Transaction
@@ -30,6 +31,7 @@ from penstock.relay.site import Site
 from penstock.relay.sites import RouteLimits
 from penstock.relay.spool import Spool
 from penstock.relay.stage import Stager
+from penstock.relay.tally import Tally
 from penstock.relay.tasks import Tasks
 from penstock.schedule.window import connections_wanted
 from penstock.smtp.reply import Reply
@@ -65,7 +67,8 @@ class Dispatcher:
         self.placing = placing = Placing(policies, routes, spool, now, self.pump, self.stager.drop)
         self.permits = Permits(limiter, self.pump, waited)
         self.locator = Locator(find, self, config.resolves_max, now)
-        placing.permits, placing.locator = self.permits, self.locator
+        self.paces = Paces(self.permits.gates, now, self.pump, config.workers)
+        placing.permits, placing.locator, placing.paces = self.permits, self.locator, self.paces
         self.keeper = Keeper(placing, self.locator, self.permits, config.forget_s)
         self._tasks = Tasks()
         self._connected: dict[Site, None] = {}  # in order, so that a run can be repeated
@@ -132,6 +135,8 @@ class Dispatcher:
         """Wake idle connections and open new ones, as many as what is ready deserves."""
         if site.gate is not None or not site.waiting or self.stopping or site.out:
             return
+        if self.paces.held(site):
+            return
         load = site.load
         while site.idle and load > 0:
             site.idle.pop().wake(True)
@@ -154,6 +159,7 @@ class Dispatcher:
     async def _serve(self, site: Site) -> None:
         """One connection's life: permission, connect, transactions, farewell."""
         feed: SiteFeed | None = None
+        tally: Tally | None = None
         seats = site.seats
         seated = False
         try:
@@ -170,12 +176,16 @@ class Dispatcher:
             feed = SiteFeed(self, site, carrier.passes_dsn)
             site.feeds.add(feed)
             self._connected[site] = None
+            if (tally := site.tally) is not None:
+                tally.opened(site.name, self._loop.time())
             await carrier.run(feed)
         finally:
             if feed is None:
                 site.opening -= 1
             else:
                 site.feeds.discard(feed)
+                if tally is not None:
+                    tally.closed()
                 if not site.feeds:
                     self._connected.pop(site, None)
             self._connections -= 1
@@ -207,6 +217,7 @@ class Dispatcher:
         if outcome.phase is Phase.EGRESS:  # says nothing of the site: the source is left alone
             self.placing.source_failed(site.source, str(outcome.reply))
             return
+        self.paces.refused(site, outcome)
         if site.pause is not None:
             return  # one of several tried at once; the first has done what follows
         if site.feeds:
@@ -227,7 +238,9 @@ class Dispatcher:
             if site.policies is not placing.policies:
                 placing.refresh(site)
             extra: Extra | None = None
-            if site.claims or site.extra:
+            if self.paces.held(site) or (site.tally is not None and site.tally.shed):
+                return None
+            if site.claims or site.extra or site.paced is not None:
                 if site.extra:
                     number = site.ready.turn() or 0
                     extra = site.extra.get(number)
@@ -252,7 +265,7 @@ class Dispatcher:
         return None
 
     def _may_send(self, site: Site, extra: Extra | None, number: int) -> bool:
-        if extra is None and not site.claims:
+        if extra is None and not site.claims and site.paced is None:
             return True
         return self.permits.may_send(site, extra, number)
 

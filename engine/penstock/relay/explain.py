@@ -252,10 +252,11 @@ class Explainer:
             key.campaign,
             lane.class_,
         )
+        paced = self._dispatcher.paces.caps(source, destination.provider)
         if site is not None:
-            return site.limits, [*site.caps, *own]
+            return site.limits, [*site.caps, *paced, *own]
         caps = policies.site_caps(destination.provider, destination.site, key.domain, source)
-        return lane.limits, [*caps, *own]
+        return lane.limits, [*caps, *paced, *own]
 
 
 def _state(wait: Wait) -> str:

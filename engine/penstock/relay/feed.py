@@ -49,6 +49,8 @@ class SiteFeed:
         or the engine stops."""
         if self._dispatcher.stopping or (self._dispatcher.starved and not self.site.busy):
             return False
+        if self.site.tally is not None and self.site.tally.sheds():
+            return False
         loop = asyncio.get_running_loop()
         self._unused_since = self._unused_since or loop.time()
         self.idle_since = self._unused_since

@@ -22,7 +22,7 @@ from penstock.relay.spool import Spool
 COUNTED_MAX = 100_000  # messages ahead in the same line
 _LANES_MAX = 1000
 _SOON = (Wait.TURN, Wait.READING, Wait.CONNECTING, Wait.RESOLVING)
-_RATES = (Wait.MESSAGE_RATE, Wait.BYTE_RATE)
+_RATES = (Wait.MESSAGE_RATE, Wait.BYTE_RATE, Wait.PACE)
 
 
 class Forecast:

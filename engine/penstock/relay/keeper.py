@@ -57,4 +57,5 @@ class Keeper:
         if site is not None and site.empty and site.idle_since < now - self._forget_s:
             del self._placing.sites[name]
             site.forgotten = True
+            self._placing.paces.part(site)
             self._permits.forget(site)

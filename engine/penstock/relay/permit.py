@@ -77,6 +77,8 @@ class Permits:
         if site.connecting is None:
             site.connecting = Connecting(site)
         self._count(site, Wait.CONNECTION_LIMIT if seats else Wait.CONNECTION_RATE, grant.retry_at)
+        if seats and site.tally is not None and why_waited(grant.key) is Wait.PACE:
+            site.tally.busy = True
         self.gates.wait(grant.key, site.connecting, grant.retry_at, step_s, seats=seats)
 
     def pause_connects(self, site: Site, until: float) -> None:
@@ -101,6 +103,8 @@ class Permits:
         being asked), or nothing of that lane, and others may be tried.
         """
         claims = site.claims if extra is None else extra.claims
+        if site.paced is not None:
+            claims = site.paced.claims(number, claims)
         seats = () if extra is None else extra.seats
         if site.tokens:
             if site.tokens_for is claims and self._loop.time() <= site.tokens_until:
@@ -186,7 +190,10 @@ class Permits:
         level = extra.levels.get(grant.key) if extra is not None else None
         step_s = _SEAT_STEP_S if seats else _step_s(claims, grant.key)
         if level is None:
-            self._count(site, why_waited(grant.key), grant.retry_at)
+            why = why_waited(grant.key)
+            self._count(site, why, grant.retry_at)
+            if why is Wait.PACE and site.tally is not None:
+                site.tally.busy = True
             self.gates.wait(grant.key, site, grant.retry_at, step_s)
             return
         self.put_to_sleep(site, number, level, grant.key, grant.retry_at, step_s, seats=seats)
@@ -272,6 +279,8 @@ _BY_PREFIX = {
     "window": Wait.WINDOW,
     "connect": Wait.CONNECTION_RATE,
     "bytes": Wait.BYTE_RATE,
+    "pace": Wait.PACE,
+    "pause": Wait.PAUSED,
 }
 
 

@@ -19,6 +19,7 @@ from penstock.policy.policies import Policies
 from penstock.policy.tenants import CLASSES
 from penstock.relay.lane import Lane
 from penstock.relay.locate import Locator
+from penstock.relay.paces import Paces
 from penstock.relay.permit import Permits
 from penstock.relay.ports import Destination
 from penstock.relay.rules import Rules
@@ -40,6 +41,7 @@ class Placing:
 
     locator: Locator
     permits: Permits
+    paces: Paces
 
     def __init__(
         self,
@@ -53,10 +55,8 @@ class Placing:
         self.policies, self.routes = policies, routes
         self.lanes: dict[bytes, Lane] = {}
         self.sites: dict[tuple[str, str], Site] = {}
-        self.rules = Rules()
-        self.book = SourceBook(policies.pools)
-        self.rounding = False
-        self.round = 0
+        self.rules, self.book = Rules(), SourceBook(policies.pools)
+        self.rounding, self.round = False, 0
         self._spool, self._now, self._pump, self._drop = spool, now, pump, drop
         self._loop = asyncio.get_running_loop()
         self._places: dict[Place, Place] = {}
@@ -137,6 +137,7 @@ class Placing:
         lane.limits = site_limits(destination, self.policies, self.routes, lane.key.domain)
         for site in lane.sites():
             site.destination = destination
+            self.paces.join(site)
         self.arrange(lane)
 
     def unassign(self, lane: Lane) -> None:
@@ -194,6 +195,7 @@ class Placing:
             ready = ReadyQueue(self._floors())
             site = Site(lane.site_name, source, destination, self._pump, ready)
             apply_limits(site, self.policies, self.routes)
+            self.paces.join(site)
             site.idle_since = self._loop.time()
             self.sites[source, lane.site_name] = site
         else:
@@ -337,6 +339,7 @@ class Placing:
         route = site.destination.route
         if route is None or route < len(self.routes):
             apply_limits(site, self.policies, self.routes)
+        self.paces.join(site)
         site.policies = self.policies
         site.ready.set_floors(self._floors())
         self.permits.give_back(site)

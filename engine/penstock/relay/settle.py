@@ -18,12 +18,15 @@ import structlog
 from penstock.events.types import Attempt
 from penstock.mail.dsn_status import Action
 from penstock.mail.outcome import Kind, Outcome, Phase
+from penstock.mail.verdict import Category
 from penstock.policy.limits import Limits
 from penstock.relay.feed import SiteFeed
 from penstock.relay.lane import Lane, Ticket
 from penstock.relay.note import Note
+from penstock.relay.paces import Paces
 from penstock.relay.report import Case, Reporter
 from penstock.relay.spool import Spool, Stored
+from penstock.relay.tally import Tally
 from penstock.relay.telemetry import Telemetry
 from penstock.schedule.retry import delay, next_attempt
 from penstock.smtp.reply import Reply
@@ -31,6 +34,7 @@ from penstock.smtp.reply import Reply
 log = structlog.get_logger("penstock.relay")
 _EXPIRED = Reply.of(451, "4.4.7 Delivery time expired")
 _BUILT_IN = Limits()
+_NOBODYS = Tally("", "")  # for mail that meets no site
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class SettleConfig:
 
 class OutcomeSettler:
     """The dispatcher's ``Settler``. ``now`` is wall time, ``loop_time`` the loop's. ``held``: refs
-    that nobody may send; those whose report is on its way to the disk are put there."""
+    that nobody may send; those whose report is on its way to the disk are put there. ``paces``
+    hears of what was not delivered."""
 
     def __init__(
         self,
@@ -58,11 +63,12 @@ class OutcomeSettler:
         loop_time: Callable[[], float],
         rng: random.Random,
         held: set[int],
+        paces: Paces,
     ) -> None:
         self._config, self._spool, self._reporter = config, spool, reporter
         self._telemetry, self._lane_of = telemetry, lane_of
         self._now, self._loop_time, self._rng = now, loop_time, rng
-        self._held = held
+        self._held, self._paces = held, paces
         self.reporting: set[int] = set()
 
     def settle(self, feed: SiteFeed, ticket: Ticket, outcomes: Sequence[Outcome]) -> None:
@@ -72,7 +78,8 @@ class OutcomeSettler:
         cases: list[Case] = []
         site, batch = ticket.site, ticket.batch
         provider = site.destination.provider
-        spread = -1.0
+        spread, tally = -1.0, site.tally or _NOBODYS
+        adaptive = site.limits.adaptive == "on"
         for ref, stored, outcome in zip(batch.refs, batch.stored, outcomes, strict=True):
             kind = outcome.kind
             attempts = 0 if batch.fresh else self._spool.attempts(ref)
@@ -95,16 +102,22 @@ class OutcomeSettler:
             )
             self._telemetry.attempt(attempt)
             if kind is Kind.DELIVERED:
+                tally.delivered += 1
                 if recipient.notify and not feed.passes_dsn:
                     self._reporter.report([Case(ref, stored, outcome, Action.RELAYED)], now)
                 self._spool.settle(ref)
-            elif kind is Kind.BOUNCED:
+                continue
+            if kind is Kind.REQUEUED:
+                continue
+            verdict = self._paces.heard(tally, attempt)
+            if kind is Kind.BOUNCED:
                 cases.append(Case(ref, stored, outcome, Action.FAILED))
             elif kind is Kind.DEFERRED:
+                soon = adaptive and verdict.category is Category.THROTTLED
                 if spread < 0:  # one for all recipients: they are retried together
                     spread = self._rng.random()
                 limits = self._lane_of(ref).limits or site.limits
-                cases += self._defer(ref, stored, attempt, limits, spread)
+                cases += self._defer(ref, stored, attempt, limits, spread, soon)
         if cases:
             self._finish(cases, now)
 
@@ -113,13 +126,14 @@ class OutcomeSettler:
         now, spread = self._now(), self._rng.random()
         cases: list[Case] = []
         limits = lane.limits or (lane.site.limits if lane.site else _BUILT_IN)
+        soon = self._paces.soon(lane.site, outcome)
         for ref, stored in self._load(refs):
             attempt = self._attempt(stored, lane, outcome, self._spool.attempts(ref) + 1, now)
             self._telemetry.attempt(attempt)
             if outcome.kind is Kind.BOUNCED:
                 cases.append(Case(ref, stored, outcome, Action.FAILED))
             else:
-                cases += self._defer(ref, stored, attempt, limits, spread)
+                cases += self._defer(ref, stored, attempt, limits, spread, soon)
         if cases:
             self._finish(cases, now)
 
@@ -159,17 +173,25 @@ class OutcomeSettler:
             self._finish(cases, now)
 
     def _defer(
-        self, ref: int, stored: Stored, attempt: Attempt, limits: Limits, spread: float
+        self,
+        ref: int,
+        stored: Stored,
+        attempt: Attempt,
+        limits: Limits,
+        spread: float,
+        soon: bool,
     ) -> list[Case]:
-        """Due again later, or given up. Returns what must be told to the sender and settled."""
+        """Due again later, or given up. Returns what must be told to the sender and settled.
+        ``soon``: it came too fast, and the pace sees to it that it does not again."""
         now, outcome = attempt.at, attempt.outcome
         expires = self._spool.expires(ref) or math.inf
         if self._spool.expires(ref) == math.ceil(stored.envelope.expires_at):
             # as it came: an operator who moved it has the last word
             expires = min(expires, stored.envelope.sendable_at + limits.max_age_s)
+        initial_s = limits.retry_initial_s
         pause = delay(
             attempt.attempt,
-            limits.retry_initial_s,
+            min(initial_s, limits.adaptive_retry_s) if soon else initial_s,
             limits.retry_factor,
             limits.retry_max_s,
             limits.retry_jitter,

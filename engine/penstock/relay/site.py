@@ -20,7 +20,9 @@ from penstock.schedule.ready import Node, ReadyQueue
 
 if TYPE_CHECKING:
     from penstock.relay.feed import SiteFeed
+    from penstock.relay.paces import Paced
     from penstock.relay.spool import Stored
+    from penstock.relay.tally import Tally
 
 # A message on a connection of its own costs twice what it costs behind another. So a connection is
 # woken or opened for what it can carry in this time: one message to a distant host, a few to a near
@@ -72,7 +74,8 @@ class Site:
     ``connecting.gate`` or ``pause`` while no connection may be opened: nobody looks at the site
     until they open. ``staged``: what was read ahead, by ref, with the bytes that it counts.
     ``out``: its source may not be used. ``cap`` holds until ``cap_until``, on the event loop's
-    axis. ``pace_s``: how long a transaction takes lately.
+    axis. ``pace_s``: how long a transaction takes lately. ``tally``, ``paced``: what is counted for
+    its source at its provider, and what the two are held to.
     """
 
     name: str
@@ -113,6 +116,8 @@ class Site:
     out: bool = False
     forgotten: bool = False
     pace_s: float = 0.1
+    tally: Tally | None = None
+    paced: Paced | None = None
 
     def awake(self) -> None:
         """Its gate may have opened."""

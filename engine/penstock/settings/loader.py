@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from penstock.feedback import samples
 from penstock.policy import validation
 from penstock.policy.load import load_policies
 from penstock.policy.policies import Policies
@@ -53,7 +54,8 @@ def parse_settings(text: str, file: str, directory: str = "") -> Checked[Setting
 
 
 def load_policy_directory(directory: str, read: Read = read_file) -> Policies | list[Problem]:
-    """The policies in ``directory``: its ``*.toml`` and those one level below."""
+    """The policies in ``directory``: its ``*.toml`` and those one level below. Rules for replies
+    are held to their samples."""
     root = shown_path(directory)
     texts: dict[str, str] = {}
     problems: list[Problem] = []
@@ -72,8 +74,10 @@ def load_policy_directory(directory: str, read: Read = read_file) -> Policies | 
     loaded = load_policies(texts, root, directory)
     if isinstance(loaded, list):
         problems += loaded
-    elif not problems:
-        return loaded
+    else:
+        problems += samples.problems(loaded.replies)
+        if not problems:
+            return loaded
     return in_order(problems)
 
 

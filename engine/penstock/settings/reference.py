@@ -21,6 +21,7 @@ from penstock.policy.model_keys import keys_of, tables
 from penstock.policy.model_types import Written, written, written_as
 from penstock.policy.models import LimitsTable, NarrowTable, ProviderFile, ProviderLimitsTable
 from penstock.policy.narrowing import COUNTED
+from penstock.policy.reply_models import ReplyFile
 from penstock.policy.schema import KINDS, schema_text
 from penstock.policy.source_models import SourcesFile
 from penstock.policy.tenant_models import TenantsFile
@@ -42,11 +43,11 @@ _POLICIES_HEAD = """\
 # Policy files
 
 Traffic policy is data: `policies/default.toml`, one `policies/providers/NAME.toml` for each mailbox
-provider, `policies/sources.toml` for where mail leaves from and `policies/tenants.toml` for whose
-it is. Layers, later wins: built-in (the defaults below), `default.toml`, provider, site, domain,
-each with what is narrowed by source above it. A key that is not written leaves the value of the
-layer below. A rate spreads its messages over its period: without `burst`, at most a second's worth
-passes at once.
+provider, `policies/replies/NAME.toml` for how each words its refusals, `policies/sources.toml` for
+where mail leaves from and `policies/tenants.toml` for whose it is. Layers, later wins: built-in
+(the defaults below), `default.toml`, provider, site, domain, each with what is narrowed by source
+above it. A key that is not written leaves the value of the layer below. A rate spreads its messages
+over its period: without `burst`, at most a second's worth passes at once.
 
 A domain belongs to a provider if it is listed under `domains`, or if all its MX hosts end with one
 of the suffixes under `mx`; the longest suffix wins. A site is the set of MX hosts that serves a
@@ -61,6 +62,11 @@ Without it there is one source, `default`: the machine chooses the address. Wher
 _TENANTS_HEAD = """\
 The classes are `transactional`, `triggered` and `bulk`; mail that names none and whose tenant names
 none is `triggered`. A tenant or campaign `"*"` gives values to each that has no table of its own.
+"""
+_REPLIES_HEAD = """\
+How one provider words its refusals. `provider` at the top names it as in `providers/`; with `"any"`
+the rules hold for everybody, after the provider's own. How rules are tried is in
+[deliverability.md](../deliverability.md#how-a-reply-is-read).
 """
 _WARMUP_HEAD = """\
 A plan by which a new source is warmed; the file's name is the plan's, and a source names it as
@@ -97,6 +103,7 @@ def policies_page() -> str:
             _table(NarrowTable, without=set(ProviderLimitsTable.model_fields)),
             *_file("sources.toml", SourcesFile, _SOURCES_HEAD),
             *_file("tenants.toml", TenantsFile, _TENANTS_HEAD),
+            *_file("replies/NAME.toml", ReplyFile, _REPLIES_HEAD),
             *_file("warmup/NAME.toml", WarmupFile, _WARMUP_HEAD, top=True),
         ]
     )

@@ -205,6 +205,7 @@ class RelayWorld:
             loop_time=loop.time,
             rng=rng,
             held=self.dispatcher.in_flight,
+            paces=self.dispatcher.paces,
         )
         self.dispatcher.settler = self.settler
         placing, locator = self.dispatcher.placing, self.dispatcher.locator

@@ -106,6 +106,7 @@ class Outbound:
             loop_time=loop.time,
             rng=rng,
             held=self.dispatcher.in_flight,
+            paces=self.dispatcher.paces,
         )
         self.dispatcher.settler = self.settler
         self.sources = Sources(

@@ -1,0 +1,282 @@
+"""The pace that the supervisor has told this worker to keep, by source and provider.
+
+A pace is one more limit on the way: a message rate leased from the governor under a key of its own,
+so that it holds over all workers; seats under the same key; and a moment before which nothing goes.
+A site that is held stands at a gate, as for any limit, and is looked at again when the pace changes
+or its moment comes. Where policy says ``observe`` the pace is shown and nothing waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.events.types import Attempt
+from penstock.limits.ports import Claim, Seat
+from penstock.mail.outcome import Kind, Outcome, Phase
+from penstock.mail.verdict import Category, Verdict, verdict_of
+from penstock.policy.caps import Cap, placed
+from penstock.policy.limits import AdaptiveMode, Provenance
+from penstock.policy.rate import Rate
+from penstock.relay.gates import Gate, Gates
+from penstock.relay.site import Site
+from penstock.relay.tally import PAIRS_MAX, Tallies, Tally
+from penstock.schedule.pace import Pace
+
+_PACE, _PAUSE = "pace:", "pause:"
+_GREETINGS = (Phase.BANNER, Phase.EHLO)
+_COUNT_MIN = 20  # of a rate in its period, so that rounding to a whole number says little
+_PERIODS_S = (60.0, 3600.0, 86400.0)
+
+Pair = tuple[str, str]
+_WORDS = {
+    Category.THROTTLED: ("4.7.28", "rate limit", "too many", "unusual rate", "too fast"),
+    Category.REPUTATION_BLOCK: ("blocked", "blacklist", "listed"),
+    Category.GREYLISTED: ("greylist", "graylist"),
+}
+
+
+def rate_of(per_s: float) -> Rate:
+    """The nearest rate that the governor can count."""
+    period_s = next((one for one in _PERIODS_S if per_s * one >= _COUNT_MIN), _PERIODS_S[-1])
+    return Rate(max(1, round(per_s * period_s)), period_s, max(1, int(per_s)))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One row of the table: ``mode`` says whether it is obeyed."""
+
+    source: str
+    provider: str
+    mode: AdaptiveMode
+    pace: Pace
+
+    def caps(self) -> list[Cap]:
+        """As limits are shown. What is only observed has no key: nothing is counted by it."""
+        key, pace, found = placed(self.source, self.provider), self.pace, list[Cap]()
+        by = "" if self.source in ("", "default") else f" from {self.source}"
+        scope = f"pace of {self.provider}{by}"
+        obeyed = self.mode == "on"
+        scope = scope if obeyed else f"{scope}, only observed"
+        where = Provenance(pace.reason or "the replies heard")
+
+        def cap(field: str, prefix: str, value: Any) -> Cap:
+            return Cap(field, scope, f"{prefix}{key}" if obeyed else "", value, where, "provider")
+
+        if pace.rate_per_s is not None:
+            found.append(cap("message_rate", _PACE, rate_of(pace.rate_per_s)))
+        if pace.connections is not None:
+            found.append(cap("connections", _PACE, pace.connections))
+        if pace.not_before:
+            at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(pace.not_before))
+            found.append(cap("not_before", _PAUSE, at))
+        return found
+
+
+class Paced:
+    """What one site obeys. Its claims are made when a lane first sends at this pace."""
+
+    __slots__ = ("_by_lane", "claim", "key", "not_before", "pause", "seat")
+
+    def __init__(self, told: Told) -> None:
+        pace, name = told.pace, placed(told.source, told.provider)
+        self.key, self.pause = f"{_PACE}{name}", f"{_PAUSE}{name}"
+        self.not_before = pace.not_before
+        self.claim = None if pace.rate_per_s is None else Claim(self.key, rate_of(pace.rate_per_s))
+        self.seat = None if pace.connections is None else Seat(self.key, pace.connections)
+        self._by_lane: dict[int, tuple[tuple[Claim, ...], tuple[Claim, ...]]] = {}
+
+    def claims(self, number: int, base: tuple[Claim, ...]) -> tuple[Claim, ...]:
+        """``base`` and the pace's own; the same object at every call for lane ``number``."""
+        if self.claim is None:
+            return base
+        known = self._by_lane.get(number)
+        if known is None or known[0] is not base:
+            known = self._by_lane[number] = (base, (*base, self.claim))
+        return known[1]
+
+
+def judged(provider: str, outcome: Outcome) -> Verdict:
+    """A stand-in for the classifier: by words that all providers use."""
+    text = str(outcome.reply).lower()
+    for category, words in _WORDS.items():
+        if any(word in text for word in words):
+            return verdict_of(category)
+    if outcome.kind is Kind.BOUNCED:
+        return verdict_of(Category.BAD_MAILBOX)
+    return verdict_of(Category.UNKNOWN)
+
+
+class Paces:
+    """One worker's. ``now`` is wall time; ``pump(site)`` is called for sites that may go on;
+    ``workers`` share each pace. ``actions``: the rules that want something done, each with what
+    their replies are about: ``tenant``, ``campaign`` or anything else."""
+
+    def __init__(
+        self,
+        gates: Gates,
+        now: Callable[[], float],
+        pump: Callable[[Site], None],
+        workers: int = 1,
+        pairs_max: int = PAIRS_MAX,
+    ) -> None:
+        self._gates, self._now, self._pump = gates, now, pump
+        self._workers, self._pairs_max = workers, pairs_max
+        self._loop = asyncio.get_running_loop()
+        self.tallies = Tallies(pairs_max)
+        self.judge: Callable[[str, Outcome], Verdict] = judged
+        self.actions: Mapping[str, str] = {}
+        self._told: dict[Pair, Told] = {}
+        self._paced: dict[Pair, Paced] = {}
+        self._sites: dict[Pair, set[Site]] = {}
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    # what the supervisor says
+
+    def told(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """The changed part of the table; a row whose mode is ``off`` is taken out."""
+        for row in rows:
+            told = Told(row["source"], row["provider"], row["mode"], Pace(**row["pace"]))
+            pair = told.source, told.provider
+            if told.mode == "off":
+                self._told.pop(pair, None)
+            elif pair in self._told or len(self._told) < self._pairs_max:
+                self._told[pair] = told
+            self._change(pair)
+
+    def _change(self, pair: Pair) -> None:
+        told, before = self._told.get(pair), self._paced.pop(pair, None)
+        paced = Paced(told) if told is not None and told.mode == "on" else None
+        if paced is not None:
+            self._paced[pair] = paced
+        sites = self._sites.get(pair, set())
+        self._shed(pair, paced, sites)
+        lines: dict[Gate, None] = {}
+        for site in sites:
+            self._give(site, paced)
+            gate = site.gate
+            if gate is None:
+                if site.waiting:
+                    self._pump(site)
+            elif before is not None and gate.key in (before.key, before.pause):
+                if gate.key == before.key and paced is not None and paced.claim is not None:
+                    lines[gate] = None  # the first in line finds out for all
+                else:
+                    self._gates.leave(site)
+                    self._pump(site)
+        for gate in lines:
+            self._gates.passed(gate.key)
+
+    def _shed(self, pair: Pair, paced: Paced | None, sites: Iterable[Site]) -> None:
+        """Where fewer connections are allowed than are open, this worker ends its part of them."""
+        tally = self.tallies.of(*pair)
+        tally.shed = 0
+        if paced is None or paced.seat is None:
+            return
+        tally.shed = max(0, tally.open - max(1, -(-paced.seat.limit // self._workers)))
+        for site in sites:
+            while tally.shed and site.idle:
+                tally.shed -= 1
+                site.idle.popleft().wake(False)
+
+    # what the relay asks
+
+    def join(self, site: Site) -> None:
+        """The site has its limits from policy; give it its tally and its pace. May be called
+        again, when those limits or its provider have changed."""
+        pair = site.source, site.provider
+        before = site.tally
+        if before is None or (before.source, before.provider) != pair:
+            self.part(site)
+            site.tally = self.tallies.of(*pair)
+        if site.provider:
+            self._sites.setdefault(pair, set()).add(site)
+        self._give(site, self._paced.get(pair))
+
+    def part(self, site: Site) -> None:
+        """The site is forgotten, or another provider's."""
+        if site.tally is not None:
+            pair = site.tally.source, site.tally.provider
+            sites = self._sites.get(pair)
+            if sites is not None:
+                sites.discard(site)
+                if not sites:
+                    del self._sites[pair]
+
+    @staticmethod
+    def _give(site: Site, paced: Paced | None) -> None:
+        site.paced = paced
+        own = tuple(seat for seat in site.seats if not seat.key.startswith(_PACE))
+        site.seats = own if paced is None or paced.seat is None else (*own, paced.seat)
+
+    def held(self, site: Site) -> bool:
+        """Whether the pace lets nothing of the site go now; it stands at the gate then."""
+        paced = site.paced
+        if paced is None or not paced.not_before:
+            return False
+        pause_s = paced.not_before - self._now()
+        if pause_s <= 0:
+            return False
+        if site.gate is None or site.gate.key != paced.pause:
+            until = self._loop.time() + pause_s
+            self._gates.wait(paced.pause, site, until, 0.0, everybody=True)
+        if site.tally is not None:
+            site.tally.busy = True
+        return True
+
+    def heard(self, tally: Tally, attempt: Attempt) -> Verdict:
+        """A recipient was not delivered."""
+        outcome = attempt.outcome
+        verdict = self.judge(attempt.provider, outcome)
+        tally.heard(outcome.kind, verdict, outcome.phase in _GREETINGS)
+        key = self.actions.get(verdict.rule)
+        if key is not None:
+            tally.acted(verdict.rule, _about(key, attempt.tenant, attempt.campaign))
+        return verdict
+
+    def refused(self, site: Site, outcome: Outcome) -> None:
+        """No connection was had. A host that says why is heard as at any other time."""
+        tally = site.tally
+        if tally is None:
+            return
+        if outcome.phase not in _GREETINGS:
+            tally.not_opened(site.name, self._loop.time())
+            return
+        verdict = self.judge(site.provider, outcome)
+        tally.heard(outcome.kind, verdict, True)
+        if verdict.rule in self.actions:
+            tally.acted(verdict.rule, "")
+
+    def soon(self, site: Site | None, outcome: Outcome) -> bool:
+        """Whether mail that this kept from a connection need not wait long: it came too fast, and
+        the pace sees to it that it does not again."""
+        if site is None or outcome.phase not in _GREETINGS or site.limits.adaptive != "on":
+            return False
+        return self.judge(site.provider, outcome).category is Category.THROTTLED
+
+    def caps(self, source: str, provider: str) -> list[Cap]:
+        """For explanations."""
+        told = self._told.get((source or "default", provider))
+        return told.caps() if told is not None else []
+
+    def rate_per_s(self, source: str, provider: str) -> tuple[float, str] | None:
+        """The rate that is obeyed, and why; ``None`` where there is none."""
+        told = self._told.get((source, provider))
+        if told is None or told.mode != "on":
+            return None
+        if told.pace.not_before > self._now():
+            return 0.0, told.pace.reason
+        rate = told.pace.rate_per_s
+        return None if rate is None else (rate, told.pace.reason)
+
+
+def _about(key: str, tenant: str, campaign: str) -> str:
+    """What the reply to this mail is counted for."""
+    if key == "tenant":
+        return tenant
+    return f"{tenant}/{campaign}" if key == "campaign" else ""
