@@ -5,15 +5,17 @@ a small DNS server says of every name that ``mx.NAME`` takes its mail, at an add
 nobody, and the daemon's source has a HAProxy-like peer as its proxy: this program, which takes the
 PROXY header and is whatever host was asked for. So nothing leaves the machine, whatever happens.
 
-``python -m bench.provider PORT NOTES [--pause S]``: DNS on UDP and SMTP on TCP, one number for
-both. ``--pause`` is how long each message takes. In the notes is a line for each message and each
-connection that opens or ends, with the time.
+``python -m bench.provider PORT NOTES [--pause S] [--rate RATE]``: DNS on UDP and SMTP on TCP, one
+number for both. ``--pause`` is how long each message takes; ``--rate`` is a limit that it keeps to
+itself: what is more in any period is put off at the final dot. In the notes is a line for each
+message taken or put off and each connection that opens or ends, with the time.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import collections
 import os
 import pathlib
 import socket
@@ -26,11 +28,16 @@ import uvloop
 
 from bench.harness import Lines, Program, free_port
 from bench.sink_session import GREETING, Session
+from penstock.policy.rate import Rate
 
 HOST = "127.0.0.1"
 ADDRESS = "192.88.99.1"  # the anycast address of 6to4, given up by RFC 7526
 # what a daemon needs in ``policies/sources.toml`` to send to a provider
 SOURCE = '[source.{name}]\nipv4 = "192.88.99.{number}"\nproxy = "haproxy://127.0.0.1:{port}"\n'
+_TOO_MANY = (
+    b"421-4.7.28 Our system has detected an unusual rate of unsolicited mail originating\r\n"
+    b"421 4.7.28 from your IP address. Mail has been temporarily rate limited.\r\n"
+)
 _HEADER_BYTES = 28  # a PROXY header, version 2, of two IPv4 addresses
 _TTL_S = 86_400
 _MX, _A = 15, 1
@@ -55,15 +62,30 @@ class Opened(NamedTuple):
 class _Notes:
     """What came and when. It stands in for the tally of :mod:`bench.sink_session`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, rate: Rate | None) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self.recipients = self.signed = self.open = 0
+        self._rate = rate
+        self._taken: collections.deque[float] = collections.deque()
 
     def took(self, header: bytes) -> None:
         head = header.lower()
         at = head.find(b"message-id: <")
         name = header[at + 13 : header.find(b"@", at)] if at >= 0 else b"?"
         self._note(b"message", name)
+
+    def too_many(self) -> bool:
+        """Whether another message now is one more than the limit; else it counts."""
+        if self._rate is None:
+            return False
+        now, taken = time.monotonic(), self._taken
+        while taken and taken[0] <= now - self._rate.period_s:
+            taken.popleft()
+        if len(taken) >= self._rate.count:
+            self._note(b"put-off", b"?")
+            return True
+        taken.append(now)
+        return False
 
     def opened(self, change: int) -> None:
         self.open += change
@@ -73,12 +95,28 @@ class _Notes:
         os.write(self._file, b"%s %d %s\n" % (kind, time.monotonic_ns(), what))
 
 
+class _Limited(Session):
+    """Says nothing of its limit but that it is exceeded."""
+
+    __slots__ = ("_notes",)
+
+    def __init__(self, notes: _Notes) -> None:
+        super().__init__(notes)  # type: ignore[arg-type]
+        self._notes = notes
+
+    def _took(self) -> bytes:
+        if self._notes.too_many():
+            self._header, self._content, self.leaving = b"", False, True
+            return _TOO_MANY
+        return super()._took()
+
+
 class _Host(asyncio.Protocol):
     """One connection: first the PROXY header, or none where somebody only looks."""
 
     def __init__(self, notes: _Notes, pause_s: float) -> None:
         self._notes, self._pause_s = notes, pause_s
-        self._session = Session(notes)  # type: ignore[arg-type]
+        self._session = _Limited(notes)
         self._left = _HEADER_BYTES
         self._greeted = False
 
@@ -142,11 +180,11 @@ class _Names(asyncio.DatagramProtocol):
 class Provider:
     """It as a child process; :meth:`arrivals` and :meth:`opened` are what it noted so far."""
 
-    def __init__(self, directory: pathlib.Path, *, pause_s: float = 0.0) -> None:
+    def __init__(self, directory: pathlib.Path, *, pause_s: float = 0.0, rate: str = "") -> None:
         self.port = free_port(HOST)
         notes = directory / f"provider-{self.port}.notes"
         command = [sys.executable, "-m", "bench.provider", str(self.port), str(notes)]
-        command.append(f"--pause={pause_s}")
+        command += [f"--pause={pause_s}", f"--rate={rate}"]
         self._notes = Lines(notes)
         self._program = Program("provider", command, directory / f"provider-{self.port}.log")
         try:
@@ -166,6 +204,10 @@ class Provider:
 
     def arrivals(self) -> list[Arrival]:
         return [Arrival(what, at) for kind, at, what in self._read() if kind == "message"]
+
+    def put_off(self) -> list[float]:
+        """When it refused a message for its limit."""
+        return [at for kind, at, _ in self._read() if kind == "put-off"]
 
     def opened(self) -> list[Opened]:
         return [Opened(at, int(what)) for kind, at, what in self._read() if kind == "open"]
@@ -195,7 +237,7 @@ def _serves(port: int) -> bool:
 
 async def _serve(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
-    notes = _Notes(options.notes)
+    notes = _Notes(options.notes, Rate.parse(options.rate) if options.rate else None)
     await loop.create_datagram_endpoint(_Names, (HOST, options.port))
     server = await loop.create_server(
         lambda: _Host(notes, options.pause), HOST, options.port, backlog=1024
@@ -209,6 +251,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("notes", help="the file of what came")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds that a message takes")
+    parser.add_argument("--rate", default="", help="a limit of messages that it hides")
     uvloop.run(_serve(parser.parse_args(arguments)))
 
 

@@ -22,6 +22,7 @@ _FIELDS = {
     "connection_rate": "connection rate",
     "message_rate": "message rate",
     "byte_rate": "byte rate",
+    "not_before": "not before",
     "window": "sending window",
 }
 # What to do about it, for each word of penstock.relay.waits; docs/deliverability.md has more.
@@ -42,6 +43,8 @@ ADVICE: dict[str, str] = {
     "connection-rate": "raise the limit that binds, if the provider allows it",
     "message-rate": "raise the limit that binds, if the provider allows it",
     "byte-rate": "raise the limit that binds, if the provider allows it",
+    "pace": 'the pace follows the provider\'s replies; adaptive = "off" in its policy ends it',
+    "paused": 'see why in the line that binds; adaptive = "off" in its policy ends the pause',
     "unreachable": "see the last reply; penstock queue retry ends the pause",
     "worker-connections": "raise relay.connections_max in the settings",
     "reporting": "",

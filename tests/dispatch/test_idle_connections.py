@@ -17,7 +17,7 @@ def test_being_woken_for_nothing_makes_no_connection_younger(play: Any) -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         work: list[object] = []
-        site: Any = SimpleNamespace(idle=deque(), busy=True)
+        site: Any = SimpleNamespace(idle=deque(), busy=True, tally=None)
         dispatcher: Any = SimpleNamespace(
             stopping=False, starved={}, next=lambda feed: work.pop() if work else None
         )

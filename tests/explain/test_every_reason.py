@@ -11,7 +11,18 @@ import pytest
 from penstock.mail.outcome import Kind, Outcome, Phase
 from penstock.mail.waits import Wait
 from penstock.relay.dispatch_ports import DispatchConfig
-from penstock.sim.relay import LATER, NEVER, OK, REFUSED, Inline, RelayWorld, Slowly, loaded
+from penstock.sim.relay import (
+    LATER,
+    NEVER,
+    NOW,
+    OK,
+    REFUSED,
+    Inline,
+    RelayWorld,
+    Slowly,
+    destination,
+    loaded,
+)
 from penstock.smtp.reply import Reply
 from penstock_queue import QueueConfig
 
@@ -43,6 +54,8 @@ BINDS: dict[Wait, tuple[str, str, str, str]] = {
     ),
     Wait.MESSAGE_RATE: ("tenant shop", "message_rate", "2/min", "policies/tenants.toml:3"),
     Wait.BYTE_RATE: ("site a.example", "byte_rate", "1 KiB/s", "policies/default.toml:3"),
+    Wait.PACE: ("pace of big", "message_rate", "120/h", "throttled 3 of 40"),
+    Wait.PAUSED: ("pace of big", "not_before", "2027-01-15 08:30:00 UTC", "blocked at 08:00"),
     Wait.WORKER_CONNECTIONS: ("worker 0", "connections", "1", "relay.connections_max"),
 }
 STATES = {
@@ -211,6 +224,33 @@ async def a_large_message_went_before() -> tuple[RelayWorld, int]:
     world = RelayWorld(loaded('[limits]\nmessage_rate = "10/s"\nbyte_rate = "1 KiB/s"\n'))
     await world.send("first@a.example", body=b"Subject: large\r\n\r\n" + b"x" * 60 * 1024)
     await world.pass_time(1)
+    ref = await world.send("ann@a.example")
+    await world.pass_time(1)
+    return world, ref
+
+
+async def _paced(**pace: Any) -> RelayWorld:
+    world = RelayWorld()
+    world.destinations["a.example"] = destination("a.example", provider="big", expires_at=4e9)
+    world.dispatcher.paces.told(
+        [{"source": "default", "provider": "big", "mode": "on", "pace": pace}]
+    )
+    return world
+
+
+@scene(Wait.PACE)
+async def its_provider_was_found_to_be_slow() -> tuple[RelayWorld, int]:
+    world = await _paced(rate_per_s=1 / 30, reason="throttled 3 of 40")
+    await world.send("first@a.example")
+    await world.pass_time(1)
+    ref = await world.send("ann@a.example")
+    await world.pass_time(1)
+    return world, ref
+
+
+@scene(Wait.PAUSED)
+async def its_provider_has_blocked_the_source() -> tuple[RelayWorld, int]:
+    world = await _paced(not_before=NOW + 1800, reason="blocked at 08:00")
     ref = await world.send("ann@a.example")
     await world.pass_time(1)
     return world, ref

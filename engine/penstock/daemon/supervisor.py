@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -30,6 +31,7 @@ from penstock.daemon.handover import (
     take_over,
 )
 from penstock.daemon.operations import Operations
+from penstock.daemon.pacing import Pacing
 from penstock.daemon.sandbox import Sandbox
 from penstock.daemon.shards import assign_shards
 from penstock.events.metrics import Registry
@@ -79,6 +81,8 @@ class Supervisor:
         self.shards = assign_shards(settings.spool, workers)
         self.children = [Child(n, fds, self._worker_handler, self._gone) for n in range(workers)]
         self.admin = Admin(self)
+        suspend = functools.partial(self.admin.steer.begin, "suspend")
+        self.pacing = Pacing(self, settings.spool, self._registry, suspend)
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit code."""
@@ -130,6 +134,8 @@ class Supervisor:
             log.info("stopping")
             await self._end_workers()
             await asyncio.gather(beat, return_exceptions=True)
+            if not self._handed_over:
+                self.pacing.save()
             control.close()
             if not self._handed_over:
                 with contextlib.suppress(FileNotFoundError):
@@ -196,6 +202,7 @@ class Supervisor:
     async def _finish(self, pid: int) -> None:
         deadline = float(self.settings.stop_deadline_s)
         await asyncio.gather(*(child.stop(deadline) for child in self.children))
+        self.pacing.save()  # the next daemon reads it when this returns
         self._notify.notify(f"MAINPID={pid}")
 
     async def _take_over(self, predecessor: Predecessor) -> bool:
@@ -204,6 +211,8 @@ class Supervisor:
         self._predecessor = None
         if reason:
             log.error("taking over failed", reason=reason)
+        else:
+            self.pacing.load()
         return not reason
 
     async def _grant(self, predecessor: Predecessor, child: Child, method: str, params: Any) -> Any:
@@ -228,6 +237,9 @@ class Supervisor:
             if method == "beat":
                 child.beat = time.monotonic()
                 return None
+            if method == "pacing.tally":
+                self.pacing.take(params)
+                return None
             if method == "hello":
                 return self._greeting(child)
             if method == "waiting":
@@ -241,6 +253,7 @@ class Supervisor:
                 log.info("worker ready", worker=child.number, pid=child.pid, away_s=child.away_s)
                 self._tell_ready()
                 self.admin.steer.greet(child)
+                self.pacing.greet(child)
                 return None
             raise ControlError("unknown-method", f"no method {method!r}")
 
@@ -256,6 +269,7 @@ class Supervisor:
             "listeners": [one.fileno() for one in self._listeners],
             "world": self._sandbox.world if self._sandbox else None,
             "rules": self.admin.steer.rules(),
+            "paces": self.pacing.rows(),
         }
 
     def _tell_ready(self) -> None:
@@ -283,6 +297,7 @@ class Supervisor:
             else:
                 self._notify.notify("WATCHDOG=1")
             self.admin.steer.tick()
+            self.pacing.tick()
 
     # seeing
 

@@ -65,6 +65,10 @@ INTAKE_PHASE = Label(
 WAIT = Label("reason", "why it waits", tuple(wait.value for wait in Wait))
 DIRECTION = Label("direction", "in: clients to us; out: us to next hops", ("in", "out"))
 
+REPLY_ACTIONS = (
+    *("slow", "fewer-connections", "suspend", "other-source"),
+    *("suspend-tenant", "suspend-campaign"),
+)
 SHUT_REASONS = ("stopping", "disk", "memory", "late")
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -149,6 +153,32 @@ _DELIVERY_METRICS = (
         WAIT,
     ),
 )
+_PACE = (
+    _gauge(
+        "penstock_pace_rate",
+        "Recipients a second that the pace found from the replies allows; +Inf: any number.",
+        Label("source", "name of the source"),
+        PROVIDER,
+    ),
+    _gauge(
+        "penstock_pace_connections",
+        "Connections that the pace allows at once; +Inf: any number.",
+        Label("source", "name of the source"),
+        PROVIDER,
+    ),
+    _gauge(
+        "penstock_pace_suspended",
+        "1 while nothing goes, for the provider has blocked the source.",
+        Label("source", "name of the source"),
+        PROVIDER,
+    ),
+    _gauge("penstock_pace_pairs", "Pairs of source and provider of which a pace is known."),
+    _counter(
+        "penstock_reply_actions_total",
+        "Times that a reply rule had something done.",
+        Label("action", "what it ordered", REPLY_ACTIONS),
+    ),
+)
 _STATE = (
     _gauge("penstock_queue_entries", "Recipients in the queue, whatever their state."),
     _gauge("penstock_queue_ready_entries", "Recipients ready to be sent now."),
@@ -197,7 +227,7 @@ _STATE = (
     ),
 )
 
-DEFINITIONS: tuple[Definition, ...] = _INTAKE + _DELIVERY_METRICS + _STATE
+DEFINITIONS: tuple[Definition, ...] = _INTAKE + _DELIVERY_METRICS + _PACE + _STATE
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 
 

@@ -68,5 +68,4 @@ BY_FIELD: dict[str, Wait] = {
     "connection_rate": Wait.CONNECTION_RATE,
     "message_rate": Wait.MESSAGE_RATE,
     "byte_rate": Wait.BYTE_RATE,
-    "not_before": Wait.PAUSED,
 }

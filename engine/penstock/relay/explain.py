@@ -25,6 +25,7 @@ from penstock.relay.dispatch import Dispatcher
 from penstock.relay.forecast import Forecast
 from penstock.relay.lane import Lane
 from penstock.relay.note import Note
+from penstock.relay.permit import why_waited
 from penstock.relay.reason import Reason, Reasons
 from penstock.relay.settle import OutcomeSettler
 from penstock.relay.site import Site
@@ -279,8 +280,15 @@ def _row(cap: Cap, binds: bool) -> dict[str, Any]:
         "where": str(cap.where),
         "key": cap.key,
         "binds": binds,
-        "wait": BY_FIELD[cap.field].value,
+        "wait": _wait(cap).value,
     }
+
+
+def _wait(cap: Cap) -> Wait:
+    """What it makes wait where it binds."""
+    if cap.field == "connections":
+        return Wait.CONNECTION_LIMIT
+    return why_waited(cap.key) if cap.key else BY_FIELD.get(cap.field, Wait.PAUSED)
 
 
 def _plain(limits: Limits | None) -> list[dict[str, Any]]:

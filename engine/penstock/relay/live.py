@@ -46,6 +46,10 @@ def live_rows(
         _limit(one, site)
     for told in pulse.snapshot(now):
         row(told["provider"], told["source"]).update(told)
+    for (provider, source), one in rows.items():
+        paced = dispatcher.paces.rate_per_s(source, provider)
+        if paced is not None and (one["limit_per_s"] is None or paced[0] < one["limit_per_s"]):
+            one["limit_per_s"], one["limit_where"] = paced
     ordered = sorted(rows.values(), key=lambda one: (-one["queued"], -one["ready"]))
     return ordered[:ROWS_MAX]
 

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.events.types import Attempt
+from penstock.feedback.classify import Classifier
 from penstock.limits.ports import Claim, Seat
-from penstock.mail.outcome import Kind, Outcome, Phase
-from penstock.mail.verdict import Category, Verdict, verdict_of
+from penstock.mail.outcome import Outcome, Phase
+from penstock.mail.verdict import Category, Verdict
 from penstock.policy.caps import Cap, placed
 from penstock.policy.limits import AdaptiveMode, Provenance
 from penstock.policy.rate import Rate
+from penstock.policy.replies import ReplyRule, ReplyRules
 from penstock.relay.gates import Gate, Gates
 from penstock.relay.site import Site
 from penstock.relay.tally import PAIRS_MAX, Tallies, Tally
@@ -32,11 +34,6 @@ _COUNT_MIN = 20  # of a rate in its period, so that rounding to a whole number s
 _PERIODS_S = (60.0, 3600.0, 86400.0)
 
 Pair = tuple[str, str]
-_WORDS = {
-    Category.THROTTLED: ("4.7.28", "rate limit", "too many", "unusual rate", "too fast"),
-    Category.REPUTATION_BLOCK: ("blocked", "blacklist", "listed"),
-    Category.GREYLISTED: ("greylist", "graylist"),
-}
 
 
 def rate_of(per_s: float) -> Rate:
@@ -99,21 +96,9 @@ class Paced:
         return known[1]
 
 
-def judged(provider: str, outcome: Outcome) -> Verdict:
-    """A stand-in for the classifier: by words that all providers use."""
-    text = str(outcome.reply).lower()
-    for category, words in _WORDS.items():
-        if any(word in text for word in words):
-            return verdict_of(category)
-    if outcome.kind is Kind.BOUNCED:
-        return verdict_of(Category.BAD_MAILBOX)
-    return verdict_of(Category.UNKNOWN)
-
-
 class Paces:
     """One worker's. ``now`` is wall time; ``pump(site)`` is called for sites that may go on;
-    ``workers`` share each pace. ``actions``: the rules that want something done, each with what
-    their replies are about: ``tenant``, ``campaign`` or anything else."""
+    ``workers`` share each pace."""
 
     def __init__(
         self,
@@ -127,8 +112,8 @@ class Paces:
         self._workers, self._pairs_max = workers, pairs_max
         self._loop = asyncio.get_running_loop()
         self.tallies = Tallies(pairs_max)
-        self.judge: Callable[[str, Outcome], Verdict] = judged
-        self.actions: Mapping[str, str] = {}
+        self._classifier = Classifier()
+        self._actions: Mapping[str, ReplyRule] = {}
         self._told: dict[Pair, Told] = {}
         self._paced: dict[Pair, Paced] = {}
         self._sites: dict[Pair, set[Site]] = {}
@@ -229,14 +214,16 @@ class Paces:
             site.tally.busy = True
         return True
 
+    def read_by(self, rules: ReplyRules) -> None:
+        """Replies are read by these rules from now on."""
+        self._classifier = Classifier(rules)
+        self._actions = {name: rule for name, rule in rules.by_name.items() if rule.action}
+
     def heard(self, tally: Tally, attempt: Attempt) -> Verdict:
         """A recipient was not delivered."""
         outcome = attempt.outcome
-        verdict = self.judge(attempt.provider, outcome)
-        tally.heard(outcome.kind, verdict, outcome.phase in _GREETINGS)
-        key = self.actions.get(verdict.rule)
-        if key is not None:
-            tally.acted(verdict.rule, _about(key, attempt.tenant, attempt.campaign))
+        verdict = self._judge(attempt.provider, outcome)
+        self._count(tally, outcome, verdict, attempt.tenant, attempt.campaign)
         return verdict
 
     def refused(self, site: Site, outcome: Outcome) -> None:
@@ -244,20 +231,29 @@ class Paces:
         tally = site.tally
         if tally is None:
             return
-        if outcome.phase not in _GREETINGS:
+        if outcome.phase in _GREETINGS:
+            self._count(tally, outcome, self._judge(site.provider, outcome), "", "")
+        else:
             tally.not_opened(site.name, self._loop.time())
-            return
-        verdict = self.judge(site.provider, outcome)
-        tally.heard(outcome.kind, verdict, True)
-        if verdict.rule in self.actions:
-            tally.acted(verdict.rule, "")
 
     def soon(self, site: Site | None, outcome: Outcome) -> bool:
         """Whether mail that this kept from a connection need not wait long: it came too fast, and
         the pace sees to it that it does not again."""
         if site is None or outcome.phase not in _GREETINGS or site.limits.adaptive != "on":
             return False
-        return self.judge(site.provider, outcome).category is Category.THROTTLED
+        return self._judge(site.provider, outcome).category is Category.THROTTLED
+
+    def _judge(self, provider: str, outcome: Outcome) -> Verdict:
+        return self._classifier.classify(provider, outcome.reply, outcome.phase)
+
+    def _count(
+        self, tally: Tally, outcome: Outcome, verdict: Verdict, tenant: str, campaign: str
+    ) -> None:
+        rule = self._actions.get(verdict.rule)
+        fewer = rule is not None and rule.action == "fewer-connections"
+        tally.heard(outcome.kind, verdict, fewer or outcome.phase in _GREETINGS)
+        if rule is not None:
+            tally.acted(verdict.rule, _about(rule.action, tenant, campaign))
 
     def caps(self, source: str, provider: str) -> list[Cap]:
         """For explanations."""
@@ -275,8 +271,8 @@ class Paces:
         return None if rate is None else (rate, told.pace.reason)
 
 
-def _about(key: str, tenant: str, campaign: str) -> str:
+def _about(action: str, tenant: str, campaign: str) -> str:
     """What the reply to this mail is counted for."""
-    if key == "tenant":
+    if action == "suspend-tenant":
         return tenant
-    return f"{tenant}/{campaign}" if key == "campaign" else ""
+    return f"{tenant}/{campaign}" if action == "suspend-campaign" else ""

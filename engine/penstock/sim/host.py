@@ -39,6 +39,8 @@ class _Supervisor:
 
     async def call(self, method: str, params: Any = None) -> Any:
         await asyncio.sleep(_CALL_S)
+        if method == "pacing.tally":
+            return None
         return self._governor.handle(0, method.removeprefix("limits."), params)
 
 

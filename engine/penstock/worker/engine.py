@@ -54,6 +54,7 @@ class Greeting:
     listeners: list[int]
     world: dict[str, Any] | None = None
     rules: list[dict[str, Any]] = field(default_factory=list)
+    paces: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Engine:
@@ -71,7 +72,7 @@ class Engine:
     ) -> None:
         self._settings, self._greeting, self._shards = settings, greeting, shards
         self._loop = asyncio.get_running_loop()
-        self._registry, self._machine = registry, machine
+        self._registry, self._machine, self._channel = registry, machine, channel
         self._clock = SteadyClock(machine.now, machine.steady)
         self._attempts = AttemptLog(
             machine.write or Writer(sys.stdout.fileno()).write,
@@ -98,6 +99,7 @@ class Engine:
         )
         self._dispatcher = self._outbound.dispatcher
         self._dispatcher.ordered(greeting.rules)
+        self._dispatcher.paces.told(greeting.paces)
         primary = shards[0].queue
         max_age_s = policies.limits("", "", "").max_age_s
         self._sink = IntakeSink(
@@ -249,11 +251,19 @@ class Engine:
                 self._look_at_the_clock()
                 self._dispatcher.sweep()
                 self._outbound.look()
+                self._tell_tally()
                 if self._sink.look():
                     log.warning("intake", shut=self._sink.short, reason="disk space or inodes")
         finally:
             again = now + _LOG_FLUSH_S
             self._timers["keep_up"] = self._loop.call_at(again, self._keep_up, again)
+
+    def _tell_tally(self) -> None:
+        """What came of the attempts goes to the supervisor, who finds the pace by it."""
+        rows = self._dispatcher.paces.tallies.rows(self._loop.time())
+        if rows:
+            told = asyncio.ensure_future(self._channel.call("pacing.tally", rows))
+            told.add_done_callback(_heard)
 
     def _look_at_the_clock(self) -> None:
         jumped = self._clock.look()
@@ -287,6 +297,8 @@ class Engine:
                 return steering.rules(params["rules"], params["counted"])
             case "queue.rules_left":
                 return steering.rules_left()
+            case "pacing.paces":
+                return self._dispatcher.paces.told(params["rows"])
             case "queue.retry":
                 return steering.retry(params["selector"])
             case "top":
@@ -320,3 +332,8 @@ class Engine:
         for authenticator, smtp in zip(self._authenticators, settings.smtp, strict=False):
             if authenticator is not None:
                 authenticator.replace(parts.accounts(smtp))
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()  # a supervisor that is gone is noticed elsewhere

@@ -108,6 +108,7 @@ class Outbound:
             held=self.dispatcher.in_flight,
             paces=self.dispatcher.paces,
         )
+        self.dispatcher.paces.read_by(policies.replies)
         self.dispatcher.settler = self.settler
         self.sources = Sources(
             settings.hostname, policies, self.dispatcher.placing, read_file, bound=sandbox is None
@@ -150,6 +151,7 @@ class Outbound:
         """New routes, policies and keys hold from the next message on."""
         self._builder.ring = ring
         self._destinations.reload(policies, parts.routes(settings))
+        self.dispatcher.paces.read_by(policies.replies)
         self.dispatcher.reload(policies, parts.route_limits(settings))
         self.sources.reload(policies)
 
