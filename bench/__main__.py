@@ -35,6 +35,7 @@ BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "fairness": ((), ("--full",)),
     "idle": ((), ("--full",)),
     "tls": (("--count=500",), ("--count=3000", "--rounds=5")),
+    "warmup": (("--days=10",), ("--draw",)),
 }
 
 

@@ -31,6 +31,7 @@ _GROUPS = {
     "queue": "See and steer the mail that waits.",
     "spool": "Look into a spool that no daemon has open.",
     "policy": "Check, show and compare traffic policies.",
+    "warmup": "See and steer how new sources are warmed up.",
     "dkim": "Make signing keys and their DNS records.",
 }
 

@@ -222,7 +222,7 @@ class Paces:
     def heard(self, tally: Tally, attempt: Attempt) -> Verdict:
         """A recipient was not delivered."""
         outcome = attempt.outcome
-        verdict = self._judge(attempt.provider, outcome)
+        verdict = self.judge(attempt.provider, outcome)
         self._count(tally, outcome, verdict, attempt.tenant, attempt.campaign)
         return verdict
 
@@ -232,7 +232,7 @@ class Paces:
         if tally is None:
             return
         if outcome.phase in _GREETINGS:
-            self._count(tally, outcome, self._judge(site.provider, outcome), "", "")
+            self._count(tally, outcome, self.judge(site.provider, outcome), "", "")
         else:
             tally.not_opened(site.name, self._loop.time())
 
@@ -241,9 +241,9 @@ class Paces:
         the pace sees to it that it does not again."""
         if site is None or outcome.phase not in _GREETINGS or site.limits.adaptive != "on":
             return False
-        return self._judge(site.provider, outcome).category is Category.THROTTLED
+        return self.judge(site.provider, outcome).category is Category.THROTTLED
 
-    def _judge(self, provider: str, outcome: Outcome) -> Verdict:
+    def judge(self, provider: str, outcome: Outcome) -> Verdict:
         return self._classifier.classify(provider, outcome.reply, outcome.phase)
 
     def _count(

@@ -3,35 +3,64 @@
 A source may be out: its address is not on this machine, or an operator suspended it, for all mail
 or for one provider. Its mail goes by the others of the pool then; where the pool has none left, by
 those of its overflow pool, and so on; where there is none at all it waits.
+
+A source that is being warmed up is out for mail that it may not send now. That mail goes by the
+sources that are warm, where there are any, so that it does not use up what another one may send.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
 
 from penstock.policy.egress import Pool
 from penstock.schedule.spread import Spread
 
+Mail = Literal["routed", "first", "rest"]
+# What warming up makes of mail: it goes by a route and is not concerned, is transactional, or other
+ROUTED: Mail = "routed"
+FIRST: Mail = "first"
+REST: Mail = "rest"
 _KNOWN_MAX = 4096
 _FAILED_S_MIN = 15.0
 _FAILED_S_MAX = 900.0
 
 
+class Warmth(Protocol):
+    """What warming up says of sources: see ``relay/warming.py``."""
+
+    def why_out(self, source: str, provider: str, *, first: bool) -> str: ...
+
+    def is_warm(self, source: str, provider: str) -> bool: ...
+
+
 class Way:
     """The sources that mail of one pool to one provider may use now; immutable. ``pool`` is the one
     that they are of, another than asked for where mail overflows. ``only``: the source, where there
-    is just one."""
+    is just one. ``rather``: those that take the mail of sources that are out, where not all do."""
 
-    __slots__ = ("_names", "_parts", "_shares", "_usable", "only", "pool", "sources")
+    __slots__ = ("_names", "_parts", "_rather", "_shares", "_usable", "only", "pool", "sources")
 
-    def __init__(self, pool: str, names: tuple[str, ...], shares: Spread, usable: set[int]) -> None:
+    def __init__(
+        self,
+        pool: str,
+        names: tuple[str, ...],
+        shares: Spread,
+        usable: set[int],
+        rather: set[int] | None = None,
+    ) -> None:
         self.pool = pool
         self.sources = frozenset(names[one] for one in usable)
         self.only = next(iter(self.sources)) if len(usable) == 1 else ""
         self._names, self._shares, self._usable = names, shares, usable
-        weights = {names[one]: shares.weight(one) for one in usable}
-        total = sum(weights.values())
-        self._parts = {name: weight / total for name, weight in weights.items()}
+        self._rather = rather or usable
+        own = sum(shares.weight(one) for one in usable) / shares.total if usable else 0.0
+        taking = sum(shares.weight(one) for one in self._rather)
+        self._parts = {
+            names[one]: shares.weight(one) / shares.total
+            + (1 - own) * (shares.weight(one) / taking if one in self._rather else 0.0)
+            for one in usable
+        }
 
     def moves(self, before: Way) -> bool:
         """Whether mail that one of these sources has, since it went ``before``, may now be another
@@ -50,7 +79,7 @@ class Way:
         """The source of message ``number``, always the same; ``""`` where there is none."""
         if self.only:
             return self.only
-        found = self._shares.pick_among(number, self._usable)
+        found = self._shares.pick_among(number, self._usable, self._rather)
         return "" if found is None else self._names[found]
 
 
@@ -107,7 +136,8 @@ class SourceBook:
         self._failures: dict[str, int] = {}
         self._try_at: dict[str, float] = {}
         self._suspended: Callable[[str, str], bool] = lambda source, provider: False
-        self._ways: dict[tuple[str, str], Way] = {}
+        self._warmth: Warmth | None = None
+        self._ways: dict[tuple[str, str, Mail], Way] = {}
 
     def reload(self, pools: Mapping[str, Pool]) -> None:
         self._pools = pools
@@ -152,27 +182,36 @@ class SourceBook:
         self._suspended = by
         self._changed()
 
-    def why_out(self, source: str, provider: str) -> str:
-        """Why a source cannot be used; ``""`` where it can."""
+    def warmed(self, warmth: Warmth) -> None:
+        """What warming up says has changed."""
+        self._warmth = warmth
+        self._changed()
+
+    def why_out(self, source: str, provider: str, mail: Mail = ROUTED) -> str:
+        """Why a source cannot be used for such mail; ``""`` where it can."""
         reason = self._absent.get(source, "") or self._failing.get(source, "")
         if reason:
             return reason
-        return "suspended" if self._suspended(source, provider) else ""
+        if self._suspended(source, provider):
+            return "suspended"
+        if self._warmth is None or mail == ROUTED:
+            return ""
+        return self._warmth.why_out(source, provider, first=mail == FIRST)
 
     def known(self, pool: str) -> str:
         """``pool``, or ``""`` where there is none of that name."""
         return pool if pool in self._pools else ""
 
-    def ways(self, pool: str, provider: str) -> Way:
+    def ways(self, pool: str, provider: str, mail: Mail = ROUTED) -> Way:
         """What mail of ``pool`` for ``provider`` may use now."""
-        known = self._ways.get((pool, provider))
+        known = self._ways.get((pool, provider, mail))
         if known is None:
             if len(self._ways) >= _KNOWN_MAX:
                 self._ways.clear()
-            known = self._ways[pool, provider] = self._find(pool, provider)
+            known = self._ways[pool, provider, mail] = self._find(pool, provider, mail)
         return known
 
-    def _find(self, pool: str, provider: str) -> Way:
+    def _find(self, pool: str, provider: str, mail: Mail) -> Way:
         name, seen = pool, set[str]()
         while name and name not in seen:
             seen.add(name)
@@ -180,11 +219,20 @@ class SourceBook:
             if found is None:  # gone with a reload, and whoever asks does not know it yet
                 break
             names = tuple(found.sources)
-            usable = {n for n, one in enumerate(names) if not self.why_out(one, provider)}
+            usable = {n for n, one in enumerate(names) if not self.why_out(one, provider, mail)}
             if usable:
-                return Way(name, names, Spread(tuple(found.sources.values())), usable)
+                warm = self._warm(names, usable, provider, mail)
+                return Way(name, names, Spread(tuple(found.sources.values())), usable, warm)
             name = found.overflow
         return Way(pool, (), Spread(()), set())
+
+    def _warm(
+        self, names: tuple[str, ...], usable: set[int], provider: str, mail: Mail
+    ) -> set[int] | None:
+        warmth = self._warmth
+        if warmth is None or mail == ROUTED:
+            return None
+        return {one for one in usable if warmth.is_warm(names[one], provider)}
 
     def _changed(self) -> None:
         self.version += 1

@@ -40,15 +40,18 @@ class Spread:
         spot = (number * _GOLDEN & _MASK) * self.total >> 64
         return bisect_right(self._edges, spot)
 
-    def pick_among(self, number: int, usable: Collection[int]) -> int | None:
+    def pick_among(
+        self, number: int, usable: Collection[int], rather: Collection[int] = ()
+    ) -> int | None:
         """The same, of those that are ``usable``: only who would have got another moves, and those
-        are spread over the rest by weight; ``None`` where none is usable."""
+        are spread over the rest by weight, or over those of it that are ``rather`` to take them;
+        ``None`` where none is usable."""
         if not usable:
             return None
         first = self.pick(number)
         if first in usable:
             return first
-        left = sorted(usable)
+        left = sorted(rather or usable)
         edges = list(accumulate(self._weights[one] for one in left))
         spot = (number * _SECOND & _MASK) * edges[-1] >> 64
         return left[bisect_right(edges, spot)]

@@ -100,6 +100,7 @@ class Engine:
         self._dispatcher = self._outbound.dispatcher
         self._dispatcher.ordered(greeting.rules)
         self._dispatcher.paces.told(greeting.paces)
+        self._dispatcher.warming.ask = lambda asked: channel.call("warmup.ask", asked)
         primary = shards[0].queue
         max_age_s = policies.limits("", "", "").max_age_s
         self._sink = IntakeSink(
@@ -224,6 +225,7 @@ class Engine:
             *(listener.close(deadline_s) for listener in self._listeners),
             self._dispatcher.stop(deadline_s),
         )
+        await self._dispatcher.warming.close()
         await self._outbound.close()
         await self._limiter.close()
         await self._spool.stop()
@@ -252,6 +254,7 @@ class Engine:
                 self._dispatcher.sweep()
                 self._outbound.look()
                 self._tell_tally()
+                self._dispatcher.warming.look()
                 if self._sink.look():
                     log.warning("intake", shut=self._sink.short, reason="disk space or inodes")
         finally:
@@ -299,6 +302,8 @@ class Engine:
                 return steering.rules_left()
             case "pacing.paces":
                 return self._dispatcher.paces.told(params["rows"])
+            case "warmup.changed":
+                return self._dispatcher.warming.refresh()
             case "queue.retry":
                 return steering.retry(params["selector"])
             case "top":
