@@ -42,6 +42,7 @@ category = "reputation-block"
 match = 'ip address is on our block list'
 matches = ["550 5.7.1 Your IP address is on our block list"]
 """
+GMAIL, YAHOO = "@gmail.example", "@yahoo.example"
 Answer = Callable[[str, str, float], Outcome]  # source, provider, days since the beginning
 
 
@@ -69,6 +70,7 @@ class Fleet:
     came: Counter[tuple[int, str, str]] = field(default_factory=Counter)
     by_hour: Counter[tuple[int, int, str, str]] = field(default_factory=Counter)
     delivered: Counter[str] = field(default_factory=Counter)
+    offered: set[str] = field(default_factory=set)
     first_waited: float = 0.0
     worlds: list[World] = field(default_factory=list)
     sent: int = 0
@@ -126,12 +128,15 @@ class Fleet:
         site, now = ticket.site, self.now
         self.came[self.day, site.source, site.provider] += 1
         self.by_hour[self.day, int(now % DAY_S // 3600), site.source, site.provider] += 1
+        if not recipient.endswith((GMAIL, YAHOO)):
+            return OK  # a report to a sender
+        if recipient.startswith("first") and recipient not in self.offered:
+            waited = now - float(recipient.split("-")[1])
+            self.first_waited = max(self.first_waited, waited)
+        self.offered.add(recipient)
         outcome = self.answer(site.source, site.provider, (now - NOW) / DAY_S)
         if outcome.kind is not Kind.DEFERRED:
             self.delivered[recipient] += 1
-            if recipient.startswith("first"):
-                waited = now - float(recipient.split("-")[1])
-                self.first_waited = max(self.first_waited, waited)
         return outcome
 
     async def _tick(self) -> None:

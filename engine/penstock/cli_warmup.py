@@ -1,4 +1,4 @@
-"""``penstock warmup``: how far sources are warmed up, and orders about it, by the running daemon."""
+"""``penstock warmup``: how far sources are warmed up, and orders about it, by the daemon."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from penstock.relay.spool import Spool
 from penstock.relay.stage import Stager
 from penstock.relay.tally import Tally
 from penstock.relay.tasks import Tasks
+from penstock.relay.warmed_sites import WarmedSites
 from penstock.relay.warming import Warming
 from penstock.schedule.window import connections_wanted
 from penstock.smtp.reply import Reply
@@ -71,7 +72,8 @@ class Dispatcher:
         self.locator = Locator(find, self, config.resolves_max, now)
         self.paces = Paces(self.permits.gates, now, self.pump, config.workers)
         placing.permits, placing.locator, placing.paces = self.permits, self.locator, self.paces
-        self.warming = placing.warming = Warming(policies, now, placing, self.paces.judge)
+        sites = WarmedSites(placing)
+        self.warming = Warming(policies, now, sites, self.paces.judge, config.workers)
         self.keeper = Keeper(placing, self.locator, self.permits, config.forget_s)
         self._tasks = Tasks()
         self._connected: dict[Site, None] = {}  # in order, so that a run can be repeated

@@ -289,6 +289,7 @@ def why_waited(key: str) -> Wait:
 
 _BY_PREFIX = {
     "window": Wait.WINDOW,
+    "warmup": Wait.WARM_UP,
     "connect": Wait.CONNECTION_RATE,
     "bytes": Wait.BYTE_RATE,
     "pace": Wait.PACE,

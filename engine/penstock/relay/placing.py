@@ -27,7 +27,6 @@ from penstock.relay.site import Site
 from penstock.relay.sites import RouteLimits, apply_extra, apply_limits, site_limits, site_name
 from penstock.relay.spool import Spool
 from penstock.relay.tasks import Tasks
-from penstock.relay.warming import Warming
 from penstock.relay.ways import FIRST, ROUTED, SourceBook
 from penstock.schedule.ready import Place, ReadyQueue
 
@@ -43,7 +42,6 @@ class Placing:
     locator: Locator
     permits: Permits
     paces: Paces
-    warming: Warming
 
     def __init__(
         self,
@@ -306,11 +304,6 @@ class Placing:
         if out != site.out:
             site.out = out
             self._pump(site)
-
-    def warmed(self) -> None:
-        """A source that is warmed up went out, or came back."""
-        self.book.warmed(self.warming)
-        self.sources_changed()
 
     def source_failed(self, source: str, reason: str) -> None:
         """Nothing could leave by ``source``: its mail goes by others until it is tried again."""

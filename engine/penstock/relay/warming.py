@@ -1,10 +1,10 @@
 """What this worker may send by sources that are being warmed up: leases from the supervisor.
 
 A message by such a source needs a token. Tokens are asked for when mail stands there and given back
-when none comes, and are good for the day that they are of. Where the supervisor grants nothing, the
-source is *out* for that mail until its next hour or day: the pool's other sources take it, or it
-waits. Transactional mail and the rest have tokens of their own; what is out for the rest may go on
-for transactional mail.
+when none comes, and are good for the day that they are of. Where the supervisor grants nothing,
+lanes sleep until the next hour, and where more waits than may go today the pool's other sources
+take the rest of it; once the day is used up the source is *out*: they take all, or it waits.
+Transactional mail has tokens of its own, which are there as long as the day has any.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from penstock.mail.outcome import Kind, Outcome
-from penstock.mail.verdict import Category, Fault, Verdict
+from penstock.mail.verdict import Verdict
 from penstock.policy.caps import Cap
 from penstock.policy.policies import Policies
 from penstock.policy.tenants import TRANSACTIONAL
-from penstock.relay.lane import Batch, Lane
+from penstock.relay.lane import Batch
 from penstock.relay.site import Site
 from penstock.relay.tasks import Tasks
+from penstock.relay.warm_lease import Lease, key_of, result_of
+from penstock.relay.warmed_sites import WarmedSites
 from penstock.schedule.warmup_day import RESULT_NAMES, Results
 
 Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -34,69 +35,20 @@ _LOOK_AGAIN_S = 0.1
 _LATE_S = 0.05  # after the hour has come, so that the supervisor's clock has it too
 
 
-@dataclass(slots=True, eq=False)
-class Lease:
-    """One source at one provider. ``first``, ``rest``: tokens for transactional and other mail, of
-    ``day`` and ``hour``, good until ``ends_at``; ``wants``: how many more are to be asked for, by
-    kind, ``asked``: for how many the supervisor is being asked;
-    ``out``: until when nothing is to be had, by kind. Those times are the loop's. ``shown_until``:
-    the same on the wall clock, for people."""
-
-    source: str
-    provider: str
-    first: int = 0
-    rest: int = 0
-    day: int = -1
-    hour: int = 0
-    ends_at: float = 0.0
-    warm: bool = False
-    text: str = ""
-    wants: dict[bool, int] = field(default_factory=dict)
-    asked: dict[bool, int] = field(default_factory=dict)
-    out: dict[bool, float] = field(default_factory=dict)
-    shown_until: dict[bool, float] = field(default_factory=dict)
-    sites: set[Site] = field(default_factory=set)
-    results: Results = field(default_factory=Results)
-    used_at: float = 0.0
-
-    def take(self, n: int, *, first: bool) -> int:
-        """As many of ``n`` tokens as there are; transactional mail may have those of the rest."""
-        had = min(n, self.first) if first else 0
-        self.first -= had
-        more = min(n - had, self.rest)
-        self.rest -= more
-        return had + more
-
-
-class Placer(Protocol):
-    """What is needed of the placing."""
-
-    def lane_of(self, ref: int) -> Lane: ...
-
-    def put_back(self, site: Site, ref: int) -> None:
-        """It may not go now: first in its line again."""
-        ...
-
-    def look_at_source(self, site: Site) -> None:
-        """The site was left alone: look again whether its source can be used."""
-        ...
-
-    def warmed(self) -> None:
-        """Sources went out, or came back."""
-        ...
-
-
 class Warming:
-    """One worker's. ``now`` is wall time. ``judge`` says what a reply means."""
+    """One worker's. ``now`` is wall time. ``judge`` says what a reply means;
+    ``workers`` share what there is."""
 
     def __init__(
         self,
         policies: Policies,
         now: Callable[[], float],
-        placer: Placer,
+        sites: WarmedSites,
         judge: Callable[[str, Outcome], Verdict],
+        workers: int = 1,
     ) -> None:
-        self._now, self._placer, self._judge = now, placer, judge
+        self._now, self._sites, self._judge = now, sites, judge
+        self._workers = workers
         self._loop = asyncio.get_running_loop()
         self.ask: Ask = _nobody
         self._leases: dict[tuple[str, str], Lease] = {}
@@ -118,8 +70,9 @@ class Warming:
         """What was granted stays; what was refused is asked for again."""
         for lease in self._leases.values():
             lease.out.clear()
-            lease.warm = False
-        self._placer.warmed()
+            lease.warm, lease.asleep, lease.keeps = False, 0.0, 1.0
+            self._sites.wake(lease.source, lease.provider)
+        self._sites.changed(self)
 
     # what the relay asks
 
@@ -143,6 +96,11 @@ class Warming:
         lease = self._leases.get((source, provider))
         return lease is not None and lease.warm
 
+    def keeps(self, source: str, provider: str) -> float:
+        """The part of its mail that may wait for it; the rest goes by others."""
+        lease = self._leases.get((source, provider)) if self.active else None
+        return 1.0 if lease is None or lease.warm else lease.keeps
+
     def caps(self, source: str, provider: str) -> list[Cap]:
         """For explanations: where it stands, and which plan says so."""
         plan = self._policies.warmup(source)
@@ -151,7 +109,7 @@ class Warming:
             return []
         scope = f"warm-up of {provider or 'other domains'} from {source}"
         text = lease.text.removeprefix("warm-up ")
-        return [Cap("warm_up", scope, "", text, plan.where("messages"), "provider")]
+        return [Cap("warm_up", scope, key_of(lease), text, plan.where("messages"), "provider")]
 
     def admit(self, site: Site, batch: Batch) -> Batch | None:
         """The part of ``batch`` that may go now; the rest is first in its line again. ``None``:
@@ -167,18 +125,23 @@ class Warming:
         if had == n:
             return batch
         for ref in reversed(batch.refs[had:]):
-            self._placer.put_back(site, ref)
+            self._sites.put_back(site, ref)
+        if not first and lease.asleep > now:
+            self._sites.sleep(site, batch.refs[-1], key_of(lease), lease.asleep)
+            return self._part(batch, had)
         if self._is_out(lease, first):  # its lane is about to be looked at
-            self._loop.call_later(_LOOK_AGAIN_S, self._placer.look_at_source, site)
+            self._loop.call_later(_LOOK_AGAIN_S, self._sites.look_at_source, site)
         else:
             wanted = min(WANTED_MAX, n - had + site.waiting)
             lease.wants[first] = max(wanted, lease.wants.get(first, 0))
             lease.sites.add(site)
             self._ask_soon()
         site.out = True
-        if not had:
-            return None
-        return batch._replace(refs=batch.refs[:had], stored=batch.stored[:had])
+        return self._part(batch, had)
+
+    @staticmethod
+    def _part(batch: Batch, n: int) -> Batch | None:
+        return batch._replace(refs=batch.refs[:n], stored=batch.stored[:n]) if n else None
 
     def done(self, site: Site, ref: int, outcomes: Sequence[Outcome]) -> None:
         """What came of a transaction. What was never offered costs nothing."""
@@ -193,7 +156,7 @@ class Warming:
                 lease.rest += unused
         for outcome in outcomes:
             if outcome.kind is not Kind.REQUEUED:
-                lease.results += _result(outcome, site.provider, self._judge)
+                lease.results += result_of(outcome, site.provider, self._judge)
 
     def _lease(self, site: Site) -> Lease | None:
         if site.destination.route is not None or self._policies.warmup(site.source) is None:
@@ -207,7 +170,7 @@ class Warming:
         return lease
 
     def _is_first(self, ref: int) -> bool:
-        return self._placer.lane_of(ref).class_ == TRANSACTIONAL
+        return self._sites.lane_of(ref).class_ == TRANSACTIONAL
 
     def _is_out(self, lease: Lease, first: bool) -> bool:
         return lease.out.get(first, 0.0) > self._loop.time()
@@ -285,9 +248,12 @@ class Warming:
             ):
                 if lease.asked.get(first) and not had and not lease.warm:
                     pause_s = max(0.0, row[name] - wall) + _LATE_S
-                    changed |= self._goes_out(lease, first, row[name], pause_s)
+                    if row["later"] and not first:
+                        changed |= self._falls_asleep(lease, row, now + pause_s)
+                    else:
+                        changed |= self._goes_out(lease, first, row[name], pause_s)
         if changed:
-            self._placer.warmed()
+            self._sites.changed(self)
         self._wake(taken)
 
     def _unanswered(self, taken: Sequence[Lease]) -> None:
@@ -298,8 +264,23 @@ class Warming:
             for first in lease.asked:
                 changed |= self._goes_out(lease, first, again, _RETRY_S)
         if changed:
-            self._placer.warmed()
+            self._sites.changed(self)
         self._wake(taken)
+
+    def _falls_asleep(self, lease: Lease, row: dict[str, Any], until: float) -> bool:
+        """What may go later today waits for it; what is more than that goes by others."""
+        lease.asleep, lease.shown_until[False] = until, row["next_at"]
+        waiting = self._sites.waiting(lease.source, lease.provider)
+        part = row["later"] / self._workers / max(1, waiting)
+        before, lease.keeps = lease.keeps, lease.keeps * min(1.0, part)
+        self._loop.call_at(until, self._wakes, lease)
+        return before != lease.keeps
+
+    def _wakes(self, lease: Lease) -> None:
+        """An hour has come: mail that comes now may be its own again."""
+        if lease.asleep <= self._loop.time() and lease.keeps < 1.0:
+            lease.keeps = 1.0
+            self._sites.changed(self)
 
     def _goes_out(self, lease: Lease, first: bool, until: float, pause_s: float) -> bool:
         lease.out[first], lease.shown_until[first] = self._loop.time() + pause_s, until
@@ -308,13 +289,13 @@ class Warming:
 
     def _comes_back(self, lease: Lease, first: bool) -> None:
         if not self._is_out(lease, first) and lease.out.pop(first, None) is not None:
-            self._placer.warmed()
+            self._sites.changed(self)
 
     def _wake(self, leases: Sequence[Lease]) -> None:
         for lease in leases:
             sites, lease.sites = lease.sites, set()
             for site in sorted(sites, key=lambda one: one.name):
-                self._placer.look_at_source(site)
+                self._sites.look_at_source(site)
 
     async def close(self) -> None:
         """Everything goes back, and the last results are told."""
@@ -332,16 +313,3 @@ def _any_warmed(policies: Policies) -> bool:
 
 async def _nobody(asked: dict[str, Any]) -> dict[str, Any]:
     raise ConnectionError("nobody grants messages here")
-
-
-def _result(outcome: Outcome, provider: str, judge: Callable[[str, Outcome], Verdict]) -> Results:
-    if outcome.kind is Kind.DELIVERED:
-        return Results(delivered=1)
-    verdict = judge(provider, outcome)
-    if verdict.category is Category.REPUTATION_BLOCK:
-        return Results(blocked=1)
-    if outcome.kind is Kind.BOUNCED:
-        return Results(refused=1)
-    if verdict.category is Category.GREYLISTED or verdict.fault is Fault.RECIPIENT:
-        return Results(greylisted=1)  # says nothing of the source
-    return Results(deferred=1)

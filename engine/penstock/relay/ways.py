@@ -4,8 +4,9 @@ A source may be out: its address is not on this machine, or an operator suspende
 or for one provider. Its mail goes by the others of the pool then; where the pool has none left, by
 those of its overflow pool, and so on; where there is none at all it waits.
 
-A source that is being warmed up is out for mail that it may not send now. That mail goes by the
+A source that is being warmed up is out for mail that it may not send today. That mail goes by the
 sources that are warm, where there are any, so that it does not use up what another one may send.
+Where more waits for it than it may send today it keeps a part, and the others take the rest.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 from penstock.policy.egress import Pool
-from penstock.schedule.spread import Spread
+from penstock.schedule.spread import Spread, fraction
 
 Mail = Literal["routed", "first", "rest"]
 # What warming up makes of mail: it goes by a route and is not concerned, is transactional, or other
@@ -33,13 +34,26 @@ class Warmth(Protocol):
 
     def is_warm(self, source: str, provider: str) -> bool: ...
 
+    def keeps(self, source: str, provider: str) -> float: ...
+
 
 class Way:
     """The sources that mail of one pool to one provider may use now; immutable. ``pool`` is the one
     that they are of, another than asked for where mail overflows. ``only``: the source, where there
-    is just one. ``rather``: those that take the mail of sources that are out, where not all do."""
+    is just one. ``rather``: those that take the mail of sources that are out, where not all do;
+    ``keeps``: the part of its mail that a source keeps, where it is not all."""
 
-    __slots__ = ("_names", "_parts", "_rather", "_shares", "_usable", "only", "pool", "sources")
+    __slots__ = (
+        "_keeps",
+        "_names",
+        "_parts",
+        "_rather",
+        "_shares",
+        "_usable",
+        "only",
+        "pool",
+        "sources",
+    )
 
     def __init__(
         self,
@@ -48,12 +62,14 @@ class Way:
         shares: Spread,
         usable: set[int],
         rather: set[int] | None = None,
+        keeps: Mapping[int, float] | None = None,
     ) -> None:
         self.pool = pool
         self.sources = frozenset(names[one] for one in usable)
         self.only = next(iter(self.sources)) if len(usable) == 1 else ""
         self._names, self._shares, self._usable = names, shares, usable
         self._rather = rather or usable
+        self._keeps = keeps or {}
         own = sum(shares.weight(one) for one in usable) / shares.total if usable else 0.0
         taking = sum(shares.weight(one) for one in self._rather)
         self._parts = {
@@ -69,7 +85,8 @@ class Way:
 
     def _plan(self) -> tuple[object, ...]:
         """What decides about a message besides who can be used."""
-        return self._names, tuple(map(self._shares.weight, range(len(self._names))))
+        weights = tuple(map(self._shares.weight, range(len(self._names))))
+        return self._names, weights, tuple(sorted(self._keeps.items()))
 
     def shares(self) -> Mapping[str, float]:
         """What part of its mail goes by each source, about."""
@@ -80,6 +97,8 @@ class Way:
         if self.only:
             return self.only
         found = self._shares.pick_among(number, self._usable, self._rather)
+        if found is not None and fraction(number) >= self._keeps.get(found, 1.0):
+            found = self._shares.pick_among(number, self._rather - {found}) or found
         return "" if found is None else self._names[found]
 
 
@@ -221,18 +240,23 @@ class SourceBook:
             names = tuple(found.sources)
             usable = {n for n, one in enumerate(names) if not self.why_out(one, provider, mail)}
             if usable:
-                warm = self._warm(names, usable, provider, mail)
-                return Way(name, names, Spread(tuple(found.sources.values())), usable, warm)
+                shares = Spread(tuple(found.sources.values()))
+                return Way(name, names, shares, usable, *self._warm(names, usable, provider, mail))
             name = found.overflow
         return Way(pool, (), Spread(()), set())
 
     def _warm(
         self, names: tuple[str, ...], usable: set[int], provider: str, mail: Mail
-    ) -> set[int] | None:
+    ) -> tuple[set[int], dict[int, float]]:
+        """Who takes what others may not send, and what part of their mail others keep."""
         warmth = self._warmth
         if warmth is None or mail == ROUTED:
-            return None
-        return {one for one in usable if warmth.is_warm(names[one], provider)}
+            return set(), {}
+        keeps = {one: warmth.keeps(names[one], provider) for one in usable} if mail == REST else {}
+        return (
+            {one for one in usable if warmth.is_warm(names[one], provider)},
+            {one: part for one, part in keeps.items() if part < 1.0},
+        )
 
     def _changed(self) -> None:
         self.version += 1

@@ -57,13 +57,14 @@ class WarmupState:
 
 
 class Allowance(NamedTuple):
-    """What may be granted now: ``first`` to transactional mail, ``rest`` to other. ``messages`` is
-    the whole day's. ``next_at``: when there may be more for other mail, ``first_at`` for
-    transactional; ``ends_at``: when what is granted now must have been used."""
+    """What may be granted now: ``first`` to transactional mail, ``rest`` to other, which may have
+    ``later`` more in the hours that come. ``messages`` is the whole day's. ``next_at``: when there
+    may be more for other mail, ``first_at`` for transactional; ``ends_at``: when what is granted now must have been used."""
 
     messages: int
     first: int
     rest: int
+    later: int
     next_at: float
     first_at: float
     ends_at: float
@@ -95,23 +96,26 @@ def allowance(plan: Plan, provider: str, state: WarmupState, now: float) -> Allo
     at = moment(plan.hours, now)
     messages = plan.stages(provider)[state.stage]
     left = 0 if state.stopped else max(0, messages - state.sent)
-    rest = _rest(plan, state, at, messages, left)
+    rest, later = _rest(plan, state, at, messages, left)
     tomorrow = plan.hours.next_open(at.day_end)
     day_over = left == 0 or at.day != state.day
     return Allowance(
-        messages, left, rest, tomorrow if day_over else at.next_at, at.day_end, at.day_end
+        messages, left, rest, later, tomorrow if day_over else at.next_at, at.day_end, at.day_end
     )
 
 
-def _rest(plan: Plan, state: WarmupState, at: Moment, messages: int, left: int) -> int:
-    """What mail that is not transactional may have of ``left`` now."""
-    if not at.open or at.day != state.day or at.hour != state.hour:
-        return 0
+def _rest(plan: Plan, state: WarmupState, at: Moment, messages: int, left: int) -> tuple[int, int]:
+    """What mail that is not transactional may have of ``left`` now, and later today."""
     hours = at.hours - at.hour
+    if at.day != state.day or at.hour != state.hour or hours <= 0:
+        return 0, 0
     kept = int(plan.transactional * messages * hours / at.hours)
     free = left - max(0, min(kept, int(plan.transactional * messages) - state.sent_first))
+    if not at.open:
+        return 0, max(0, free)
     even = ceil((free + state.hour_sent) / hours)
-    return max(0, min(free, min(even, ceil(plan.hour_max * messages)) - state.hour_sent))
+    now = max(0, min(free, min(even, ceil(plan.hour_max * messages)) - state.hour_sent))
+    return now, max(0, free - now) if hours > 1 else 0
 
 
 def grant(
