@@ -59,7 +59,8 @@ class WarmupState:
 class Allowance(NamedTuple):
     """What may be granted now: ``first`` to transactional mail, ``rest`` to other, which may have
     ``later`` more in the hours that come. ``messages`` is the whole day's. ``next_at``: when there
-    may be more for other mail, ``first_at`` for transactional; ``ends_at``: when what is granted now must have been used."""
+    may be more for other mail, ``first_at`` for transactional; ``ends_at``: when what is granted
+    now must have been used."""
 
     messages: int
     first: int

@@ -100,7 +100,7 @@ class Engine:
         self._dispatcher = self._outbound.dispatcher
         self._dispatcher.ordered(greeting.rules)
         self._dispatcher.paces.told(greeting.paces)
-        self._dispatcher.warming.ask = lambda asked: channel.call("warmup.ask", asked)
+        self._dispatcher.warming.ask = self._ask_warmup
         primary = shards[0].queue
         max_age_s = policies.limits("", "", "").max_age_s
         self._sink = IntakeSink(
@@ -267,6 +267,13 @@ class Engine:
         if rows:
             told = asyncio.ensure_future(self._channel.call("pacing.tally", rows))
             told.add_done_callback(_heard)
+
+    async def _ask_warmup(self, asked: dict[str, Any]) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = await self._channel.call("warmup.ask", asked)
+        except ControlError as error:
+            raise ConnectionError(str(error)) from None
+        return answer
 
     def _look_at_the_clock(self) -> None:
         jumped = self._clock.look()
