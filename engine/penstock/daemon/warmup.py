@@ -62,6 +62,7 @@ class Warmups:
         self._sent = registry.gauge("penstock_warmup_sent_messages")
         self._pairs = registry.gauge("penstock_warmup_pairs")
         self._days = registry.counter("penstock_warmup_days_total")
+        registry.on_snapshot(self._measure)
 
     def load(self) -> None:
         """Take up what is on disk; ``BadFile`` where that makes no sense."""
@@ -212,7 +213,6 @@ class Warmups:
         if self._whole:
             self._save_whole()
             self._changed()
-        self._measure(policies)
 
     def _turn(self, pair: Pair, plan: Plan) -> None:
         """Bring one pair to the present. Where more changes than the hour all is to be saved."""
@@ -265,7 +265,8 @@ class Warmups:
         self._file.save_today(self.states)
         self._dirty, self._saved_at = False, self._now()
 
-    def _measure(self, policies: Policies) -> None:
+    def _measure(self) -> None:
+        policies = self._policies()
         self._pairs.set(len(self.states))
         for pair, state in self.states.items():
             plan = policies.warmup(pair[0])

@@ -20,8 +20,12 @@ class WarmedSites:
         return self._placing.lane_of(ref)
 
     def put_back(self, site: Site, ref: int) -> None:
-        """It may not go now: first in its line again."""
-        self._placing.put_back(site, ref)
+        """It may not go now: first in its line again, or where it belongs since it was taken."""
+        placing = self._placing
+        if placing.source_of(placing.lane_of(ref), ref) in ("", site.source):
+            placing.put_back(site, ref)
+        else:
+            placing.enqueue_due([ref])
 
     def look_at_source(self, site: Site) -> None:
         """The site was left alone: look again whether its source can be used."""
