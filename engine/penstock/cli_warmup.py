@@ -111,6 +111,23 @@ def set_(
     _order("set", config, as_json, source=source, provider=provider, reason=reason, **more)
 
 
+@app.command()
+@command
+def complained(
+    source: Source,
+    provider: Provider = "",
+    count: Annotated[int, typer.Option("--count", min=1, help="So many more today.")] = 1,
+    reason: Reason = "",
+    config: Config = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Count complaints of a provider's feedback reports: too many hold the plan."""
+    if not provider:
+        raise CommandError("say whose report it is: --provider", WRONG)
+    params = {"source": source, "provider": provider, "reason": reason, "count": count}
+    _order("complained", config, as_json, **params)
+
+
 def _order(verb: str, config: str, as_json: bool, **params: Any) -> None:
     params["provider"] = params["provider"] or None
     answer = ask(config, f"warmup.{verb}", {**params, "who": user_name()})

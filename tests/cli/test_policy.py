@@ -71,7 +71,7 @@ def test_check_counts_what_there_is(penstock: Penstock, policies: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
         "no problems: 1 providers, 1 sources, 2 pools, 1 tenants, 2 narrowings, "
-            "0 reply rules, 0 warm-up plans\n"
+        "0 reply rules, 0 warm-up plans\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from penstock.daemon.operations import BadFile
 from penstock.daemon.warmup import Warmups
 from penstock.daemon.warmup_file import WarmupFile
+from penstock.daemon.warmup_orders import WarmupOrders
 from penstock.events.metrics import Registry
 from penstock.policy.load import load_policies
 from penstock.policy.policies import Policies
@@ -18,6 +20,7 @@ NOW = 1_800_000_000.0  # 08:00 UTC
 FILES = {
     "sources.toml": '[source.cold]\nipv4 = "192.0.2.1"\nwarmup = "p"\n'
     '[source.hot]\nipv4 = "192.0.2.2"\n',
+    "providers/gmail.toml": 'mx = [".google.com"]\n',
     "warmup/p.toml": 'messages = [100, 200]\nhours = "daily 08:00-09:00 UTC"\nhour_max = 1\n'
     "transactional = 0\n",
 }
@@ -139,7 +142,8 @@ def test_complaints_hold_the_next_day(bench: Bench) -> None:
     book = bench.book()
     assert drain(book) == 100
     assert ask(book, 1, results=[["cold", "gmail", [600, 0, 0, 0, 0, 0]]])["rest"] == 0
-    book.complained("cold", "gmail", 3)
+    orders = WarmupOrders(book, lambda: bench.policies, bench.clock)
+    asyncio.run(orders.complained({"source": "cold", "provider": "gmail", "count": 3}))
     bench.clock.now += 86400
     book.tick()
     last = book.states["cold", "gmail"].history[-1]

@@ -57,7 +57,7 @@ class Admin:
             "top": Top(supervisor.children, self.steer).top,
         }
         warmup = WarmupOrders(supervisor.warmups, lambda: supervisor.policies, time.time)
-        for name in ("show", "start", "hold", "resume", "set"):
+        for name in ("show", "start", "hold", "resume", "set", "complained"):
             self._methods[f"warmup.{name}"] = getattr(warmup, name)
         for verb in VERBS:
             self._methods[f"queue.{verb}"] = functools.partial(self.steer.begin, verb)

@@ -113,10 +113,6 @@ class Warmups:
             self._whole = True
             self._changed()
 
-    def complained(self, source: str, provider: str, n: int = 1) -> None:
-        """So many complaints came about mail of the source."""
-        self._count((source, provider), Results(complaints=n))
-
     def _take(self, rows: Iterable[list[Any]]) -> list[dict[str, Any]]:
         """Grants, written down before they are told. Where that fails nobody gets anything."""
         before, answers, granted = dict(self.states), list[dict[str, Any]](), 0

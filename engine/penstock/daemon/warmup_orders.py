@@ -20,8 +20,17 @@ from penstock.daemon.warmup_file import Pair
 from penstock.policy.policies import Policies
 from penstock.policy.problem import suggestion
 from penstock.policy.warmup import OTHER, Plan
-from penstock.schedule.warmup import WarmupState, again, allowance, forecast, pace, place, turn
-from penstock.schedule.warmup_day import RESULT_NAMES
+from penstock.schedule.warmup import (
+    WarmupState,
+    again,
+    allowance,
+    count,
+    forecast,
+    pace,
+    place,
+    turn,
+)
+from penstock.schedule.warmup_day import RESULT_NAMES, Results
 
 log = structlog.get_logger("penstock.admin")
 TEXT_CHARS_MAX = 500
@@ -87,6 +96,13 @@ class WarmupOrders:
             return place(plan, pair[1], state, days if warm else day - 1)
 
         return self._change("set", params, put)
+
+    async def complained(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """``count`` complaints came, as feedback reports say."""
+        more = Results(complaints=max(0, int(params.get("count") or 0)))
+        return self._change(
+            "complained", params, lambda plan, pair, state: count(plan, state, more)
+        )
 
     def _change(
         self,
