@@ -23,6 +23,7 @@ from bench.harness import ROOT
 # name -> how it is called to be quick, and in full
 BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "sign": ((), ("--seconds=5",)),
+    "classify": ((), ("--seconds=5",)),
     "schedule": ((), ()),
     "queue": ((), ()),
     "relay": (("--count=3000",), ("--rounds=5", "--patience=300")),

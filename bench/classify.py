@@ -1,7 +1,7 @@
 """Reading replies: microseconds from a reply to its verdict, with all shipped rules loaded.
 
-Each provider's own samples are read as its replies, with numbers in them changed from round to
-round so that nothing is the same text twice, and so is prose that no rule knows. Beside it stands
+Each provider's own samples are read as its replies, each with a number and an id that no other has,
+so that nothing is the same text twice, and so is prose that no rule knows. Beside it stands
 what the plain way costs: every rule of the provider and every generic one, tried one by one.
 Prints a table and, as the last line, JSON. CPU time of one process, best of several rounds.
 
@@ -28,7 +28,7 @@ from penstock.settings.loader import load_policy_directory
 from penstock.smtp.reply import Reply
 
 ROUNDS = 5
-VARIANTS = 20
+VARIANTS = 60
 TARGET_US = 10.0
 UNKNOWN = (
     "550 5.7.1 The service declined what was handed over, see ticket 4711 for what comes next",
@@ -48,9 +48,10 @@ def variants(texts: Sequence[tuple[str, str]]) -> list[Work]:
     """Each text again and again, the numbers in it different each time."""
     work = []
     for number in range(VARIANTS):
-        for provider, text in texts:
-            changed = re.sub(r"(?<=\d\d)\d(?=\d)", str(number % 10), text)
-            work.append((provider, reply_of(f"{changed} {number:x}{number * 7919:x}")))
+        for place, (provider, text) in enumerate(texts):
+            own = number * len(texts) + place
+            text = f"{text} (id {own * 7919:x}.{provider} for 192.0.2.{own % 250})"
+            work.append((provider, reply_of(text)))
     return work
 
 

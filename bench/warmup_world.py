@@ -102,7 +102,6 @@ class Fleet:
 
     def _world(self, number: int) -> World:
         world = World(self.policies, disk=self.disks[number], jump=self.loop.time() - self.began)
-        world.dispatcher.paces.read_by(self.policies.replies)
         for provider in ("gmail", "yahoo"):
             domain = f"{provider}.example"
             world.destinations[domain] = destination(domain, provider=provider)

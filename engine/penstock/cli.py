@@ -7,6 +7,7 @@ before it: settings, rich and the other commands come when they are called.
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from typing import Annotated
 
@@ -31,6 +32,7 @@ _GROUPS = {
     "queue": "See and steer the mail that waits.",
     "spool": "Look into a spool that no daemon has open.",
     "policy": "Check, show and compare traffic policies.",
+    "bounces": "See what comes back, and what nobody could read.",
     "warmup": "See and steer how new sources are warmed up.",
     "dkim": "Make signing keys and their DNS records.",
 }
@@ -142,6 +144,40 @@ def top(
         show_once(ask(config, "top"), view)
     else:
         watch(lambda: ask(config, "top", timeout_s=TOP_S), view, interval)
+
+
+@app.command()
+@command
+def classify(
+    replies: Annotated[
+        bool,
+        typer.Option("--replies", help='Replies, as lines of {"provider": ..., "reply": ...}.'),
+    ] = False,
+    directory: Annotated[
+        str,
+        typer.Option("--policies", metavar="DIR", help="This directory's rules."),
+    ] = "",
+    config: Config = CONFIG,
+) -> None:
+    """Read replies from standard input, and add what each means."""
+    if not replies:
+        raise CommandError("say what is to be read: --replies", WRONG)
+    from penstock.cli_classify import BadLine, lines_of, object_of, read_reply
+    from penstock.cli_policy import policies_of
+    from penstock.feedback.classify import Classifier
+
+    classifier = Classifier(policies_of(config, directory).replies)
+    bad = 0
+    for number, line in lines_of(sys.stdin.buffer):
+        try:
+            answer = read_reply(classifier, object_of(line))
+            sys.stdout.write(json.dumps(answer) + "\n")
+        except BadLine as error:
+            bad += 1
+            typer.echo(f"penstock: line {number}: {error}", err=True)
+    sys.stdout.flush()
+    if bad:
+        raise CommandError("1 line was not read" if bad == 1 else f"{bad} lines were not read")
 
 
 @app.command()

@@ -181,9 +181,18 @@ def _show_replies(out: Console, one: Explanation, now: float) -> None:
     for heard in replies:
         at = f"{ago(now - heard['at'])} ago" if heard.get("at") else ""
         table.add_row(
-            plain(at), plain(heard.get("host") or ""), plain(str(heard["reply"])[:REPLY_CHARS_MAX])
+            plain(at),
+            plain(heard.get("host") or ""),
+            plain(str(heard["reply"])[:REPLY_CHARS_MAX]),
+            plain(_said(heard)),
         )
     out.print(table)
+
+
+def _said(heard: Mapping[str, Any]) -> str:
+    """``throttled (gmail/rate-ip)``: what the reply says, and the rule that knows."""
+    category, rule = heard.get("category") or "", heard.get("rule") or ""
+    return f"{category} ({rule})" if rule else str(category)
 
 
 def _show_rules(out: Console, rules: Iterable[Mapping[str, Any]], now: float) -> None:

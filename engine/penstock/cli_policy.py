@@ -42,7 +42,8 @@ def _load(directory: str) -> Policies:
     return loaded
 
 
-def _of(config: str, directory: str) -> Policies:
+def policies_of(config: str, directory: str) -> Policies:
+    """Those of ``directory``, or of the settings; every mistake is shown."""
     return _load(directory or load_settings(config).policies)
 
 
@@ -52,7 +53,7 @@ def check(config: Config = CONFIG, directory: Directory = "") -> None:
     """Check the policies, and show every mistake with its line."""
     from penstock.feedback.samples import warnings
 
-    found = _of(config, directory)
+    found = policies_of(config, directory)
     for warning in warnings(found.replies):
         typer.echo(f"warning: {warning}")
     counts = {
@@ -89,7 +90,7 @@ def show(
     from penstock.cli_policy_show import as_data, show_account, unknown_provider
     from penstock.policy import account
 
-    policies = _of(config, directory)
+    policies = policies_of(config, directory)
     _known("source", source, list(policies.sources))
     _known("class", class_, list(policies.classes))
     if campaign and not tenant:
@@ -136,6 +137,36 @@ def diff(
             typer.echo(str(change))
     if changes:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+@command
+def replay(
+    log: Annotated[
+        str,
+        typer.Argument(
+            metavar="LOG", help='A log of attempts, or lines of {"provider", "reply"}; - is stdin.'
+        ),
+    ],
+    config: Config = CONFIG,
+    directory: Directory = "",
+    as_json: AsJson = False,
+) -> None:
+    """Read recorded replies again by the rules, and show what fires and what changed.
+
+    With --policies what changed is against the log, or the policies of the settings."""
+    from penstock.cli_policy_replay import as_data, replay_log, show_replay
+    from penstock.feedback.classify import Classifier
+
+    new = Classifier(policies_of(config, directory).replies)
+    old = None
+    if directory and Path(config).exists():
+        old = Classifier(policies_of(config, "").replies)
+    found, passed = replay_log(log, new, old)
+    if as_json:
+        print_json(as_data(found, passed))
+    else:
+        show_replay(found, passed)
 
 
 @app.command()

@@ -152,3 +152,24 @@ def _time(at: object) -> str:
     if not isinstance(at, int | float) or not at:
         return ""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def show_unmatched(answer: Mapping[str, Any]) -> None:
+    """Replies without a rule, a line each."""
+    out = console()
+    if not answer["rows"]:
+        out.print("every reply so far was known to a rule")
+    else:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("count", "provider", "by its code", "reply"):
+            table.add_column(heading, overflow="fold", no_wrap=heading != "reply")
+        for row in answer["rows"]:
+            named = row["provider"] or "-"
+            table.add_row(*map(plain, (row["count"], named, row["category"], row["reply"])))
+        out.print(table)
+        more = answer["total"] - len(answer["rows"])
+        if more > 0:
+            out.print(f"and {more} more texts; --limit shows more")
+    if answer["away"]:
+        numbers = ", ".join(map(str, answer["away"]))
+        out.print(f"worker {numbers} could not be asked: it is starting")

@@ -160,7 +160,7 @@ def _cells(row: Row, operations: Mapping[str, Any], now: float) -> list[str]:
         f"{row['ready']:,}",
         f"{row['in_flight']:,}",
         rate_text(row["rate_per_s"]),
-        "-" if row["limit_per_s"] is None else rate_text(row["limit_per_s"]),
+        _limit(row),
         "-" if share is None else f"{share:.0%}",
         plain(", ".join(f"{one['id']} {one['verb']} {_left(one, now)}" for one in held)),
         "\n".join(f"{n}x {plain(str(text)[:REPLY_CHARS_MAX])}" for n, text in row["replies"]),
@@ -182,6 +182,16 @@ def rate_text(per_s: float) -> str:
         if per_s * factor >= 1 or per_s == 0:
             return f"{round(per_s * factor, 1):g}/{unit}"
     return f"{round(per_s * 3600, 1):g}/h"
+
+
+def _limit(row: Row) -> str:
+    """The rate, and whether it was found from the replies."""
+    per_s = row["limit_per_s"]
+    if per_s is None:
+        return "-"
+    if not str(row.get("limit_where") or "").startswith("pace: "):
+        return rate_text(per_s)
+    return f"{rate_text(per_s)} pace" if per_s else "paused"
 
 
 def _left(operation: Mapping[str, Any], now: float) -> str:

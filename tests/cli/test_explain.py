@@ -187,6 +187,8 @@ REASONS = [
     ("connection-rate", "waits until another connection may be opened"),
     ("message-rate", "waits until the message rate lets another message go"),
     ("byte-rate", "waits until the byte rate lets another message go"),
+    ("pace", "waits until the pace that was found for its provider lets it go"),
+    ("paused", "waits; nothing goes to its provider from its source for a while, by its replies"),
     ("unreachable", "waits until its site is tried again; it could not be reached"),
     ("worker-connections", "waits for a connection; this worker has all that it may have"),
     ("reporting", "has failed, and the report to its sender is on its way to the disk"),

@@ -36,6 +36,8 @@ ROW: dict[str, Any] = {
     ],
 }
 
+AT_PACE = "2027-01-05 at the pace of the last days"
+
 
 def test_progress_days_reason_and_forecast() -> None:
     assert lines_of(ROW) == [
@@ -43,8 +45,7 @@ def test_progress_days_reason_and_forecast() -> None:
         "    ▅▆▆█",
         "     = <   = held, < set back",
         "    2026-11-23: back: 100 of 100 sent",
-        "    plan conservative, warm on 2026-12-22 at best, "
-        "2027-01-05 at the pace of the last days",
+        f"    plan conservative, warm on 2026-12-22 at best, {AT_PACE}",
     ]
 
 

@@ -277,3 +277,28 @@ def test_a_stop_in_the_middle_of_an_upgrade_stops_both(daemon) -> None:
     daemon.start()  # it has the spool and the ports: nobody else is left
     assert daemon.call("status")["pid"] == daemon.process.pid
     assert daemon.stop() == 0
+
+
+def test_replies_are_read_by_rules_that_a_reload_brings(daemon) -> None:
+    rules = daemon.policies / "replies"
+    rules.mkdir()
+    daemon.start()
+    daemon.send("unknown-ann@gmail.com")
+    daemon.until(lambda: daemon.metric("penstock_replies_total") >= 1, "read", 30)
+    (row,) = daemon.call("bounces.unmatched")["rows"]
+    assert (row["category"], row["count"]) == ("bad-mailbox", 1)
+    text = (
+        'provider = "any"\n[[rule]]\nname = "gone"\ncategory = "bad-mailbox"\n'
+        "match = 'does not exist'\nmatches = [\"550 it does not exist\"]\n"
+    )
+    (rules / "generic.toml").write_text(text.replace("it does", "it did"))
+    with pytest.raises(ControlError, match=r"generic.toml:6: the sample .* no rule"):
+        daemon.call("reload")
+    (rules / "generic.toml").write_text(text)
+    assert "reply rule generic/gone" in daemon.call("reload")["changes"][0]
+    assert daemon.call("bounces.unmatched")["rows"] == []
+    daemon.send("unknown-bob@gmail.com")
+    daemon.until(lambda: daemon.metric("penstock_replies_total") >= 2, "read", 30)
+    assert daemon.call("bounces.unmatched")["rows"] == []
+    assert daemon.stop() == 0
+    assert "rule=generic/gone" in daemon.text()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from penstock.events.attempts import AttemptLog, AttemptLogConfig, parse
 from penstock.events.writer import PIPE_BYTES, Writer
 from penstock.mail.outcome import Kind, Outcome, Phase
+from penstock.mail.verdict import Category, verdict_of
 from penstock.smtp.reply import Reply
 
 ANY_TEXT = st.text(st.characters(), max_size=60)  # surrogates and controls among them
@@ -241,3 +242,16 @@ def test_files_take_everything(tmp_path):
         data = (b"q" * 99 + b"\n") * 5000
         assert Writer(file.fileno()).write(data) == len(data)
     assert (tmp_path / "log").read_bytes() == data
+
+
+def test_what_the_reply_says_stands_behind(attempt) -> None:
+    verdict = verdict_of(Category.THROTTLED, "gmail/rate-ip")
+    line = written("json", attempt(verdict=verdict))
+    fields = json.loads(line)
+    assert fields["category"] == "throttled"
+    assert (fields["fault"], fields["rule"]) == ("sender", "gmail/rate-ip")
+    plain = written("console", attempt(verdict=verdict_of(Category.UNKNOWN)))
+    assert plain.endswith('category=unknown fault=none rule=""')
+    found = parse(plain)
+    assert found is not None
+    assert (found["category"], found["rule"]) == ("unknown", "")

@@ -63,8 +63,8 @@ def _is_refused(value: Any, schema: dict[str, Any]) -> bool:
 
 
 def _kind_of(name: str) -> str:
-    room = {"providers": "provider", "warmup": "warmup"}.get(name.partition("/")[0])
-    return room or name.removesuffix(".toml")
+    kinds = {"providers": "provider", "replies": "replies", "warmup": "warmup"}
+    return kinds.get(name.partition("/")[0]) or name.removesuffix(".toml")
 
 
 @pytest.mark.parametrize("kind", KINDS)

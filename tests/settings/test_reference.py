@@ -10,6 +10,7 @@ from penstock.policy.model_keys import tables
 from penstock.policy.models import ProviderFile
 from penstock.policy.source_models import SourcesFile
 from penstock.policy.tenant_models import TenantsFile
+from penstock.policy.warmup_models import WarmupFile
 from penstock.settings import reference
 from penstock.settings.models import Settings
 
@@ -25,7 +26,7 @@ def test_the_pages_are_up_to_date(root: Path, name: str, text: str) -> None:
 
 
 def test_every_option_is_described_in_one_sentence() -> None:
-    for model in (Settings, ProviderFile, SourcesFile, TenantsFile):
+    for model in (Settings, ProviderFile, SourcesFile, TenantsFile, WarmupFile):
         for header, table in tables(model):
             for name, info in table.model_fields.items():
                 text = info.description or ""

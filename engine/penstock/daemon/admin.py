@@ -13,6 +13,7 @@ import structlog
 
 from penstock import __version__
 from penstock.control import ControlError
+from penstock.daemon.bounces import Bounces
 from penstock.daemon.explain import Explain
 from penstock.daemon.operations import OPERATIONS_MAX, VERBS
 from penstock.daemon.selector import check_names, parse_selector
@@ -54,6 +55,7 @@ class Admin:
             "queue.cancel": self.steer.cancel,
             "queue.retry": self.steer.retry,
             "explain": Explain(supervisor).explain,
+            "bounces.unmatched": Bounces(supervisor).unmatched,
             "top": Top(supervisor.children, self.steer).top,
         }
         warmup = WarmupOrders(supervisor.warmups, lambda: supervisor.policies, time.time)

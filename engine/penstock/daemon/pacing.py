@@ -32,7 +32,8 @@ from penstock.schedule.pace import Pace
 from penstock.schedule.strictest import strictest
 
 log = structlog.get_logger("penstock.pacing")
-PAIRS_MAX = 1000
+PAIRS_MAX = 5000
+STEPS_MAX = 500  # at once: a step takes 50 microseconds, and the governor waits meanwhile
 SAVE_S = 10.0
 IDLE_S = 600.0  # a pair that is not heard of for so long takes no steps
 _RATE_MAX_PER_S = 1e6
@@ -77,6 +78,7 @@ class Pacing:
         self._policies = owner.policies
         self._tasks: set[asyncio.Task[Any]] = set()
         self._saved_at, self._changed = 0.0, False
+        self._turn = 0
         self._rate = registry.gauge("penstock_pace_rate")
         self._connections = registry.gauge("penstock_pace_connections")
         self._suspended = registry.gauge("penstock_pace_suspended")
@@ -120,12 +122,11 @@ class Pacing:
         self._reactions.forget(now)
         orders = self._reactions.paces(now)
         changed = []
-        heard, self._heard = self._heard, {}
-        for pair in [*self._seen]:
-            before = self._table.get(pair)
-            if pair not in heard and before is None and self._seen[pair] < now - IDLE_S:
+        for pair in self._next():
+            before, heard = self._table.get(pair), self._heard.pop(pair, None)
+            if heard is None and before is None and self._seen[pair] < now - IDLE_S:
                 continue
-            mode, pace = self._step(pair, heard.get(pair), orders.get(pair, []), now)
+            mode, pace = self._step(pair, heard, orders.get(pair, []), now)
             if self._tells(pair, before, mode, pace):
                 changed.append(_row(pair, mode, pace))
         for pair in [pair for pair in self._table if pair not in self._seen]:
@@ -137,6 +138,15 @@ class Pacing:
             self._tell(self._owner.children, changed)
         if self._changed and now >= self._saved_at + SAVE_S:
             self._save_aside(now)
+
+    def _next(self) -> list[Pair]:
+        """Those whose turn it is; what others are heard of is kept for theirs."""
+        pairs = [*self._seen]
+        if len(pairs) <= STEPS_MAX:
+            return pairs
+        first = self._turn % len(pairs)
+        self._turn = first + STEPS_MAX
+        return [*pairs[first:], *pairs[:first]][:STEPS_MAX]
 
     def _step(
         self, pair: Pair, heard: dict[str, Any] | None, orders: list[Pace], now: float

@@ -17,6 +17,7 @@ from typing import Literal
 
 from penstock.events.escape import bare, quoted
 from penstock.events.types import Attempt
+from penstock.mail.verdict import Verdict
 
 TEXT_CHARS_MAX = 500
 VALUE_CHARS_MAX = 320  # an address: RFC 5321 section 4.5.3.1, with its angle brackets and more
@@ -61,7 +62,7 @@ class AttemptLog:
 
     def add(self, attempt: Attempt) -> None:
         """Format and buffer; nothing is raised for a full buffer."""
-        at, _, _, _, tenant, campaign, provider, site, outcome, _, _, _, source = attempt
+        at, _, _, _, tenant, campaign, provider, site, outcome, _, _, _, source, _ = attempt
         second = int(at)
         if second != self._second:
             self._second = second
@@ -129,25 +130,38 @@ _ROUTE = ("tenant", "campaign", "provider", "source", "site", "host", "address",
 
 
 def _console(attempt: Attempt, ts: str, route: str, enhanced: str, text: str) -> str:
-    _, id_, recipient, sender, _, _, _, _, outcome, number, age_s, duration_s, _ = attempt
+    _, id_, recipient, sender, _, _, _, _, outcome, number, age_s, duration_s, _, said = attempt
+    verdict = f" {_console_verdict(said)}" if said is not None else ""
     return (
         f"ts={ts} event=attempt id={id_} recipient={bare(recipient[:VALUE_CHARS_MAX])} "
         f"sender={bare(sender[:VALUE_CHARS_MAX])} {route} phase={outcome.phase._value_} "
         f"kind={outcome.kind._value_} code={outcome.reply.code} enhanced={enhanced or _NONE} "
-        f"reply={quoted(text)} attempt={number} age_s={age_s:.3f} duration_s={duration_s:.3f}\n"
+        f"reply={quoted(text)} attempt={number} age_s={age_s:.3f} duration_s={duration_s:.3f}"
+        f"{verdict}\n"
     )
 
 
 def _json(attempt: Attempt, ts: str, route: str, enhanced: str, text: str) -> str:
-    _, id_, recipient, sender, _, _, _, _, outcome, number, age_s, duration_s, _ = attempt
+    _, id_, recipient, sender, _, _, _, _, outcome, number, age_s, duration_s, _, said = attempt
+    verdict = f",{_json_verdict(said)}" if said is not None else ""
     return (
         f'{{"ts":"{ts}","event":"attempt","id":"{id_}",'
         f'"recipient":{quoted(recipient[:VALUE_CHARS_MAX])},'
         f'"sender":{quoted(sender[:VALUE_CHARS_MAX])},{route},"phase":"{outcome.phase._value_}",'
         f'"kind":"{outcome.kind._value_}","code":{outcome.reply.code},"enhanced":"{enhanced}",'
         f'"reply":{quoted(text)},"attempt":{number},"age_s":{age_s:.3f},'
-        f'"duration_s":{duration_s:.3f}}}\n'
+        f'"duration_s":{duration_s:.3f}{verdict}}}\n'
     )
+
+
+def _console_verdict(said: Verdict) -> str:
+    category, fault = said.category._value_, said.fault._value_
+    return f"category={category} fault={fault} rule={said.rule or _NONE}"
+
+
+def _json_verdict(said: Verdict) -> str:
+    category, fault = said.category._value_, said.fault._value_
+    return f'"category":"{category}","fault":"{fault}","rule":"{said.rule}"'
 
 
 _NONE = '""'

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from penstock.mail.verdict import Category
 from penstock.mail.waits import Wait
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -125,6 +126,13 @@ _DELIVERY_METRICS = (
         SUBJECT,
     ),
     _counter(
+        "penstock_replies_total",
+        "Replies that put mail off or refused it, for each recipient, by what they say.",
+        PROVIDER,
+        Label("category", "what the reply says", tuple(one.value for one in Category)),
+        Label("by", "what told it: a rule, a code, or nothing", ("rule", "code", "nothing")),
+    ),
+    _counter(
         "penstock_reports_total",
         "Delivery status notifications queued.",
         Label("action", "what they tell (RFC 3464)", ("failed", "delayed", "relayed", "delivered")),
@@ -217,6 +225,12 @@ _STATE = (
         Label("source", "name of the source"),
         merge="max",
     ),
+    _gauge("penstock_unmatched_replies", "Texts of replies kept for which there is no rule."),
+    _counter(
+        "penstock_unmatched_replies_forgotten_total",
+        "Texts of replies without a rule that made room for later ones.",
+    ),
+    _gauge("penstock_reply_words", "Words of replies that are remembered with what they tell."),
     _gauge("penstock_gates", "Limits that somebody waits for."),
     _gauge("penstock_queue_uncommitted_bytes", "Bytes that wait for their commit."),
     _gauge("penstock_queue_cache_bytes", "Bytes of fresh message content kept in memory."),

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from penstock.mail.outcome import Outcome
+from penstock.mail.verdict import Verdict
 
 
 class Attempt(NamedTuple):
     """One attempt to deliver to one recipient. ``at`` is seconds since the epoch, ``attempt``
     counts from 1, ``age_s`` is the time since acceptance; ``sender`` ``""`` is the null path;
-    ``source``: by which it left, ``""`` where it came to no connection."""
+    ``source``: by which it left, ``""`` where it came to no connection; ``verdict``: what the
+    reply says, of an attempt that delivered nothing."""
 
     at: float
     id: str
@@ -30,6 +32,7 @@ class Attempt(NamedTuple):
     age_s: float
     duration_s: float
     source: str = ""
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)

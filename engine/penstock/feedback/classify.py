@@ -11,7 +11,6 @@ A verdict never says that an address is dead while the reply says to try again.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from penstock.feedback.gate import Gate
@@ -19,12 +18,11 @@ from penstock.feedback.normalise import Normal, of_reply
 from penstock.feedback.status import category_of
 from penstock.mail.outcome import Phase
 from penstock.mail.verdict import Category, Verdict, verdict_of
-from penstock.policy.replies import BOUNCE, NO_RULES, RETRY, ReplyRule, ReplyRules
+from penstock.policy.replies import ANY, BOUNCE, NO_RULES, RETRY, ReplyRule, ReplyRules
 from penstock.smtp.reply import Reply
 
-BOOKS_MAX = 256  # providers with rules of their own; more than there are files for
 # Decided here and not by a host: nothing to read in words.
-OURS = frozenset({Phase.RESOLVE, Phase.EGRESS, Phase.CONNECT, Phase.TLS})
+OURS = frozenset({Phase.RESOLVE, Phase.EGRESS, Phase.CONNECT})
 
 
 class _Entry(NamedTuple):
@@ -50,52 +48,55 @@ class _Entry(NamedTuple):
         return not (self.phases and phase is not None and phase not in self.phases)
 
 
-class _Book:
-    """What holds for one provider, the generic rules included."""
+class _Book(NamedTuple):
+    """What holds for one provider: bits of the gate, and the rules by enhanced code alone."""
 
-    __slots__ = ("codes", "gate", "words")
-
-    def __init__(self, own: Sequence[ReplyRule], generic: Sequence[ReplyRule]) -> None:
-        rules = [_entry(rule) for rule in (*own, *generic)]
-        self.words = [one for one in rules if one.search is not None]
-        self.codes = [one for one in rules if one.search is None]
-        self.gate = Gate([one.search for one in self.words if one.search is not None])
-
-    def find(self, normal: Normal, phase: Phase | None) -> _Entry | None:
-        text, words = normal.text, self.words
-        bits = self.gate(text)
-        while bits:
-            lowest = bits & -bits
-            one = words[lowest.bit_length() - 1]
-            if one.search is not None and one.fits(normal, phase) and one.search.search(text):
-                return one
-            bits ^= lowest
-        if normal.status:
-            for one in self.codes:
-                if one.fits(normal, phase):
-                    return one
-        return None
+    mask: int
+    codes: tuple[_Entry, ...]
 
 
 class Classifier:
-    """Immutable in what it says, so that a reload swaps one reference. Books are made when their
-    provider first says something."""
+    """Immutable in what it says, so that a reload swaps one reference."""
 
     def __init__(self, rules: ReplyRules = NO_RULES) -> None:
         self.rules = rules
-        self._books: dict[str, _Book] = {}
-        self._generic = _Book((), rules.generic)
+        self._words: list[_Entry] = []
+        spans: dict[str, range] = {}
+        codes: dict[str, tuple[_Entry, ...]] = {}
+        # the generic ones last: of all that fit the first one decides
+        for provider in sorted(rules.by_provider, key=lambda name: (name == ANY, name)):
+            entries = [_entry(rule) for rule in rules.by_provider[provider]]
+            start = len(self._words)
+            self._words += [one for one in entries if one.search is not None]
+            spans[provider] = range(start, len(self._words))
+            codes[provider] = tuple(one for one in entries if one.search is None)
+        self._gate = Gate([one.search for one in self._words if one.search is not None])
+        generic = self._gate.mask(spans.get(ANY, range(0)))
+        self._generic = _Book(generic, codes.get(ANY, ()))
+        self._books = {
+            name: _Book(self._gate.mask(span) | generic, codes[name] + self._generic.codes)
+            for name, span in spans.items()
+            if name != ANY
+        }
+
+    @property
+    def words(self) -> int:
+        """How many words of replies are remembered; at most ``gate.WORDS_MAX``."""
+        return self._gate.words
 
     def classify(self, provider: str, reply: Reply, phase: Phase | None = None) -> Verdict:
         """Any reply gets a verdict; ``provider`` is a name of the policies or ``""``."""
         normal = of_reply(reply)
         if phase in OURS:
             return by_code(normal)
-        return self.read(provider, normal, phase)
+        verdict = self.read(provider, normal, phase)
+        if phase is Phase.TLS and not verdict.rule:  # whatever the code says of security
+            return _BY_CODE[Category.NETWORK]
+        return verdict
 
     def read(self, provider: str, normal: Normal, phase: Phase | None = None) -> Verdict:
         """The same for a reply that is normalised."""
-        found = self._book(provider).find(normal, phase)
+        found = self._find(self._books.get(provider, self._generic), normal, phase)
         if found is None:
             return by_code(normal)
         return found.temporary if 400 <= normal.code < 500 else found.final
@@ -105,22 +106,27 @@ class Classifier:
         rule = self.rules.by_name.get(verdict.rule) if verdict.rule else None
         return rule.action if rule is not None else ""
 
-    def _book(self, provider: str) -> _Book:
-        book = self._books.get(provider)
-        if book is None:
-            own = self.rules.of(provider)
-            if not own:
-                return self._generic
-            if len(self._books) >= BOOKS_MAX:
-                self._books.clear()
-            book = self._books[provider] = _Book(own, self.rules.generic)
-        return book
+    def _find(self, book: _Book, normal: Normal, phase: Phase | None) -> _Entry | None:
+        text = normal.text
+        for number in self._gate.candidates(text, book.mask):
+            one = self._words[number]
+            if one.search is not None and one.fits(normal, phase) and one.search.search(text):
+                return one
+        if normal.status:
+            for one in book.codes:
+                if one.fits(normal, phase):
+                    return one
+        return None
 
 
 def by_code(normal: Normal) -> Verdict:
     """What is left where no rule knows the words: the enhanced code, or nothing."""
     category = category_of(normal.status) if normal.status else Category.UNKNOWN
-    return _BY_CODE[category] if 400 <= normal.code < 500 else _FINAL_BY_CODE[category]
+    if 400 <= normal.code < 500:
+        return _BY_CODE[category]
+    if normal.status.endswith(".4.4"):  # no way there, for good
+        category = Category.BAD_DOMAIN
+    return _FINAL_BY_CODE[category]
 
 
 def _lasting(verdict: Verdict) -> Verdict:

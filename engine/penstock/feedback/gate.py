@@ -1,61 +1,90 @@
 """One pass over a reply that tells which of many expressions can match it at all.
 
-The anchors that start words become one expression, a tree of their letters that is entered at each
-word of the text; the few others are looked up as they are. What comes back is a set of bits, one
-for each expression, and only those are tried: their number hardly grows with that of the rules.
+Each way of each expression (``anchors``) has a bit, and asks for a piece of text or two. Which of
+these are in a word is found by one expression, a tree of their letters, and remembered: replies
+are made of few words. So a reply costs a look-up for each of its words, however many rules there
+are, and only the expressions whose pieces are all there are tried.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from penstock.feedback.anchors import anchors
+from penstock.feedback.anchors import CLAUSES_MAX, ways
 
+WORDS_MAX = 4096  # remembered; all are forgotten at once when it is full
+_REMEMBERED_CHARS_MAX = 40
 _Tree = dict[str, Any]
 _END = ""
 
 
 class Gate:
-    """Of the expressions in order; bit ``i`` is for the one at ``i``."""
+    """Of the expressions in order; :meth:`mask` gives the bits of some of them."""
 
-    __slots__ = ("_always", "_inner", "_words", "_words_of")
+    __slots__ = ("_always", "_find", "_known", "_low", "_pieces", "_shift", "owner")
 
     def __init__(self, patterns: Sequence[re.Pattern[str]]) -> None:
-        starts: dict[str, int] = {}
-        inner: dict[str, int] = {}
+        found = [(number, way) for number, one in enumerate(patterns) for way in ways(one)]
+        self.owner = [number for number, _ in found]  # by bit: the number of its expression
+        self._shift = len(found)
+        self._low = (1 << self._shift) - 1
         self._always = 0
-        for number, pattern in enumerate(patterns):
-            found = anchors(pattern)
-            for anchor in found:
-                kind = starts if anchor.starts_word else inner
-                kind[anchor.text] = kind.get(anchor.text, 0) | 1 << number
-            if not found:
-                self._always |= 1 << number
-        self._inner = tuple(inner.items())
-        self._words = {text: _with_prefixes(text, starts) for text in starts}
-        tree = _tree(starts)
-        expression = f"[^a-z0-9](?=({_written(tree)}))" if starts else r"(?!)()"
-        self._words_of = re.compile(expression).findall
+        pieces: dict[str, int] = {}
+        for bit, (_, way) in enumerate(found):
+            for place in range(CLAUSES_MAX):
+                mine = 1 << bit + place * self._shift
+                if place >= len(way):
+                    self._always |= mine
+                for piece in way[place] if place < len(way) else ():
+                    pieces[piece] = pieces.get(piece, 0) | mine
+        self._pieces = {text: _with_prefixes(text, pieces) for text in pieces}
+        self._find = re.compile(f"(?=({_written(_tree(pieces))}))" if pieces else "(?!)()").findall
+        self._known: dict[str, int] = {}
 
-    def __call__(self, text: str) -> int:
-        """The bits of all that may match ``text``, which is folded."""
+    @property
+    def words(self) -> int:
+        """How many are remembered."""
+        return len(self._known)
+
+    def mask(self, numbers: range) -> int:
+        """The bits of the expressions at ``numbers``."""
+        return sum(1 << bit for bit, number in enumerate(self.owner) if number in numbers)
+
+    def candidates(self, text: str, mask: int) -> Iterator[int]:
+        """The numbers of the expressions within ``mask`` that may match ``text``, in order."""
         bits = self._always
-        words = self._words
-        for word in self._words_of(" " + text):
-            bits |= words[word]
-        for part, which in self._inner:
-            if part in text:
-                bits |= which
+        known = self._known
+        for word in text.split():
+            found = known.get(word)
+            bits |= self._look(word) if found is None else found
+        both = bits & bits >> self._shift & mask
+        last = -1
+        while both:
+            lowest = both & -both
+            number = self.owner[lowest.bit_length() - 1]
+            if number != last:
+                yield number
+                last = number
+            both ^= lowest
+
+    def _look(self, word: str) -> int:
+        bits = 0
+        for piece in self._find(word):
+            bits |= self._pieces[piece]
+        if len(word) <= _REMEMBERED_CHARS_MAX:
+            if len(self._known) >= WORDS_MAX:
+                self._known.clear()
+            self._known[word] = bits
         return bits
 
 
-def _with_prefixes(text: str, starts: Mapping[str, int]) -> int:
+def _with_prefixes(text: str, pieces: Mapping[str, int]) -> int:
     """The tree finds the longest; what begins like it is there as well."""
     bits = 0
     for end in range(1, len(text) + 1):
-        bits |= starts.get(text[:end], 0)
+        bits |= pieces.get(text[:end], 0)
     return bits
 
 
@@ -71,11 +100,8 @@ def _tree(words: Mapping[str, int]) -> _Tree:
 
 def _written(tree: _Tree) -> str:
     """The tree as an expression, the longest way first."""
-    ways = []
-    for char, below in sorted(tree.items()):
-        if char != _END:
-            ways.append(re.escape(char) + _written(below))
-    if not ways:
+    ends = [re.escape(char) + _written(below) for char, below in tree.items() if char != _END]
+    if not ends:
         return ""
-    one = ways[0] if len(ways) == 1 and _END not in tree else f"(?:{'|'.join(ways)})"
+    one = ends[0] if len(ends) == 1 and _END not in tree else f"(?:{'|'.join(sorted(ends))})"
     return f"{one}?" if _END in tree else one

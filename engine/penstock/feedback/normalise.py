@@ -1,8 +1,8 @@
 """A reply in the form that rules are searched in: its code, its enhanced code, and plain text.
 
-Servers repeat code and enhanced code on every line, and whoever hands a reply on joins the lines
-as they are: ``550-5.7.1 [192.0.2.1] Our system 550 5.7.1 has detected``. Rules are about wording,
-so all of that is taken off, white space collapses and case is folded. Any text comes out as something.
+Servers repeat code and enhanced code on every line, and whoever hands a reply on joins the lines as
+they are: ``550-5.7.1 [192.0.2.1] Our system 550 5.7.1 has detected``. Rules are about wording, so
+all of that is taken off, white space collapses and case is folded. Any text becomes something.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ FILES = (
 _PROVIDER = re.compile(r"providers/(?P<name>[^/]+)\.toml")
 _REPLIES = re.compile(r"replies/[^/]+\.toml")
 _CLAIMED = {
-    "replies": "the replies of",
+    "replies": "the provider",
     "mx": "the MX suffix",
     "domains": "the domain",
     "site": "site",

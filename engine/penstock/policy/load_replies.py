@@ -18,7 +18,10 @@ from penstock.policy.validation import Checked
 
 FOR_S = 30 * 60.0  # where a rule says for how long only by what it does
 FOR_MAX_FACTOR = 16  # doubled four times
-_LASTING = ("slow", "fewer-connections", "suspend", "suspend-tenant", "suspend-campaign")
+_LASTING = (
+    *("slow", "fewer-connections", "suspend", "other-source"),
+    *("suspend-tenant", "suspend-campaign"),
+)
 
 
 def load_replies(checked: Checked[ReplyFile]) -> tuple[ReplyRule, ...]:

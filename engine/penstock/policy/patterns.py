@@ -64,10 +64,11 @@ def _cost(tree: list[tuple[str, Any]], inside: bool) -> tuple[int, bool]:
             open_ended = width > 2
             within, deep = _cost(_plain(inner), inside or open_ended)
             nested |= deep or (inside and open_ended)
-            steps *= width * within
+            steps *= within * (width if open_ended else 1)
         elif op == "BRANCH":
             found = [_cost(_plain(branch), inside) for branch in argument[1]]
-            steps *= sum(one for one, _ in found)
+            # those that are plain text hardly fit where another does
+            steps *= 1 + sum(one - 1 for one, _ in found)
             nested |= any(deep for _, deep in found)
         else:
             for part in _inner(op, argument):

@@ -57,8 +57,7 @@ class GatesTable(Table):
     )
     block: Share = Field(
         default=_GATES.block,
-        description="Attempts refused for the source's reputation, at most; more stop the day and "
-        "set the plan back.",
+        description="Attempts refused for the source's reputation; more stop and set it back.",
     )
     sample: int = Field(
         default=_GATES.sample,
@@ -104,8 +103,7 @@ class WarmupFile(Table):
     )
     hours: Hours = Field(
         default=Window.parse(HOURS),
-        description="When they may go, spread over these hours; days are those of its time zone. "
-        "Transactional mail goes at any hour.",
+        description="When they may go, spread over these hours; transactional mail goes at any.",
     )
     hour_max: Share = Field(
         default=0.25, gt=0, description="The share of a day's messages that may go in one hour."

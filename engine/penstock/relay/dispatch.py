@@ -73,7 +73,7 @@ class Dispatcher:
         self.paces = Paces(self.permits.gates, now, self.pump, config.workers)
         placing.permits, placing.locator, placing.paces = self.permits, self.locator, self.paces
         sites = WarmedSites(placing)
-        self.warming = Warming(policies, now, sites, self.paces.judge, config.workers)
+        self.warming = Warming(policies, now, sites, self.paces, config.workers)
         self.keeper = Keeper(placing, self.locator, self.permits, config.forget_s)
         self._tasks = Tasks()
         self._connected: dict[Site, None] = {}  # in order, so that a run can be repeated
@@ -253,7 +253,7 @@ class Dispatcher:
                         continue
                 else:
                     number = 0
-                if not self._may_send(site, extra, number):
+                if not self.permits.may_send(site, extra, number):
                     if site.gate is not None or site.asking:
                         return None
                     continue  # the lane in front has to wait: another may go
@@ -270,11 +270,6 @@ class Dispatcher:
                 return tx
         self.permits.give_back(site)
         return None
-
-    def _may_send(self, site: Site, extra: Extra | None, number: int) -> bool:
-        if extra is None and not site.claims and site.paced is None:
-            return True
-        return self.permits.may_send(site, extra, number)
 
     def _begin(
         self, feed: SiteFeed, site: Site, batch: Batch, extra: Extra | None

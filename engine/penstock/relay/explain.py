@@ -17,6 +17,7 @@ import structlog
 
 from penstock.mail.envelope import id_text
 from penstock.mail.record import BadRecord, key_prefixes, unpack_key
+from penstock.mail.verdict import Verdict
 from penstock.mail.waits import BY_FIELD, TEXTS, Wait
 from penstock.policy.caps import Cap
 from penstock.policy.change import value_text
@@ -26,6 +27,7 @@ from penstock.relay.forecast import Forecast
 from penstock.relay.lane import Lane
 from penstock.relay.note import Note
 from penstock.relay.permit import why_waited
+from penstock.relay.reading import Reading
 from penstock.relay.reason import Reason, Reasons
 from penstock.relay.rules import mail_of
 from penstock.relay.settle import OutcomeSettler
@@ -59,8 +61,10 @@ class Explainer:
         spool: Spool,
         now: Callable[[], float],
         worker: int,
+        reading: Reading,
     ) -> None:
         self._dispatcher, self._spool, self._worker = dispatcher, spool, worker
+        self._reading = reading
         self._loop = asyncio.get_running_loop()
         self._lookups: dict[int, asyncio.Task[None]] = {}
         self._forecast = Forecast(dispatcher, spool, now)
@@ -211,7 +215,7 @@ class Explainer:
             "due": self._spool.due(ref),
             "expires": self._spool.expires(ref),
             "accepted_at": self._spool.created(ref),
-            "last_replies": _replies(note, lane, site),
+            "last_replies": _replies(note, lane, site, self._reading),
             "caps": [_row(cap, cap is binding) for cap in caps] + _plain(limits),
             "rules": [rule.row() for rule in placing.rules.matching(lane)],
             "worker": self._worker,
@@ -325,12 +329,25 @@ def _plain(limits: Limits | None) -> list[dict[str, Any]]:
     ]
 
 
-def _replies(note: Note, lane: Lane, site: Site | None) -> list[dict[str, Any]]:
-    """The last answers: to this delivery, then to those that found its site or domain dead."""
+def _replies(note: Note, lane: Lane, site: Site | None, reading: Reading) -> list[dict[str, Any]]:
+    """The last answers and what they say: to this delivery, then to those that found its site or
+    domain dead."""
     rows = []
+    provider = lane.provider or ""
     if note.reply:
-        rows.append({"reply": note.reply, "host": note.host})
+        rows.append(_heard(note.reply, note.host, reading.read(provider, note.reply)))
     for failure in (site.last_failure if site is not None else None, lane.last_failure):
         if failure is not None:
-            rows.append({"reply": str(failure.reply), "host": failure.host or failure.address})
+            verdict = reading.classifier.classify(provider, failure.reply, failure.phase)
+            rows.append(_heard(str(failure.reply), failure.host or failure.address, verdict))
     return rows
+
+
+def _heard(reply: str, host: str, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "reply": reply,
+        "host": host,
+        "category": verdict.category.value,
+        "fault": verdict.fault.value,
+        "rule": verdict.rule,
+    }

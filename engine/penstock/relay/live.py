@@ -30,7 +30,8 @@ def live_rows(
     dispatcher: Dispatcher, census: Census, pulse: Pulse, now: float
 ) -> list[dict[str, Any]]:
     """One row for each provider and source that has mail, or had some in the last minute; the
-    fullest first, a bounded number. ``limit_per_s`` is the message rate that binds all of it."""
+    fullest first, a bounded number. ``limit_per_s`` is the message rate that binds all of it,
+    0.0 while its pace lets nothing go."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
 
     def row(provider: str, source: str) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def live_rows(
     for (provider, source), one in rows.items():
         paced = dispatcher.paces.rate_per_s(source, provider)
         if paced is not None and (one["limit_per_s"] is None or paced[0] < one["limit_per_s"]):
-            one["limit_per_s"], one["limit_where"] = paced
+            one["limit_per_s"], one["limit_where"] = paced[0], f"pace: {paced[1]}"
     ordered = sorted(rows.values(), key=lambda one: (-one["queued"], -one["ready"]))
     return ordered[:ROWS_MAX]
 

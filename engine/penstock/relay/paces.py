@@ -14,16 +14,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.events.types import Attempt
-from penstock.feedback.classify import Classifier
 from penstock.limits.ports import Claim, Seat
 from penstock.mail.outcome import Outcome, Phase
-from penstock.mail.verdict import Category, Verdict
+from penstock.mail.verdict import Verdict
 from penstock.policy.caps import Cap, placed
 from penstock.policy.limits import AdaptiveMode, Provenance
 from penstock.policy.rate import Rate
-from penstock.policy.replies import ReplyRule, ReplyRules
+from penstock.policy.replies import BOUNCE, RETRY
 from penstock.relay.gates import Gate, Gates
+from penstock.relay.reading import Reading
 from penstock.relay.site import Site
 from penstock.relay.tally import PAIRS_MAX, Tallies, Tally
 from penstock.schedule.pace import Pace
@@ -98,7 +97,8 @@ class Paced:
 
 class Paces:
     """One worker's. ``now`` is wall time; ``pump(site)`` is called for sites that may go on;
-    ``workers`` share each pace."""
+    ``workers`` share each pace. ``reading``: by which replies are read; set once for all of the
+    worker."""
 
     def __init__(
         self,
@@ -112,11 +112,9 @@ class Paces:
         self._workers, self._pairs_max = workers, pairs_max
         self._loop = asyncio.get_running_loop()
         self.tallies = Tallies(pairs_max)
-        self._classifier = Classifier()
-        self._actions: Mapping[str, ReplyRule] = {}
+        self.reading = Reading()
         self._told: dict[Pair, Told] = {}
-        self._paced: dict[Pair, Paced] = {}
-        self._sites: dict[Pair, set[Site]] = {}
+        self._sites: dict[Pair, dict[Site, None]] = {}  # in order, for runs to repeat
 
     def __len__(self) -> int:
         return len(self._told)
@@ -135,35 +133,32 @@ class Paces:
             self._change(pair)
 
     def _change(self, pair: Pair) -> None:
-        told, before = self._told.get(pair), self._paced.pop(pair, None)
-        paced = Paced(told) if told is not None and told.mode == "on" else None
-        if paced is not None:
-            self._paced[pair] = paced
-        sites = self._sites.get(pair, set())
-        self._shed(pair, paced, sites)
+        told, name = self._told.get(pair), placed(*pair)
+        rated = told is not None and told.mode == "on" and told.pace.rate_per_s is not None
+        sites = self._sites.get(pair, {})
+        self._shed(pair, told, sites)
         lines: dict[Gate, None] = {}
         for site in sites:
-            self._give(site, paced)
+            self._give(site, told)
             gate = site.gate
             if gate is None:
                 if site.waiting:
                     self._pump(site)
-            elif before is not None and gate.key in (before.key, before.pause):
-                if gate.key == before.key and paced is not None and paced.claim is not None:
-                    lines[gate] = None  # the first in line finds out for all
-                else:
-                    self._gates.leave(site)
-                    self._pump(site)
+            elif gate.key == f"{_PACE}{name}" and rated:
+                lines[gate] = None  # the first in line finds out for all
+            elif gate.key in (f"{_PACE}{name}", f"{_PAUSE}{name}"):
+                self._gates.leave(site)
+                self._pump(site)
         for gate in lines:
             self._gates.passed(gate.key)
 
-    def _shed(self, pair: Pair, paced: Paced | None, sites: Iterable[Site]) -> None:
+    def _shed(self, pair: Pair, told: Told | None, sites: Iterable[Site]) -> None:
         """Where fewer connections are allowed than are open, this worker ends its part of them."""
         tally = self.tallies.of(*pair)
         tally.shed = 0
-        if paced is None or paced.seat is None:
+        if told is None or told.mode != "on" or told.pace.connections is None:
             return
-        tally.shed = max(0, tally.open - max(1, -(-paced.seat.limit // self._workers)))
+        tally.shed = max(0, tally.open - max(1, -(-told.pace.connections // self._workers)))
         for site in sites:
             while tally.shed and site.idle:
                 tally.shed -= 1
@@ -180,8 +175,23 @@ class Paces:
             self.part(site)
             site.tally = self.tallies.of(*pair)
         if site.provider:
-            self._sites.setdefault(pair, set()).add(site)
-        self._give(site, self._paced.get(pair))
+            self._sites.setdefault(pair, {})[site] = None
+        self._give(site, self._told.get(pair) or self._first(site))
+
+    def _first(self, site: Site) -> Told | None:
+        """What holds in the second before the supervisor has heard of the pair: without it as much
+        would go at once as the other limits let through."""
+        pair, limits = (site.source, site.provider), site.limits
+        tally = site.tally
+        if limits.adaptive != "on":
+            return None
+        if tally is None or not self.tallies.knows(tally):
+            return None
+        tally.busy = True  # so that the supervisor hears of it
+        rate = min(
+            one.per_s for one in (limits.adaptive_start, limits.adaptive_ceiling) if one is not None
+        )
+        return Told(*pair, "on", Pace(rate, reason="nothing is known yet"))
 
     def part(self, site: Site) -> None:
         """The site is forgotten, or another provider's."""
@@ -189,13 +199,13 @@ class Paces:
             pair = site.tally.source, site.tally.provider
             sites = self._sites.get(pair)
             if sites is not None:
-                sites.discard(site)
+                sites.pop(site, None)
                 if not sites:
                     del self._sites[pair]
 
     @staticmethod
-    def _give(site: Site, paced: Paced | None) -> None:
-        site.paced = paced
+    def _give(site: Site, told: Told | None) -> None:
+        site.paced = paced = Paced(told) if told is not None and told.mode == "on" else None
         own = tuple(seat for seat in site.seats if not seat.key.startswith(_PACE))
         site.seats = own if paced is None or paced.seat is None else (*own, paced.seat)
 
@@ -214,46 +224,28 @@ class Paces:
             site.tally.busy = True
         return True
 
-    def read_by(self, rules: ReplyRules) -> None:
-        """Replies are read by these rules from now on."""
-        self._classifier = Classifier(rules)
-        self._actions = {name: rule for name, rule in rules.by_name.items() if rule.action}
-
-    def heard(self, tally: Tally, attempt: Attempt) -> Verdict:
-        """A recipient was not delivered."""
-        outcome = attempt.outcome
-        verdict = self.judge(attempt.provider, outcome)
-        self._count(tally, outcome, verdict, attempt.tenant, attempt.campaign)
-        return verdict
+    def heard(
+        self, tally: Tally, outcome: Outcome, verdict: Verdict, tenant: str, campaign: str
+    ) -> None:
+        """A recipient was not delivered, or no connection was had for one."""
+        rule = self.reading.classifier.rules.by_name.get(verdict.rule) if verdict.rule else None
+        action = rule.action if rule is not None else ""
+        fewer = action == "fewer-connections"
+        tally.heard(outcome.kind, verdict, fewer or outcome.phase in _GREETINGS)
+        if action and action not in (RETRY, BOUNCE):
+            tally.acted(verdict.rule, _about(action, tenant, campaign))
 
     def refused(self, site: Site, outcome: Outcome) -> None:
         """No connection was had. A host that says why is heard as at any other time."""
         tally = site.tally
         if tally is None:
             return
-        if outcome.phase in _GREETINGS:
-            self._count(tally, outcome, self.judge(site.provider, outcome), "", "")
-        else:
+        if outcome.phase not in _GREETINGS:
             tally.not_opened(site.name, self._loop.time())
-
-    def soon(self, site: Site | None, outcome: Outcome) -> bool:
-        """Whether mail that this kept from a connection need not wait long: it came too fast, and
-        the pace sees to it that it does not again."""
-        if site is None or outcome.phase not in _GREETINGS or site.limits.adaptive != "on":
-            return False
-        return self.judge(site.provider, outcome).category is Category.THROTTLED
-
-    def judge(self, provider: str, outcome: Outcome) -> Verdict:
-        return self._classifier.classify(provider, outcome.reply, outcome.phase)
-
-    def _count(
-        self, tally: Tally, outcome: Outcome, verdict: Verdict, tenant: str, campaign: str
-    ) -> None:
-        rule = self._actions.get(verdict.rule)
-        fewer = rule is not None and rule.action == "fewer-connections"
-        tally.heard(outcome.kind, verdict, fewer or outcome.phase in _GREETINGS)
-        if rule is not None:
-            tally.acted(verdict.rule, _about(rule.action, tenant, campaign))
+            return
+        classify = self.reading.classifier.classify
+        verdict = classify(site.provider, outcome.reply, outcome.phase)
+        self.heard(tally, outcome, verdict, "", "")
 
     def caps(self, source: str, provider: str) -> list[Cap]:
         """For explanations."""

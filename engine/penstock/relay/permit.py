@@ -103,7 +103,10 @@ class Permits:
         being asked), or nothing of that lane, and others may be tried.
         """
         claims = site.claims if extra is None else extra.claims
-        if site.paced is not None:
+        if site.paced is None:
+            if extra is None and not claims:
+                return True
+        else:
             claims = site.paced.claims(number, claims)
         seats = () if extra is None else extra.seats
         if site.tokens:

@@ -18,13 +18,15 @@ import structlog
 from penstock.events.types import Attempt
 from penstock.mail.dsn_status import Action
 from penstock.mail.outcome import Kind, Outcome, Phase
-from penstock.mail.verdict import Category
+from penstock.mail.verdict import Category, Verdict, verdict_of
 from penstock.policy.limits import Limits
 from penstock.relay.feed import SiteFeed
 from penstock.relay.lane import Lane, Ticket
 from penstock.relay.note import Note
 from penstock.relay.paces import Paces
+from penstock.relay.reading import Reading
 from penstock.relay.report import Case, Reporter
+from penstock.relay.site import Site
 from penstock.relay.spool import Spool, Stored
 from penstock.relay.tally import Tally
 from penstock.relay.telemetry import Telemetry
@@ -35,6 +37,7 @@ log = structlog.get_logger("penstock.relay")
 _EXPIRED = Reply.of(451, "4.4.7 Delivery time expired")
 _BUILT_IN = Limits()
 _NOBODYS = Tally("", "")  # for mail that meets no site
+_GIVEN_UP = verdict_of(Category.EXPIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class OutcomeSettler:
         spool: Spool,
         reporter: Reporter,
         telemetry: Telemetry,
+        reading: Reading,
         lane_of: Callable[[int], Lane],
         now: Callable[[], float],
         loop_time: Callable[[], float],
@@ -66,7 +70,7 @@ class OutcomeSettler:
         paces: Paces,
     ) -> None:
         self._config, self._spool, self._reporter = config, spool, reporter
-        self._telemetry, self._lane_of = telemetry, lane_of
+        self._telemetry, self._lane_of, self._reading = telemetry, lane_of, reading
         self._now, self._loop_time, self._rng = now, loop_time, rng
         self._held, self._paces = held, paces
         self.reporting: set[int] = set()
@@ -79,12 +83,16 @@ class OutcomeSettler:
         site, batch = ticket.site, ticket.batch
         provider = site.destination.provider
         spread, tally = -1.0, site.tally or _NOBODYS
-        adaptive = site.limits.adaptive == "on"
-        for ref, stored, outcome in zip(batch.refs, batch.stored, outcomes, strict=True):
-            kind = outcome.kind
+        for ref, stored, answer in zip(batch.refs, batch.stored, outcomes, strict=True):
+            outcome, kind = answer, answer.kind
+            envelope, recipient = stored.envelope, stored.recipient
+            verdict: Verdict | None = None
+            if kind is not Kind.DELIVERED and kind is not Kind.REQUEUED:
+                outcome, verdict = self._reading.judge(provider, outcome)
+                kind = outcome.kind
+                self._paces.heard(tally, outcome, verdict, envelope.tenant, envelope.campaign)
             attempts = 0 if batch.fresh else self._spool.attempts(ref)
             attempts += kind is not Kind.REQUEUED
-            envelope, recipient = stored.envelope, stored.recipient
             attempt = Attempt(
                 now,
                 envelope.id,
@@ -99,6 +107,7 @@ class OutcomeSettler:
                 now - envelope.received_at,
                 took,
                 site.source,
+                verdict,
             )
             self._telemetry.attempt(attempt)
             if kind is Kind.DELIVERED:
@@ -106,14 +115,10 @@ class OutcomeSettler:
                 if recipient.notify and not feed.passes_dsn:
                     self._reporter.report([Case(ref, stored, outcome, Action.RELAYED)], now)
                 self._spool.settle(ref)
-                continue
-            if kind is Kind.REQUEUED:
-                continue
-            verdict = self._paces.heard(tally, attempt)
-            if kind is Kind.BOUNCED:
+            elif kind is Kind.BOUNCED:
                 cases.append(Case(ref, stored, outcome, Action.FAILED))
             elif kind is Kind.DEFERRED:
-                soon = adaptive and verdict.category is Category.THROTTLED
+                soon = _comes_too_fast(site, verdict)
                 if spread < 0:  # one for all recipients: they are retried together
                     spread = self._rng.random()
                 limits = self._lane_of(ref).limits or site.limits
@@ -126,9 +131,12 @@ class OutcomeSettler:
         now, spread = self._now(), self._rng.random()
         cases: list[Case] = []
         limits = lane.limits or (lane.site.limits if lane.site else _BUILT_IN)
-        soon = self._paces.soon(lane.site, outcome)
+        outcome, verdict = self._reading.judge(lane.provider or "", outcome)
+        soon = _comes_too_fast(lane.site, verdict)
         for ref, stored in self._load(refs):
-            attempt = self._attempt(stored, lane, outcome, self._spool.attempts(ref) + 1, now)
+            attempt = self._attempt(
+                stored, lane, outcome, self._spool.attempts(ref) + 1, now, verdict
+            )
             self._telemetry.attempt(attempt)
             if outcome.kind is Kind.BOUNCED:
                 cases.append(Case(ref, stored, outcome, Action.FAILED))
@@ -209,11 +217,17 @@ class OutcomeSettler:
         return []
 
     def _give_up(self, ref: int, stored: Stored, attempt: Attempt) -> Case:
-        self._telemetry.expired(attempt)
+        self._telemetry.expired(attempt._replace(verdict=_GIVEN_UP))
         return Case(ref, stored, attempt.outcome, Action.FAILED, expired=True)
 
     def _attempt(
-        self, stored: Stored, lane: Lane, outcome: Outcome, attempts: int, now: float
+        self,
+        stored: Stored,
+        lane: Lane,
+        outcome: Outcome,
+        attempts: int,
+        now: float,
+        verdict: Verdict | None = None,
     ) -> Attempt:
         site, envelope = lane.site, stored.envelope
         source = "" if site is None else site.source
@@ -231,6 +245,7 @@ class OutcomeSettler:
             now - envelope.received_at,
             0.0,
             source,
+            verdict,
         )
 
     def _finish(self, cases: list[Case], now: float) -> None:
@@ -272,6 +287,13 @@ class OutcomeSettler:
             for ref, one in zip(refs, stored, strict=True)
             if (found := one or read.get(ref)) is not None
         ]
+
+
+def _comes_too_fast(site: Site | None, verdict: Verdict | None) -> bool:
+    """Whether it need not wait long, since the pace sees to it that it comes more slowly."""
+    if site is None or verdict is None or verdict.category is not Category.THROTTLED:
+        return False
+    return site.limits.adaptive == "on"
 
 
 def _reply(text: str) -> Reply:

@@ -13,7 +13,7 @@ from typing import Any
 from penstock.mail.outcome import Kind
 from penstock.mail.verdict import Category, Fault, Verdict
 
-PAIRS_MAX = 1000
+PAIRS_MAX = 2000
 FIRED_MAX = 64  # of one pair between two looks: rules, each with what its reply names
 HOSTS_MAX = 256
 HOSTS_S = 60.0
@@ -130,6 +130,10 @@ class Tallies:
             if provider and len(self._tallies) < self._pairs_max:
                 self._tallies[source, provider] = found
         return found
+
+    def knows(self, tally: Tally) -> bool:
+        """Whether the supervisor hears of it."""
+        return self._tallies.get((tally.source, tally.provider)) is tally
 
     def rows(self, now: float) -> list[dict[str, Any]]:
         """Of every pair that has something to say."""

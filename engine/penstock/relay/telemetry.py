@@ -8,6 +8,7 @@ from penstock.events.metrics import Registry
 from penstock.events.pulse import Pulse
 from penstock.events.types import Attempt
 from penstock.mail.outcome import Kind
+from penstock.mail.verdict import Category, Verdict
 from penstock.mail.waits import Wait
 from penstock.relay.tls import Handshake
 
@@ -23,6 +24,8 @@ class Telemetry:
             Kind.DEFERRED: registry.counter("penstock_deferred_total"),
             Kind.BOUNCED: registry.counter("penstock_bounced_total"),
         }
+        self._replies = registry.counter("penstock_replies_total")
+        self._forgotten = registry.counter("penstock_unmatched_replies_forgotten_total")
         self._requeued = registry.counter("penstock_requeued_total")
         self._expired = registry.counter("penstock_expired_total")
         self._waits = registry.counter("penstock_limiter_waits_total")
@@ -46,6 +49,8 @@ class Telemetry:
         delivered = kind is Kind.DELIVERED
         text = "" if delivered else str(reply)
         self.pulse.attempt(provider, attempt.source, kind, text, attempt.at)
+        if attempt.verdict is not None:
+            self._replies.inc((provider, attempt.verdict.category._value_, by(attempt.verdict)))
         if delivered:
             self._delivery.observe(attempt.age_s, (provider,))
         if self._log is not None:
@@ -57,6 +62,10 @@ class Telemetry:
         self._expired.inc(reply_labels(attempt.provider, reply.code, reply.enhanced))
         if self._log is not None:
             self._log.add(attempt)
+
+    def forgot(self) -> None:
+        """A text of replies without a rule made room for another."""
+        self._forgotten.inc()
 
     def looked_up(self, kind: str, result: str) -> None:
         """One question to the name servers; values as in the table of metrics."""
@@ -79,3 +88,10 @@ class Telemetry:
         labels = provider, why.value
         self._waits.inc(labels)
         self._wait_seconds.inc(labels, seconds)
+
+
+def by(verdict: Verdict) -> str:
+    """What told it, as the metrics call it."""
+    if verdict.rule:
+        return "rule"
+    return "nothing" if verdict.category is Category.UNKNOWN else "code"

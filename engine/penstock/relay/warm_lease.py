@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from penstock.mail.outcome import Kind, Outcome
-from penstock.mail.verdict import Category, Fault, Verdict
+from penstock.mail.verdict import Category, Fault
 from penstock.policy.caps import placed
+from penstock.relay.reading import Reading
 from penstock.relay.site import Site
 from penstock.schedule.warmup_day import Results
+
+
+class Reader(Protocol):
+    """Who has by what replies are read, whatever that is now."""
+
+    reading: Reading
 
 
 @dataclass(slots=True, eq=False)
@@ -54,10 +61,11 @@ def key_of(lease: Lease) -> str:
     return f"warmup:{placed(lease.source, lease.provider)}"
 
 
-def result_of(outcome: Outcome, provider: str, judge: Callable[[str, Outcome], Verdict]) -> Results:
+def result_of(outcome: Outcome, provider: str, reader: Reader) -> Results:
     if outcome.kind is Kind.DELIVERED:
         return Results(delivered=1)
-    verdict = judge(provider, outcome)
+    classify = reader.reading.classifier.classify
+    verdict = classify(provider, outcome.reply, outcome.phase)
     if verdict.category is Category.REPUTATION_BLOCK:
         return Results(blocked=1)
     if outcome.kind is Kind.BOUNCED:

@@ -15,14 +15,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from penstock.mail.outcome import Kind, Outcome
-from penstock.mail.verdict import Verdict
 from penstock.policy.caps import Cap
 from penstock.policy.policies import Policies
 from penstock.policy.tenants import TRANSACTIONAL
 from penstock.relay.lane import Batch
 from penstock.relay.site import Site
 from penstock.relay.tasks import Tasks
-from penstock.relay.warm_lease import Lease, key_of, result_of
+from penstock.relay.warm_lease import Lease, Reader, key_of, result_of
 from penstock.relay.warmed_sites import WarmedSites
 from penstock.schedule.warmup_day import RESULT_NAMES, Results
 
@@ -36,7 +35,7 @@ _LATE_S = 0.05  # after the hour has come, so that the supervisor's clock has it
 
 
 class Warming:
-    """One worker's. ``now`` is wall time. ``judge`` says what a reply means;
+    """One worker's. ``now`` is wall time. ``reader`` has by what replies are read;
     ``workers`` share what there is."""
 
     def __init__(
@@ -44,10 +43,10 @@ class Warming:
         policies: Policies,
         now: Callable[[], float],
         sites: WarmedSites,
-        judge: Callable[[str, Outcome], Verdict],
+        reader: Reader,
         workers: int = 1,
     ) -> None:
-        self._now, self._sites, self._judge = now, sites, judge
+        self._now, self._sites, self._reader = now, sites, reader
         self._workers = workers
         self._loop = asyncio.get_running_loop()
         self.ask: Ask = _nobody
@@ -156,7 +155,7 @@ class Warming:
                 lease.rest += unused
         for outcome in outcomes:
             if outcome.kind is not Kind.REQUEUED:
-                lease.results += result_of(outcome, site.provider, self._judge)
+                lease.results += result_of(outcome, site.provider, self._reader)
 
     def _lease(self, site: Site) -> Lease | None:
         if site.destination.route is not None or self._policies.warmup(site.source) is None:

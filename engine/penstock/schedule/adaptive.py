@@ -34,10 +34,9 @@ def step(config: AdaptiveConfig, state: AdaptiveState, tally: Tally, now: float)
     state = adaptive_rate.hear(config, state, tally, now)
     if _is_blocked(config, state, tally):
         return replace(_suspend(config, state, now), seen_at=now)
-    crowded = adaptive_connections.crowded(config, state, tally)
-    said = min(tally.crowded, crowded)
+    crowded = adaptive_connections.crowded(config, state, tally, now)
     state = adaptive_connections.step(config, state, tally, crowded, now)
-    bad = tally.throttled + tally.blocked - said
+    bad = tally.throttled + tally.blocked - crowded
     state = adaptive_rate.step(config, state, tally, bad, now)
     if tally.delivered:
         state = replace(state, good_at=now)
@@ -89,6 +88,7 @@ def _forget(config: AdaptiveConfig, state: AdaptiveState, now: float) -> Adaptiv
         good=0.0,
         bad=0.0,
         blocked=0.0,
+        shut=0.0,
         suspend_s=0.0,
         suspended_until=0.0,
         bad_at=0.0,
@@ -112,6 +112,7 @@ def _sound(config: AdaptiveConfig, state: AdaptiveState, now: float) -> Adaptive
         good_at=min(state.good_at or now, now),
         connections_cut_at=min(state.connections_cut_at, now),
         connections_set_at=min(state.connections_set_at or now, now),
+        connections_retry_at=min(state.connections_retry_at, now + config.connections_retry_s),
         failing_at=min(state.failing_at, now),
         suspended_until=min(state.suspended_until, now + config.suspend_max_s),
     )

@@ -16,14 +16,17 @@ from penstock.schedule.adaptive_rate import binding
 from penstock.schedule.adaptive_state import AdaptiveConfig, AdaptiveState, Tally, clock
 
 
-def crowded(config: AdaptiveConfig, state: AdaptiveState, tally: Tally) -> int:
-    """How many replies are taken to speak of connections, whether they said so or not."""
+def crowded(config: AdaptiveConfig, state: AdaptiveState, tally: Tally, now: float) -> int:
+    """How many replies are taken to speak of connections: those that say so, or, where none
+    does, all if every connection was in use and a cut of the rate just before was no help."""
     if state.connections <= config.connections_min:
         return 0
-    if tally.crowded:
+    if tally.crowded or tally.in_use < state.connections:
         return tally.crowded
-    full = tally.in_use >= state.connections
-    return tally.throttled if full and not binding(state) else 0
+    since = now - state.cut_at
+    untried = state.connections_cut_at < state.cut_at  # then it is the rate's turn again
+    no_help = untried and config.settle_s <= since < config.settle_s * config.connections_again
+    return tally.throttled if no_help else 0
 
 
 def step(
@@ -46,7 +49,8 @@ def step(
 def _cut(
     config: AdaptiveConfig, state: AdaptiveState, tally: Tally, bad: int, now: float
 ) -> AdaptiveState:
-    share = bad / (bad + tally.connected + tally.delivered)
+    share = min(bad / max(tally.in_use, 1), 1.0)
+    wait_s = config.connections_retry_s if tally.crowded else config.connections_guess_s
     base = min(state.connections, max(tally.in_use, config.connections_min + 1))
     count = min(base - 1, round(base * max(1 - share, config.cut_most)))
     return replace(
@@ -54,7 +58,10 @@ def _cut(
         connections=max(count, config.connections_min),
         refused_connections=base,
         connections_cut_at=now,
+        connections_retry_at=now + wait_s,
         bad_at=now,
+        good=0.0,
+        bad=0.0,
         reason=f"{base} connections were too many at {clock(now)}",
     )
 
@@ -81,7 +88,7 @@ def _failing(
 def _grow(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveState:
     count, refused = state.connections + max(1, state.connections // 4), state.refused_connections
     if refused and count >= refused:
-        if now >= state.connections_cut_at + config.connections_retry_s:
+        if now >= state.connections_retry_at:
             count, refused = max(refused, state.connections + 1), 0
         else:
             count = max(refused - 1, state.connections)

@@ -18,27 +18,35 @@ from dataclasses import replace
 from penstock.schedule.adaptive_state import AdaptiveConfig, AdaptiveState, Tally, clock, per_time
 
 _FAST_SHARE = 0.9  # of the rate let through: the rate is what holds mail back
-_AHEAD = 2.0  # how far the rate may be above what is let through
+_AHEAD = 2.0  # how far the rate may grow above what is let through
+_USED = 1.2  # how far above what is let through it is taken for used
+_MARK = 1.05  # the mark above the rate after a cut; the rate before is more than what is possible
 
 
 def binding(state: AdaptiveState) -> bool:
     """Whether the rate is what holds mail back, and not connections."""
-    return state.flow_per_s >= _FAST_SHARE * state.rate_per_s
+    return state.flow_per_s >= _FAST_SHARE * state.allowed_per_s
 
 
 def hear(config: AdaptiveConfig, state: AdaptiveState, tally: Tally, now: float) -> AdaptiveState:
     """The window and the flow, with this tally."""
     dt = now - state.seen_at if state.seen_at else 0.0
-    kept, flowing = math.exp(-dt / config.window_s), math.exp(-dt / config.flow_s)
+    window_s = max(config.window_s, config.window_messages / state.rate_per_s)
+    flow_s = max(config.flow_s, config.flow_messages / state.rate_per_s)
+    kept, flowing = math.exp(-dt / window_s), math.exp(-dt / flow_s)
     through = tally.delivered + tally.greylisted + tally.refused
-    weight = (1 - flowing) / dt if dt else 1 / config.flow_s
-    late = now < state.cut_at + config.lag_s  # about what was before the cut
+    bad = tally.throttled + tally.blocked - tally.crowded
+    weight = (1 - flowing) / dt if dt else 1 / flow_s
+    # about what was before the cut
+    late = now < max(state.cut_at, state.connections_cut_at) + config.lag_s
     return replace(
         state,
         good=state.good * kept + (0 if late else through + tally.deferred),
-        bad=state.bad * kept + (0 if late else tally.throttled + tally.blocked - tally.crowded),
+        bad=state.bad * kept + (0 if late else bad),
         blocked=state.blocked * kept + tally.blocked,
+        shut=0.0 if through else state.shut + bad,
         flow_per_s=state.flow_per_s * flowing + through * weight,
+        allowed_per_s=state.allowed_per_s * flowing + state.rate_per_s * weight * dt,
     )
 
 
@@ -48,10 +56,12 @@ def step(
     """``bad``: how many replies said that the rate is too high. The tally was heard already."""
     if bad:
         state = replace(state, grown_at=now, bad_at=now)
-        share = state.bad / (state.good + state.bad) if state.bad else 0.0
-        if share <= config.tolerated_share or now < state.cut_at + config.settle_s:
-            return state
-        return _cut(config, state, now)
+        since = now - max(state.cut_at, state.connections_cut_at)
+        if _is_shut(config, state, now):
+            due = since >= config.lag_s
+        else:
+            due = since >= config.settle_s and _is_much(config, state)
+        return _cut(config, state, now) if due else state
     if tally.delivered and state.probing:
         return _leave_floor(config, state, now)
     if not tally.busy or now < state.cut_at + config.settle_s:
@@ -61,25 +71,43 @@ def step(
     return state
 
 
+def _is_shut(config: AdaptiveConfig, state: AdaptiveState, now: float) -> bool:
+    """Nothing at all gets through: no need to wait for what a cut brings."""
+    return state.shut >= config.shut_replies and now >= state.good_at + config.shut_s
+
+
+def _is_much(config: AdaptiveConfig, state: AdaptiveState) -> bool:
+    return state.bad > config.tolerated_share * (state.good + state.bad)
+
+
 def _cut(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveState:
-    share = state.bad / (state.good + state.bad + config.cut_doubt)
-    dry = state.good_at and now >= state.good_at + config.dry_s
-    if state.probing or (dry and state.rate_per_s <= config.rate_probe_per_s):
+    before, heard = state.rate_per_s, state.good + state.bad
+    dry_s = max(config.dry_s, config.dry_messages / before)
+    dry = now >= state.good_at + dry_s and before <= config.rate_probe_per_s
+    if state.probing or dry:
         return _probe(config, state, now)
-    factor = min(max(1 - share, config.cut_most), config.cut_least)
-    base = min(state.rate_per_s, _AHEAD * state.flow_per_s)  # what was never used was never tried
-    rate = min(max(base * factor, config.rate_probe_per_s), state.rate_per_s)
-    heard = state.good + state.bad
+    # what was never used was never tried
+    used = before if binding(state) else min(before, _USED * state.flow_per_s)
+    if _is_shut(config, state, now):
+        rate = min(max(before * config.cut_shut, config.rate_probe_per_s), before)
+        near = (state.near_per_s or before) * config.cut_least
+        what = "all throttled"
+    else:
+        share = state.bad / (heard + config.cut_doubt)
+        rate = used * min(max(1 - share, config.cut_most), config.cut_least)
+        rate = max(rate, before * config.cut_most)
+        near = max(rate * _MARK, min(state.flow_per_s, before))
+        what = f"throttled {state.bad:.0f} of {heard:.0f}"
+    rate = min(max(rate, config.rate_min_per_s), before)
     return replace(
         state,
         rate_per_s=rate,
-        near_per_s=state.rate_per_s,
-        far_per_s=max(state.far_per_s, state.rate_per_s),
+        near_per_s=near,
+        far_per_s=max(state.far_per_s, used),
         cut_at=now,
         good=0.0,
         bad=0.0,
-        reason=f"throttled {state.bad:.0f} of {heard:.0f} at {clock(now)}, cut from "
-        f"{per_time(state.rate_per_s)} to {per_time(rate)}",
+        reason=f"{what} at {clock(now)}, cut from {per_time(before)} to {per_time(rate)}",
     )
 
 
@@ -120,14 +148,16 @@ def _grow(config: AdaptiveConfig, state: AdaptiveState, dt: float, now: float) -
     rate, near, far = state.rate_per_s, state.near_per_s, state.far_per_s
     if not near and far and rate * 2 >= far:
         near, far = far, 0.0
+    slow = dt * min(1.0, rate / config.pass_rate_per_s)
     if not near:
-        rate *= math.exp2(dt / config.double_s)
+        grown = rate * math.exp2(dt / config.double_s)
     elif rate < near:
-        rate += (near - rate) * -math.expm1(-dt / config.approach_s)
-        rate += near * config.pass_share_per_s * dt
+        grown = rate + (near - rate) * -math.expm1(-dt / config.approach_s)
+        grown += near * config.pass_share_per_s * slow
     else:
-        rate += (rate - near) * math.expm1(dt / config.pass_s)
-        rate += near * config.pass_share_per_s * dt
+        grown = rate + (rate - near) * math.expm1(slow / config.pass_s)
+        grown += near * config.pass_share_per_s * slow
+    rate = min(grown, rate * 2)
     if near and rate > near * (1 + config.passed_share):
         near, far = 0.0, far if far > rate else 0.0
     return replace(state, rate_per_s=rate, near_per_s=near, far_per_s=far, grown_at=now)

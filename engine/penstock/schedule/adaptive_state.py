@@ -40,7 +40,7 @@ class AdaptiveConfig:
     """Bounds, from the policies, and the controller's own constants."""
 
     # bounds: the pace never leaves them
-    rate_min_per_s: float = 1 / 600  # the slowest probing
+    rate_min_per_s: float = 1 / 900  # the slowest probing
     rate_max_per_s: float = 100.0
     connections_min: int = 1
     connections_max: int = 10
@@ -48,8 +48,10 @@ class AdaptiveConfig:
     rate_start_per_s: float = 1.0
     connections_start: int = 2
     # hearing
-    window_s: float = 60.0  # over which the share of what was throttled is taken
-    flow_s: float = 30.0  # over which the rate of what was let through is taken
+    window_s: float = 60.0  # over which the share of what was throttled is taken, and
+    window_messages: float = 20.0  # at slow rates, until as many were sent
+    flow_s: float = 30.0  # over which the rate of what was let through is taken, and
+    flow_messages: float = 10.0
     settle_s: float = 10.0  # after a cut no other for so long
     lag_s: float = 2.0  # replies for so long after a cut are about what was before
     tolerated_share: float = 0.005  # throttled: not answered by a cut, growth waits
@@ -57,18 +59,25 @@ class AdaptiveConfig:
     cut_least: float = 0.9  # times the rate, whatever the share
     cut_most: float = 0.5
     cut_doubt: float = 5.0  # replies that are taken for good ones beside those of the window
+    cut_shut: float = 0.1  # times the rate, where nothing at all gets through
+    shut_replies: float = 50.0  # all of them throttled: nothing gets through
+    shut_s: float = 2.0
     # growing
     double_s: float = 30.0  # slow start: time in which the rate doubles
     approach_s: float = 60.0  # time constant of coming back to the rate that was cut
     pass_share_per_s: float = 0.01 / 60  # creeping past it
     pass_s: float = 120.0  # time constant of growing away from it
+    pass_rate_per_s: float = 1 / 3  # below this rate, passing takes as many messages, not as long
     passed_share: float = 0.25  # so far past it, it is forgotten
     # at the floor
-    dry_s: float = 120.0  # throttled and nothing let through for so long: probe
+    dry_s: float = 120.0  # throttled and nothing let through for so long: probe; at slow rates
+    dry_messages: float = 4.0  # not before as many were tried
     rate_probe_per_s: float = 1 / 60  # how fast at first; half of it with every refusal
     # connections
     connections_step_s: float = 10.0
-    connections_retry_s: float = 600.0  # as many as were refused are tried again so much later
+    connections_retry_s: float = 600.0  # as many as were refused are tried again so much later,
+    connections_guess_s: float = 120.0  # or where that was only a guess
+    connections_again: float = 3.0  # times settle_s: a cut of the rate so soon before was no help
     failing_s: float = 60.0  # failing to connect so long without any success: fewer
     # suspension
     blocked_share: float = 0.05
@@ -91,7 +100,9 @@ class AdaptiveState:
     good: float = 0.0  # replies of the window that say nothing against the pace
     bad: float = 0.0  # throttled
     blocked: float = 0.0
+    shut: float = 0.0  # throttled since something was let through
     flow_per_s: float = 0.0  # let through lately
+    allowed_per_s: float = 0.0  # the rate lately, over the same time
     probing: bool = False
     seen_at: float = 0.0
     grown_at: float = 0.0
@@ -100,6 +111,7 @@ class AdaptiveState:
     good_at: float = 0.0  # the last that was let through
     connections_cut_at: float = 0.0
     connections_set_at: float = 0.0
+    connections_retry_at: float = 0.0  # then as many as were too many may be tried again
     failing_at: float = 0.0  # since when nothing connects; 0.0: something does
     suspended_until: float = 0.0
     suspend_s: float = 0.0  # how long the last suspension was

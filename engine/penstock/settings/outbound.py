@@ -85,6 +85,12 @@ class RelaySettings(Table):
         le=1 << 36,
         description="Memory for messages read ahead, over all sites.",
     )
+    unmatched_replies_max: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Texts kept of replies for which there is no rule.",
+    )
     tls_sessions_max: int = Field(
         default=2000,
         ge=0,

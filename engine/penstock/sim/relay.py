@@ -26,6 +26,7 @@ from penstock.relay.explain import Explainer
 from penstock.relay.feed import SiteFeed
 from penstock.relay.lane import Ticket
 from penstock.relay.ports import Destination, Host, Transaction
+from penstock.relay.reading import Reading
 from penstock.relay.report import ReportConfig, Reporter
 from penstock.relay.selection import Selection
 from penstock.relay.settle import OutcomeSettler, SettleConfig
@@ -156,9 +157,8 @@ class RelayWorld:
         config: DispatchConfig | None = None,
         jump: float = 0.0,
     ) -> None:
-        loop = asyncio.get_running_loop()
+        self.loop = loop = asyncio.get_running_loop()
         loop.set_default_executor(Inline())
-        self.loop = loop
         self.disk = disk or SimDisk()
         self.offset = NOW - loop.time() + jump
         self.clock = SteadyClock(self.wall, loop.time)
@@ -195,11 +195,13 @@ class RelayWorld:
             rng=rng,
             waited=telemetry.waited,
         )
+        self.dispatcher.paces.reading = self.reading = Reading((policies or loaded("")).replies)
         self.settler = OutcomeSettler(
             SettleConfig(),
             spool=self.spool,
             reporter=Reporter(ReportConfig("mta.example"), self.spool, telemetry.reported),
             telemetry=telemetry,
+            reading=self.reading,
             lane_of=self.dispatcher.lane_of,
             now=self.now,
             loop_time=loop.time,
@@ -208,16 +210,21 @@ class RelayWorld:
             paces=self.dispatcher.paces,
         )
         self.dispatcher.settler = self.settler
+        self._steer()
+        self._runner = asyncio.ensure_future(self._run())
+
+    def _steer(self) -> None:
         placing, locator = self.dispatcher.placing, self.dispatcher.locator
         selection = Selection(placing, locator, self.spool)
         self.sweeper = Sweeper(
             placing, self.settler, self.spool, self.dispatcher.in_flight, selection
         )
-        self.explainer = Explainer(self.dispatcher, self.settler, self.spool, self.now, 0)
+        self.explainer = Explainer(
+            self.dispatcher, self.settler, self.spool, self.now, 0, self.reading
+        )
         self.steering = Steering(
             self.dispatcher, self.sweeper, self.explainer, selection, self.spool, self.now
         )
-        self._runner = asyncio.ensure_future(self._run())
 
     def _enqueue(self, refs: list[int], keys: list[bytes]) -> None:
         self.dispatcher.enqueue(refs, keys)

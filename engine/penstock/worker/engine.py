@@ -29,7 +29,7 @@ from penstock.settings.files import read_file
 from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
 from penstock.worker import parts
-from penstock.worker.gauges import CommitFigures, Gauges
+from penstock.worker.gauges import CommitFigures, Gauges, ReplyFigures
 from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
@@ -120,6 +120,7 @@ class Engine:
             lambda: self._outbound.census.counts,
             self._outbound.sources.up,
         )
+        ReplyFigures(registry, self._outbound.reading)
         self._observer = IntakeObserver(registry)
         self._listeners: list[Listener] = []
         self._authenticators: list[Authenticator | None] = []
@@ -315,6 +316,8 @@ class Engine:
                 return steering.retry(params["selector"])
             case "top":
                 return {"rows": self._outbound.top()}
+            case "bounces.unmatched":
+                return self._outbound.reading.rows()
             case "explain.message":
                 return self._outbound.explainer.message(params["ref"])
             case "explain.queue":

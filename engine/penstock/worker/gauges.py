@@ -8,6 +8,7 @@ from penstock.events.definitions import SHUT_REASONS
 from penstock.events.metrics import Registry
 from penstock.mail.waits import Wait
 from penstock.relay.dispatch import Dispatcher
+from penstock.relay.reading import Reading
 from penstock.relay.spool import Spool
 
 _FROM_SPOOL = {
@@ -35,6 +36,20 @@ class CommitFigures:
         self._seconds.observe(seconds)
         if messages:
             self._messages.observe(messages)
+
+
+class ReplyFigures:
+    """What is kept of replies. Read when the metrics are."""
+
+    def __init__(self, registry: Registry, reading: Reading) -> None:
+        self._reading = reading
+        self._unmatched = registry.gauge("penstock_unmatched_replies")
+        self._words = registry.gauge("penstock_reply_words")
+        registry.on_snapshot(self._collect)
+
+    def _collect(self) -> None:
+        self._unmatched.set(len(self._reading.unmatched))
+        self._words.set(self._reading.classifier.words)
 
 
 class Gauges:

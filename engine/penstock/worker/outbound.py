@@ -21,6 +21,7 @@ from penstock.relay.explain import Explainer
 from penstock.relay.live import live_rows
 from penstock.relay.opening import open_connection
 from penstock.relay.ports import Sandbox
+from penstock.relay.reading import Reading
 from penstock.relay.report import ReportConfig, Reporter
 from penstock.relay.resolver import DnsResolver
 from penstock.relay.resumption import TlsSessions
@@ -56,15 +57,13 @@ class Outbound:
         machine: Machine,
         clock: Callable[[], float],
     ) -> None:
-        loop = asyncio.get_running_loop()
         self._now = clock
         self._rng = rng = machine.rng  # for jitter and the order of hosts
         self._tls_memory = TlsMemory(
             sessions=TlsSessions(entries_max=settings.relay.tls_sessions_max),
             handshook=telemetry.handshook,
         )
-        self._telemetry = telemetry
-        self._way_out = WayOut()
+        self._telemetry, self._way_out = telemetry, WayOut()
         self._dns: DnsResolver | None = None
         resolver = machine.resolver
         if resolver is None:
@@ -95,29 +94,36 @@ class Outbound:
             rng=rng,
             waited=telemetry.waited,
         )
-        report = ReportConfig(settings.hostname, settings.relay.dsn == "send")
-        self.settler = OutcomeSettler(
-            SettleConfig(settings.relay.delay_warning_s),
-            spool=spool,
-            reporter=Reporter(report, spool, telemetry.reported),
-            telemetry=telemetry,
-            lane_of=self.dispatcher.lane_of,
-            now=clock,
-            loop_time=loop.time,
-            rng=rng,
-            held=self.dispatcher.in_flight,
-            paces=self.dispatcher.paces,
+        self.reading = Reading(
+            policies.replies, settings.relay.unmatched_replies_max, telemetry.forgot
         )
-        self.dispatcher.paces.read_by(policies.replies)
+        self.dispatcher.paces.reading = self.reading
+        self.settler = self._settler(settings, spool)
         self.dispatcher.settler = self.settler
         self.sources = Sources(
             settings.hostname, policies, self.dispatcher.placing, read_file, bound=sandbox is None
         )
         self.steering = self._steering(spool, worker)
 
+    def _settler(self, settings: Settings, spool: Spool) -> OutcomeSettler:
+        report = ReportConfig(settings.hostname, settings.relay.dsn == "send")
+        return OutcomeSettler(
+            SettleConfig(settings.relay.delay_warning_s),
+            spool=spool,
+            reporter=Reporter(report, spool, self._telemetry.reported),
+            telemetry=self._telemetry,
+            reading=self.reading,
+            lane_of=self.dispatcher.lane_of,
+            now=self._now,
+            loop_time=asyncio.get_running_loop().time,
+            rng=self._rng,
+            held=self.dispatcher.in_flight,
+            paces=self.dispatcher.paces,
+        )
+
     def _steering(self, spool: Spool, worker: int) -> Steering:
         dispatcher = self.dispatcher
-        self.explainer = Explainer(dispatcher, self.settler, spool, self._now, worker)
+        self.explainer = Explainer(dispatcher, self.settler, spool, self._now, worker, self.reading)
         self.census = Census(dispatcher, self.settler, self.explainer, spool)
         selection = Selection(dispatcher.placing, dispatcher.locator, spool)
         sweeper = Sweeper(
@@ -151,9 +157,9 @@ class Outbound:
         """New routes, policies and keys hold from the next message on."""
         self._builder.ring = ring
         self._destinations.reload(policies, parts.routes(settings))
-        self.dispatcher.paces.read_by(policies.replies)
         self.dispatcher.reload(policies, parts.route_limits(settings))
         self.sources.reload(policies)
+        self.reading.reload(policies.replies)
 
     async def close(self) -> None:
         await self._destinations.close()
