@@ -153,7 +153,7 @@ class Reasons:
             if (at := self._dispatcher.warming.until(name, provider, first=first))
         ]
         if opens and mail != ROUTED:
-            return Reason(Wait.WARM_UP, "", min(opens), f"waits for warm-up ({reasons})")
+            return Reason(Wait.WARM_UP, "", min(opens), f"{TEXTS[Wait.WARM_UP]} ({reasons})")
         tries = [at for name in pool.sources if (at := placing.book.tried_again_at(name))]
         until = self._wall(min(tries)) if tries else 0.0
         text = f"{TEXTS[Wait.SOURCE_DOWN]} (pool {pool.name}: {reasons})"

@@ -110,7 +110,7 @@ class Detour(Way):
 
     def __init__(self, base: Way, by: Mapping[str, Way]) -> None:
         left = {one for one in base._usable if base._names[one] not in by}
-        rest = Way(base.pool, base._names, base._shares, left)
+        rest = Way(base.pool, base._names, base._shares, left, base._rather & left, base._keeps)
         if not rest.sources:
             rest = next((way for way in by.values() if way.sources), rest)
         self.pool = base.pool
@@ -121,6 +121,7 @@ class Detour(Way):
         )
         self.only = next(iter(self.sources)) if len(self.sources) == 1 else ""
         self._names, self._shares, self._usable = base._names, base._shares, base._usable
+        self._rather, self._keeps = base._rather, base._keeps
 
     def _plan(self) -> tuple[object, ...]:
         by = ((source, way._plan(), way.sources) for source, way in sorted(self._by.items()))
