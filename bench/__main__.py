@@ -34,6 +34,7 @@ BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "latency": (("--seconds=3", "--count=3000"), ("--seconds=10",)),
     "limits": ((), ("--full",)),
     "fairness": ((), ("--full",)),
+    "adaptive": ((), ("--draw",)),
     "idle": ((), ("--full",)),
     "tls": (("--count=500",), ("--count=3000", "--rounds=5")),
     "warmup": (("--days=10",), ("--draw",)),

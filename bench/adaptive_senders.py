@@ -85,18 +85,21 @@ class Postfix:
 
 class TwoLevels:
     """The usual backoff mode: a refusal that speaks of the pace enters it, a timer leaves it.
-    Ten a minute for half an hour is what is in use for Gmail; a block pauses for two hours."""
+    Ten a minute for half an hour is what is in use for Gmail; others are tried too, and the best
+    for each provider counts. A block pauses for two hours."""
 
     name = "two-level backoff"
-    _SLOW_PER_S, _SLOW_CONNECTIONS, _SLOW_S = 10 / 60, 1, 1800.0
+    SLOW_PER_S = (10 / 60, 1.0, 10.0)
+    _SLOW_CONNECTIONS, _SLOW_S = 1, 1800.0
     _PAUSE_S = 7200.0
 
-    def __init__(self) -> None:
+    def __init__(self, slow_per_s: float) -> None:
+        self._slow_per_s = slow_per_s
         self._slow_until = self._paused_until = 0.0
 
     def pace(self, now: float) -> Pace:
         if now < self._slow_until:
-            return Pace(self._SLOW_PER_S, self._SLOW_CONNECTIONS, self._paused_until)
+            return Pace(self._slow_per_s, self._SLOW_CONNECTIONS, self._paused_until)
         return Pace(RATE_PER_S, CONNECTIONS, self._paused_until)
 
     def hear(self, tally: Tally, now: float) -> None:

@@ -1,6 +1,6 @@
 """A sender, a provider and a queue in virtual time, second by second.
 
-There is always mail. What is deferred is due again at the retry times of the default policy, and
+What is deferred is due again at the retry times of the default policy, and
 goes first then. A sender hears what came of a second's mail two seconds later.
 """
 
@@ -26,14 +26,22 @@ class Run:
     rates: list[float] = field(default_factory=list)
     replies: list[Counter[Reply]] = field(default_factory=list)
 
+    def throttled_share(self, start_s: int, end_s: int) -> float:
+        """Of all attempts, those that say something against the pace."""
+        bad = self.count(start_s, end_s, Reply.THROTTLED, Reply.CROWDED, Reply.BLOCKED)
+        return bad / max(self.count(start_s, end_s, *Reply), 1)
+
     def count(self, start_s: int, end_s: int, *kinds: Reply) -> int:
         return sum(found[kind] for found in self.replies[start_s:end_s] if found for kind in kinds)
 
 
 class World:
-    def __init__(self, sender: Sender, provider: Provider, *, clock_s: float = 0.0) -> None:
+    """``messages``: how many there are in all; None: there is always one more."""
+
+    def __init__(self, sender: Sender, provider: Provider, *, messages: int | None = None) -> None:
         self._sender, self._provider = sender, provider
         self._due: list[tuple[float, int, int]] = []  # when, who, attempts made
+        self._messages = messages
         self._fresh = 0
         self._open = 0
         self._credit = 0.0
@@ -47,16 +55,20 @@ class World:
             pace = self._sender.pace(now)
             replies: Counter[Reply] = Counter()
             opened = failed = 0
-            if now >= pace.not_before:
+            if now >= pace.not_before and self._waiting(now):
                 opened, failed = self._connect(pace.connections or 1, now, replies)
                 self._send(pace.rate_per_s, now, replies)
             else:
                 self._open = 0
             done.rates.append(pace.rate_per_s or 0.0)
             done.replies.append(replies)
-            self._unheard.append(self._tally(replies, opened, failed, now >= pace.not_before))
+            self._unheard.append(self._tally(replies, opened, failed, self._waiting(now)))
             self._sender.hear(self._unheard.popleft(), now + 1)
         return done
+
+    def _waiting(self, now: float) -> bool:
+        more = self._messages is None or self._fresh < self._messages
+        return more or bool(self._due and self._due[0][0] <= now)
 
     def _tally(self, replies: Counter[Reply], opened: int, failed: int, busy: bool) -> Tally:
         return Tally(
@@ -80,19 +92,23 @@ class World:
         allowed = wanted if limit is None else min(wanted, limit)
         opened = max(allowed - self._open, 0)
         self._open = allowed
-        for _ in range(wanted - allowed):
+        failed = 0
+        while failed < wanted - allowed and self._waiting(now):
+            failed += 1
             replies[self._provider.too_many] += 1
             self._defer(*self._next(now), now)
-        return opened, wanted - allowed
+        return opened, failed
 
     def _send(self, rate_per_s: float | None, now: float, replies: Counter[Reply]) -> None:
         room = int(self._open / self._provider.latency_s)
         if rate_per_s is not None:
             self._credit = min(self._credit + rate_per_s, rate_per_s + 1.0)
             room = min(room, int(self._credit))
-            self._credit -= room
         for number in range(room):
             at = now + number / room
+            if not self._waiting(at):
+                break
+            self._credit -= 1
             recipient, attempts = self._next(at)
             reply = self._provider.answer(recipient, at)
             replies[reply] += 1

@@ -28,7 +28,7 @@ from penstock.settings.loader import load_policy_directory
 from penstock.smtp.reply import Reply
 
 ROUNDS = 5
-VARIANTS = 60
+VARIANTS = 8
 TARGET_US = 10.0
 UNKNOWN = (
     "550 5.7.1 The service declined what was handed over, see ticket 4711 for what comes next",

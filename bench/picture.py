@@ -17,23 +17,23 @@ from bench.harness import ROOT
 DOCS = ROOT / "docs/performance.svg"
 
 # on a card of its own, so that the page around it may be of any colour
-_CARD, _INK, _SOFT, _GRID = "#ffffff", "#1f2933", "#616e7c", "#e4e7eb"
-_OURS, _OTHERS = "#0b6e99", "#b8c4ce"
+CARD, INK, SOFT, GRID = "#ffffff", "#1f2933", "#616e7c", "#e4e7eb"
+OURS, _OTHERS = "#0b6e99", "#b8c4ce"
 _LOADS = ("#9bd0e3", "#3a9bc1", "#0b4f6c")
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
-    "axes.edgecolor": _GRID,
-    "axes.labelcolor": _SOFT,
-    "axes.titlecolor": _INK,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": SOFT,
+    "axes.titlecolor": INK,
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "text.color": _INK,
-    "xtick.color": _SOFT,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "xtick.color": SOFT,
+    "ytick.color": INK,
     "svg.hashsalt": "penstock",
 }
 
@@ -50,10 +50,10 @@ def draw(path: pathlib.Path) -> None:
     panels = _panels()
     if not panels:
         return
-    with pyplot.rc_context(_STYLE):
+    with pyplot.rc_context(STYLE):
         rows = (len(panels) + 1) // 2
         figure, axes = pyplot.subplots(
-            rows, 2, figsize=(10, 3.1 * rows), facecolor=_CARD, squeeze=False
+            rows, 2, figsize=(10, 3.1 * rows), facecolor=CARD, squeeze=False
         )
         for panel, axis in zip(panels, axes.flat, strict=False):
             panel(axis)
@@ -62,7 +62,7 @@ def draw(path: pathlib.Path) -> None:
         figure.tight_layout(pad=1.6, h_pad=2.4, w_pad=2.6)
         path.parent.mkdir(parents=True, exist_ok=True)
         metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(path, facecolor=_CARD, metadata=metadata)
+        figure.savefig(path, facecolor=CARD, metadata=metadata)
         pyplot.close(figure)
 
 
@@ -94,13 +94,11 @@ def _bars(middle: Mapping[str, Mapping[str, float]], figure: str, title: str, fo
         names = list(middle)
         values = [middle[name][figure] for name in names]
         ours = [name == "penstock" or name.endswith("sessions kept") for name in names]
-        colours = [_OURS if one else _OTHERS for one in ours]
+        colours = [OURS if one else _OTHERS for one in ours]
         places = range(len(names), 0, -1)
         axis.barh(places, values, color=colours, height=0.66)
         for place, value in zip(places, values, strict=True):
-            axis.text(
-                value, place, "  " + form.format(value), va="center", fontsize=8.5, color=_INK
-            )
+            axis.text(value, place, "  " + form.format(value), va="center", fontsize=8.5, color=INK)
         axis.set_yticks(list(places), [_label(name) for name in names])
         axis.set_xlim(0, max(values) * 1.16)
         axis.set_title(title)
@@ -140,15 +138,15 @@ def _latency(latency: Mapping[str, Any], figure: str, title: str) -> Panel:
                     ha="center",
                     va="bottom",
                     fontsize=7,
-                    color=_SOFT,
+                    color=SOFT,
                 )
         axis.set_yscale("log")
         axis.set_ylabel("milliseconds")
         axis.set_xticks(range(len(names)), names)
-        axis.tick_params(axis="x", length=0, labelcolor=_INK)
-        axis.tick_params(axis="y", labelcolor=_SOFT)
+        axis.tick_params(axis="x", length=0, labelcolor=INK)
+        axis.tick_params(axis="y", labelcolor=SOFT)
         axis.yaxis.set_major_formatter("{x:g}")
-        axis.grid(axis="y", color=_GRID, linewidth=0.8)
+        axis.grid(axis="y", color=GRID, linewidth=0.8)
         axis.set_axisbelow(True)
         axis.set_title(title)
         axis.legend(frameon=False, fontsize=7.5, loc="upper left")
@@ -175,9 +173,9 @@ def _depth(rows: list[Mapping[str, float]]) -> Panel:
         axis.set_title("Messages a second, deep queue")
         axis.set_xlabel("messages in the queue already")
         axis.xaxis.set_major_formatter("{x:,.0f}")
-        axis.grid(axis="y", color=_GRID, linewidth=0.8)
+        axis.grid(axis="y", color=GRID, linewidth=0.8)
         axis.yaxis.set_major_formatter("{x:,.0f}")
-        axis.tick_params(which="both", labelcolor=_SOFT, length=0)
+        axis.tick_params(which="both", labelcolor=SOFT, length=0)
         axis.legend(frameon=False, fontsize=8, loc="lower left")
 
     return panel

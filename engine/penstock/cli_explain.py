@@ -74,6 +74,9 @@ def sentence(one: Explanation, now: float) -> str:
     binds = one.get("binds")
     if not binds:
         said = text
+    elif str(binds["scope"]).startswith("pace of "):
+        what = _limit(binds).removeprefix("message ")
+        said = f"waits for the {binds['scope']}, {what} {binds['value']}: {binds['where']}"
     elif binds["field"] in _FIELDS:
         said = f"waits: {_limit(binds)} of {binds['scope']}, {binds['value']}{_set(binds)}"
     else:

@@ -223,6 +223,15 @@ def test_the_reasons_are_those_of_the_workers():
     assert {wait.value for wait in Wait} == set(ADVICE)
 
 
+def test_the_pace_says_why_and_not_where(penstock, daemon):
+    binds = {"scope": "pace of gmail", "field": "message_rate", "value": "54/min"}
+    binds |= {"where": "throttled 12 of 212 at 19:22 UTC", "until": 0}
+    daemon.answers["explain"] = answer(explanation(state="waiting", reason="pace", binds=binds))
+    first = penstock("explain", "3b0b7b200b").stdout.splitlines()[0]
+    said = "waits for the pace of gmail, rate 54/min: throttled 12 of 212 at 19:22 UTC"
+    assert first.startswith(said)
+
+
 @pytest.mark.parametrize(
     ("use", "said"),
     [

@@ -273,7 +273,7 @@ async def test_an_order_that_is_refused_is_an_error_in_the_log(world) -> None:
 async def test_others_have_a_say(world) -> None:
     one = world("off")
     one.pacing.more.append(lambda source, provider, now: Pace(0.5, reason="day 3 of warm-up"))
-    one.hear(delivered=1)
+    one.pacing.know("out1", "gmail")
     await one.step()
     [row] = one.told()
     assert (row["mode"], row["pace"]["rate_per_s"]) == ("on", 0.5)

@@ -35,6 +35,7 @@ log = structlog.get_logger("penstock.pacing")
 PAIRS_MAX = 5000
 STEPS_MAX = 500  # at once: a step takes 50 microseconds, and the governor waits meanwhile
 SAVE_S = 10.0
+FIRED_MAX = 1000  # of one pair between two steps
 IDLE_S = 600.0  # a pair that is not heard of for so long takes no steps
 _RATE_MAX_PER_S = 1e6
 _FILE, _VERSION = "pacing.json", 1
@@ -100,7 +101,14 @@ class Pacing:
             for name in _NUMBERS:
                 heard[name] = heard.get(name, 0) + int(row.get(name, 0))
             heard["busy"] = heard["busy"] or bool(row["busy"])
-            heard["fired"] += row.get("fired", ())
+            if len(heard["fired"]) < FIRED_MAX:
+                heard["fired"] += row.get("fired", ())
+
+    def know(self, source: str, provider: str) -> None:
+        """Something else has a say about this pair, whether mail goes or not."""
+        pair = source, provider
+        if pair in self._seen or len(self._seen) < PAIRS_MAX or self._room():
+            self._seen.setdefault(pair, self._now())
 
     def _room(self) -> bool:
         """Forget the pair that was heard of longest ago, unless all are in use."""

@@ -228,6 +228,8 @@ class Supervisor:
         else:
             self.pacing.load()
             self.warmups.load()
+            for child in self.children:
+                self.pacing.greet(child)
         return not reason
 
     async def _grant(self, predecessor: Predecessor, child: Child, method: str, params: Any) -> Any:

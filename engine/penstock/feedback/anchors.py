@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock.policy.patterns import parsed
 
@@ -19,6 +19,7 @@ Clause = frozenset[str]
 CLAUSES_MAX = 2  # of a way; the most telling ones
 PIECE_CHARS_MIN, PIECE_CHARS_MAX = 3, 16
 _PIECES_MAX = 24
+_REFERS = re.compile(r"\\[1-9]|\(\?P|\(\?\(|\(\?[a-zA-Z]+[):-]")
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 # In many replies whatever they mean: telling only where there is nothing better.
 _COMMON = frozenset(
@@ -31,29 +32,57 @@ _COMMON = frozenset(
 )
 
 
-def ways(pattern: re.Pattern[str]) -> list[tuple[Clause, ...]]:
-    """The clauses of each way, the most telling ones; at least one way."""
-    if pattern.flags & re.IGNORECASE:
-        return [()]
+class Way(NamedTuple):
+    """One alternative: an expression of its own, and what a text must hold for it."""
+
+    expression: str
+    clauses: tuple[Clause, ...]
+
+
+def ways(pattern: re.Pattern[str]) -> list[Way]:
+    """All of them, at least one, with their most telling clauses."""
+    return [Way(text, _telling(text)) for text in alternatives(pattern.pattern)]
+
+
+def alternatives(text: str) -> list[str]:
+    """The outermost alternatives of an expression. One whose parts refer to each other, or that
+    begins with flags, is left whole."""
+    if _REFERS.search(text):
+        return [text]
+    parts, start, depth, place = list[str](), 0, 0, 0
+    while place < len(text):
+        char = text[place]
+        if char == "\\":
+            place += 1
+        elif char == "[":
+            place = _end_of_class(text, place)
+        elif char in "()":
+            depth += 1 if char == "(" else -1
+        elif char == "|" and not depth:
+            parts.append(text[start:place])
+            start = place + 1
+        place += 1
+    return [*parts, text[start:]]
+
+
+def _end_of_class(text: str, place: int) -> int:
+    """Where the ``]`` stands that ends the class which begins at ``place``."""
+    place += 2 if text.startswith("[^", place) else 1
+    if text.startswith("]", place):  # the first one is a character
+        place += 1
+    while place < len(text) and text[place] != "]":
+        place += 2 if text[place] == "\\" else 1
+    return place
+
+
+def _telling(text: str) -> tuple[Clause, ...]:
     try:
-        return [_telling(_clauses(tree)) for tree in _alternatives(parsed(pattern))]
-    except (TypeError, ValueError, IndexError, RecursionError):
-        return [()]  # a syntax tree of a later Python: slower, and no less right
-
-
-def _alternatives(tree: list[tuple[str, Any]]) -> list[list[tuple[str, Any]]]:
-    """The outermost alternatives, with what the parser has taken out of all of them in front."""
-    if tree:
-        op, argument = tree[-1]
-        front = tree[:-1]
-        if op == "BRANCH" and all(one in ("LITERAL", "AT") for one, _ in front):
-            return [front + _named(branch) for branch in argument[1]]
-        if op == "SUBPATTERN" and not front and not argument[1] and not argument[2]:
-            return _alternatives(_named(argument[3]))
-    return [tree]
-
-
-def _telling(clauses: Iterable[Clause]) -> tuple[Clause, ...]:
+        tree = parsed(re.compile(text))
+        if re.compile(text).flags & re.IGNORECASE:
+            return ()
+        clauses = _clauses(tree)
+    except (re.error, TypeError, ValueError, IndexError, RecursionError):
+        return ()  # a syntax tree of a later Python: slower, and no less right
     return tuple(sorted(dict.fromkeys(clauses), key=_worth, reverse=True)[:CLAUSES_MAX])
 
 

@@ -29,7 +29,6 @@ class _Entry(NamedTuple):
     """A rule ready to be tried, with its two verdicts."""
 
     rule: ReplyRule
-    search: re.Pattern[str] | None
     code: str
     status: re.Pattern[str] | None
     phases: frozenset[Phase]
@@ -61,16 +60,21 @@ class Classifier:
     def __init__(self, rules: ReplyRules = NO_RULES) -> None:
         self.rules = rules
         self._words: list[_Entry] = []
+        patterns: list[re.Pattern[str]] = []
         spans: dict[str, range] = {}
         codes: dict[str, tuple[_Entry, ...]] = {}
         # the generic ones last: of all that fit the first one decides
         for provider in sorted(rules.by_provider, key=lambda name: (name == ANY, name)):
-            entries = [_entry(rule) for rule in rules.by_provider[provider]]
             start = len(self._words)
-            self._words += [one for one in entries if one.search is not None]
+            for rule in rules.by_provider[provider]:
+                if rule.pattern is not None:
+                    self._words.append(_entry(rule))
+                    patterns.append(rule.pattern)
             spans[provider] = range(start, len(self._words))
-            codes[provider] = tuple(one for one in entries if one.search is None)
-        self._gate = Gate([one.search for one in self._words if one.search is not None])
+            codes[provider] = tuple(
+                _entry(rule) for rule in rules.by_provider[provider] if rule.pattern is None
+            )
+        self._gate = Gate(patterns)
         generic = self._gate.mask(spans.get(ANY, range(0)))
         self._generic = _Book(generic, codes.get(ANY, ()))
         self._books = {
@@ -107,10 +111,9 @@ class Classifier:
         return rule.action if rule is not None else ""
 
     def _find(self, book: _Book, normal: Normal, phase: Phase | None) -> _Entry | None:
-        text = normal.text
-        for number in self._gate.candidates(text, book.mask):
+        for number in self._gate.matches(normal.text, book.mask):
             one = self._words[number]
-            if one.search is not None and one.fits(normal, phase) and one.search.search(text):
+            if one.fits(normal, phase):
                 return one
         if normal.status:
             for one in book.codes:
@@ -142,7 +145,6 @@ def _entry(rule: ReplyRule) -> _Entry:
         status = re.compile(number)
     return _Entry(
         rule,
-        rule.pattern,
         rule.code,
         status,
         rule.phases,

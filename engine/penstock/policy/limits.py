@@ -34,7 +34,7 @@ class Provenance:
 
 
 BUILT_IN = Provenance("built-in")
-_START, _FLOOR = Rate(1, 1.0, 1), Rate(6, _HOUR_S, 1)
+_START, _FLOOR = Rate(1, 1.0, 1), Rate(4, _HOUR_S, 1)
 _NOWHERE: Mapping[str, Provenance] = MappingProxyType({})
 
 

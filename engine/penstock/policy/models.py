@@ -161,7 +161,7 @@ class ProviderLimitsTable(LimitsTable):
         description="The pace at first, where nothing is known; it doubles while all goes well.",
     )
     adaptive_floor: PlainRate = Field(
-        default=Rate(6, 3600.0, 1), description="The pace that is found is never below this."
+        default=Rate(4, 3600.0, 1), description="The pace that is found is never below this."
     )
     adaptive_ceiling: RateOrUnlimited = Field(
         default=None, description="The pace that is found is never above this."

@@ -52,8 +52,9 @@ def pace(config: AdaptiveConfig, state: AdaptiveState, now: float) -> Pace:
 
 
 def _is_blocked(config: AdaptiveConfig, state: AdaptiveState, tally: Tally) -> bool:
-    heard = state.good + state.bad
-    return bool(tally.blocked) and state.blocked >= config.blocked_share * max(heard, 1.0)
+    """One message in a great many that is told so was itself the reason."""
+    heard = state.good + state.blocked
+    return bool(tally.blocked) and state.blocked >= config.blocked_share * heard
 
 
 def _suspend(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveState:
@@ -62,7 +63,7 @@ def _suspend(config: AdaptiveConfig, state: AdaptiveState, now: float) -> Adapti
     length = min(length, config.suspend_max_s)
     return replace(
         state,
-        rate_per_s=min(config.rate_probe_per_s, state.rate_per_s),
+        rate_per_s=min(config.rate_probe_per_s, state.rate_per_s * config.cut_most),
         near_per_s=0.0,
         far_per_s=max(state.far_per_s, state.rate_per_s) / 2,
         probing=True,
@@ -109,6 +110,7 @@ def _sound(config: AdaptiveConfig, state: AdaptiveState, now: float) -> Adaptive
         grown_at=min(state.grown_at or now, now),
         cut_at=min(state.cut_at, now),
         bad_at=min(state.bad_at, now),
+        busy_at=min(state.busy_at, now),
         good_at=min(state.good_at or now, now),
         connections_cut_at=min(state.connections_cut_at, now),
         connections_set_at=min(state.connections_set_at or now, now),

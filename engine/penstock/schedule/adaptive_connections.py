@@ -21,7 +21,7 @@ def crowded(config: AdaptiveConfig, state: AdaptiveState, tally: Tally, now: flo
     does, all if every connection was in use and a cut of the rate just before was no help."""
     if state.connections <= config.connections_min:
         return 0
-    if tally.crowded or tally.in_use < state.connections:
+    if tally.crowded or tally.in_use < state.connections or state.good < 1:
         return tally.crowded
     since = now - state.cut_at
     untried = state.connections_cut_at < state.cut_at  # then it is the rate's turn again

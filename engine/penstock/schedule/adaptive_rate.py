@@ -19,6 +19,7 @@ from penstock.schedule.adaptive_state import AdaptiveConfig, AdaptiveState, Tall
 
 _FAST_SHARE = 0.9  # of the rate let through: the rate is what holds mail back
 _AHEAD = 2.0  # how far the rate may grow above what is let through
+_BUSY_S, _BUSY_MESSAGES = 2.0, 2.0  # for so long, mail that waited is taken to wait still
 _USED = 1.2  # how far above what is let through it is taken for used
 _MARK = 1.05  # the mark above the rate after a cut; the rate before is more than what is possible
 
@@ -33,20 +34,21 @@ def hear(config: AdaptiveConfig, state: AdaptiveState, tally: Tally, now: float)
     dt = now - state.seen_at if state.seen_at else 0.0
     window_s = max(config.window_s, config.window_messages / state.rate_per_s)
     flow_s = max(config.flow_s, config.flow_messages / state.rate_per_s)
-    kept, flowing = math.exp(-dt / window_s), math.exp(-dt / flow_s)
+    kept, fresh = math.exp(-dt / window_s), -math.expm1(-dt / flow_s)
     through = tally.delivered + tally.greylisted + tally.refused
     bad = tally.throttled + tally.blocked - tally.crowded
-    weight = (1 - flowing) / dt if dt else 1 / flow_s
+    weight = fresh / dt if dt else 1 / flow_s
     # about what was before the cut
     late = now < max(state.cut_at, state.connections_cut_at) + config.lag_s
     return replace(
         state,
         good=state.good * kept + (0 if late else through + tally.deferred),
         bad=state.bad * kept + (0 if late else bad),
+        busy_at=now if tally.busy else state.busy_at,
         blocked=state.blocked * kept + tally.blocked,
         shut=0.0 if through else state.shut + bad,
-        flow_per_s=state.flow_per_s * flowing + through * weight,
-        allowed_per_s=state.allowed_per_s * flowing + state.rate_per_s * weight * dt,
+        flow_per_s=state.flow_per_s * (1 - fresh) + through * weight,
+        allowed_per_s=state.allowed_per_s * (1 - fresh) + state.rate_per_s * fresh,
     )
 
 
@@ -64,16 +66,21 @@ def step(
         return _cut(config, state, now) if due else state
     if tally.delivered and state.probing:
         return _leave_floor(config, state, now)
-    if not tally.busy or now < state.cut_at + config.settle_s:
+    if not tally.delivered + tally.greylisted:
+        return state
+    # at a slow rate, what waits is not seen in the same second as what got through
+    busy = now <= state.busy_at + max(_BUSY_S, _BUSY_MESSAGES / state.rate_per_s)
+    if not busy or now < state.cut_at + config.settle_s:
         return replace(state, grown_at=now)
-    if tally.delivered + tally.greylisted and state.rate_per_s < _AHEAD * state.flow_per_s:
+    if state.rate_per_s < _AHEAD * state.flow_per_s:
         return _grow(config, state, min(now - state.grown_at, config.double_s), now)
     return state
 
 
 def _is_shut(config: AdaptiveConfig, state: AdaptiveState, now: float) -> bool:
     """Nothing at all gets through: no need to wait for what a cut brings."""
-    return state.shut >= config.shut_replies and now >= state.good_at + config.shut_s
+    many = state.shut >= config.shut_replies and state.bad >= config.shut_again
+    return many and now >= state.good_at + config.shut_s
 
 
 def _is_much(config: AdaptiveConfig, state: AdaptiveState) -> bool:
@@ -82,22 +89,24 @@ def _is_much(config: AdaptiveConfig, state: AdaptiveState) -> bool:
 
 def _cut(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveState:
     before, heard = state.rate_per_s, state.good + state.bad
-    dry_s = max(config.dry_s, config.dry_messages / before)
-    dry = now >= state.good_at + dry_s and before <= config.rate_probe_per_s
-    if state.probing or dry:
+    dry = state.shut >= config.dry_replies and now >= state.good_at + config.dry_s
+    if state.probing or (dry and before <= config.rate_probe_per_s):
         return _probe(config, state, now)
     # what was never used was never tried
     used = before if binding(state) else min(before, _USED * state.flow_per_s)
-    if _is_shut(config, state, now):
-        rate = min(max(before * config.cut_shut, config.rate_probe_per_s), before)
-        near = (state.near_per_s or before) * config.cut_least
+    if before > config.rate_probe_per_s and _is_shut(config, state, now):
+        floor = min(config.rate_probe_per_s, before * config.cut_most)
+        rate = max(before * config.cut_shut, floor)
         what = "all throttled"
     else:
         share = state.bad / (heard + config.cut_doubt)
         rate = used * min(max(1 - share, config.cut_most), config.cut_least)
         rate = max(rate, before * config.cut_most)
-        near = max(rate * _MARK, min(state.flow_per_s, before))
         what = f"throttled {state.bad:.0f} of {heard:.0f}"
+    if state.good < 1:  # closed for a time: that says little of how much is too much
+        near = (state.near_per_s or before) * config.cut_least
+    else:
+        near = max(rate * _MARK, min(state.flow_per_s, before))
     rate = min(max(rate, config.rate_min_per_s), before)
     return replace(
         state,
@@ -113,12 +122,12 @@ def _cut(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveSt
 
 def _probe(config: AdaptiveConfig, state: AdaptiveState, now: float) -> AdaptiveState:
     """Nothing gets through at any rate, as when a day's quota is used up: ask, ever more rarely."""
-    rate = state.rate_per_s / 2 if state.probing else config.rate_probe_per_s
-    rate = min(max(rate, config.rate_min_per_s), state.rate_per_s)
+    rate = max(state.rate_per_s * config.cut_most, config.rate_min_per_s)
     return replace(
         state,
         rate_per_s=rate,
         near_per_s=0.0,
+        far_per_s=state.far_per_s if state.probing else state.far_per_s / 2,
         probing=True,
         cut_at=now,
         good=0.0,

@@ -61,6 +61,7 @@ class AdaptiveConfig:
     cut_doubt: float = 5.0  # replies that are taken for good ones beside those of the window
     cut_shut: float = 0.1  # times the rate, where nothing at all gets through
     shut_replies: float = 50.0  # all of them throttled: nothing gets through
+    shut_again: float = 10.0  # so many of them since the last cut
     shut_s: float = 2.0
     # growing
     double_s: float = 30.0  # slow start: time in which the rate doubles
@@ -70,9 +71,9 @@ class AdaptiveConfig:
     pass_rate_per_s: float = 1 / 3  # below this rate, passing takes as many messages, not as long
     passed_share: float = 0.25  # so far past it, it is forgotten
     # at the floor
-    dry_s: float = 120.0  # throttled and nothing let through for so long: probe; at slow rates
-    dry_messages: float = 4.0  # not before as many were tried
-    rate_probe_per_s: float = 1 / 60  # how fast at first; half of it with every refusal
+    rate_probe_per_s: float = 1 / 60  # a rate that falls to this
+    dry_replies: float = 4.0  # and nothing but so many throttled
+    dry_s: float = 120.0  # for so long: probe, half as often after every refusal
     # connections
     connections_step_s: float = 10.0
     connections_retry_s: float = 600.0  # as many as were refused are tried again so much later,
@@ -108,6 +109,7 @@ class AdaptiveState:
     grown_at: float = 0.0
     cut_at: float = 0.0
     bad_at: float = 0.0  # the last bad news
+    busy_at: float = 0.0  # mail waited last
     good_at: float = 0.0  # the last that was let through
     connections_cut_at: float = 0.0
     connections_set_at: float = 0.0
