@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from penstock.control import ControlError
+from penstock.control import ControlError, call_once
 
 POLICIES = {
     "default.toml": '[limits]\nmessage_rate = "unlimited"\nconnection_rate = "unlimited"\n',
@@ -156,3 +156,23 @@ def test_orders_are_kept_and_names_are_checked(warming) -> None:
     _cli(warming, "start", "cold")
     assert _row(warming, "yahoo")["warm"] is False
     assert warming.stop() == 0
+
+
+def test_an_upgrade_takes_along_what_has_gone(warming) -> None:
+    warming.start()
+    _many(warming, 40)
+    warming.until(lambda: sum(_sources(warming).values()) >= 40, "all delivered", 60)
+    assert _sources(warming)["cold"] == 10
+    new = call_once(warming.control, "upgrade", {}, 120)["pid"]
+    try:
+        assert warming.process.wait(20) == 0
+        warming.process = None
+        warming.log.close()
+        warming.until(lambda: warming.get("/readyz")[0] == 200, "ready")
+        assert _row(warming)["sent"] == 10
+        _many(warming, 40)
+        warming.until(lambda: sum(_sources(warming).values()) >= 80, "all delivered", 60)
+        assert _sources(warming)["cold"] == 10
+    finally:
+        os.kill(new, signal.SIGTERM)
+        warming.until(lambda: not os.path.exists(warming.control), "stopped", 30)

@@ -153,8 +153,7 @@ class ProviderLimitsTable(LimitsTable):
     )
     adaptive: AdaptiveMode = Field(
         default="off",
-        description="Whether a pace found from the replies restricts, is only shown, or is not "
-        "looked for; per source over all sites of the provider.",
+        description="Whether a pace found from replies restricts, is only shown, or not sought.",
     )
     adaptive_start: PlainRate = Field(
         default=Rate(1, 1.0, 1),
@@ -168,8 +167,7 @@ class ProviderLimitsTable(LimitsTable):
     )
     adaptive_retry_s: Annotated[Duration, Field(ge=1, le=_WEEK_S)] = Field(
         default=60.0,
-        description="The delay before the second attempt of what came too fast, where adaptive is "
-        "on: the pace holds it back, so it need not wait long.",
+        description="The first delay of what came too fast, where adaptive is on: the pace holds it.",
     )
 
 
