@@ -271,3 +271,11 @@ def test_worse_results_never_lead_further(results: Results, what: str, more: int
     worse = replace(worse, complaints=0)
     good = judge(Gates(), 100, 95, replace(results, complaints=0))[0]
     assert ORDER[judge(Gates(), 100, 95, worse)[0]] <= ORDER[good]
+
+
+def test_what_is_kept_and_not_used_is_for_later_mail() -> None:
+    early = turn(PLAN, "", WarmupState(), at(0, 8.5))
+    allowed = allowance(PLAN, "", early, at(0, 8.5))
+    assert (allowed.rest, allowed.later) == (8, 90)
+    last = turn(PLAN, "", WarmupState(), at(0, 17.5))
+    assert allowance(PLAN, "", last, at(0, 17.5)).later == 0

@@ -112,11 +112,13 @@ def _rest(plan: Plan, state: WarmupState, at: Moment, messages: int, left: int) 
         return 0, 0
     kept = int(plan.transactional * messages * hours / at.hours)
     free = left - max(0, min(kept, int(plan.transactional * messages) - state.sent_first))
+    # what transactional mail does not use until then is for other mail too
+    last = max(0, left - int(plan.transactional * messages / at.hours))
     if not at.open:
-        return 0, max(0, free)
+        return 0, last
     even = ceil((free + state.hour_sent) / hours)
     now = max(0, min(free, min(even, ceil(plan.hour_max * messages)) - state.hour_sent))
-    return now, max(0, free - now) if hours > 1 else 0
+    return now, max(0, last - now) if hours > 1 else 0
 
 
 def grant(
