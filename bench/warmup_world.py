@@ -17,6 +17,7 @@ from penstock.daemon.warmup import Warmups
 from penstock.events.metrics import Registry
 from penstock.mail.outcome import Kind, Outcome, Phase
 from penstock.policy.policies import Policies
+from penstock.relay.dispatch_ports import DispatchConfig
 from penstock.relay.lane import Ticket
 from penstock.relay.ports import Transaction
 from penstock.schedule.warmup import WarmupState
@@ -97,11 +98,16 @@ class Fleet:
             self.directory, lambda: self.policies, lambda: self.now, Registry(), workers, self._tell
         )
         self.book.load()
-        self.worlds = [self._world(number) for number in range(workers)]
+        self.worlds = [self._world(number, workers) for number in range(workers)]
         self._ticker = asyncio.ensure_future(self._tick())
 
-    def _world(self, number: int) -> World:
-        world = World(self.policies, disk=self.disks[number], jump=self.loop.time() - self.began)
+    def _world(self, number: int, workers: int) -> World:
+        world = World(
+            self.policies,
+            disk=self.disks[number],
+            jump=self.loop.time() - self.began,
+            config=DispatchConfig(workers=workers),
+        )
         for provider in ("gmail", "yahoo"):
             domain = f"{provider}.example"
             world.destinations[domain] = destination(domain, provider=provider)

@@ -167,7 +167,7 @@ class ProviderLimitsTable(LimitsTable):
     )
     adaptive_retry_s: Annotated[Duration, Field(ge=1, le=_WEEK_S)] = Field(
         default=60.0,
-        description="The first delay of what came too fast, where adaptive is on: the pace holds it.",
+        description="The first delay of what came too fast, where adaptive is on and holds it.",
     )
 
 

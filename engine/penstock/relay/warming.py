@@ -30,6 +30,7 @@ LEASES_MAX = 20_000
 WANTED_MAX = 1000
 _UNUSED_S = 5.0
 _RETRY_S = 1.0
+_SLACK = 1.4
 _LOOK_AGAIN_S = 0.1
 _LATE_S = 0.05  # after the hour has come, so that the supervisor's clock has it too
 
@@ -270,7 +271,9 @@ class Warming:
         """What may go later today waits for it; what is more than that goes by others."""
         lease.asleep, lease.shown_until[False] = until, row["next_at"]
         waiting = self._sites.waiting(lease.source, lease.provider)
-        part = row["later"] / self._workers / max(1, waiting)
+        # workers get their tokens unevenly: who has the others' part for an hour gives none away
+        slack = 1.0 if self._workers == 1 else _SLACK
+        part = slack * row["later"] / self._workers / max(1, waiting)
         before, lease.keeps = lease.keeps, lease.keeps * min(1.0, part)
         self._loop.call_at(until, self._wakes, lease)
         return before != lease.keeps
