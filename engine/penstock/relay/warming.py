@@ -271,9 +271,8 @@ class Warming:
         """What may go later today waits for it; what is more than that goes by others."""
         lease.asleep, lease.shown_until[False] = until, row["next_at"]
         waiting = self._sites.waiting(lease.source, lease.provider)
-        # workers get their tokens unevenly: who has the others' part for an hour gives none away
-        slack = 1.0 if self._workers == 1 else _SLACK
-        part = slack * row["later"] / self._workers / max(1, waiting)
+        # rather too much than too little: a day that is not used up does not count
+        part = _SLACK * row["later"] / self._workers / max(1, waiting)
         before, lease.keeps = lease.keeps, lease.keeps * min(1.0, part)
         self._loop.call_at(until, self._wakes, lease)
         return before != lease.keeps
