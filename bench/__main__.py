@@ -37,6 +37,7 @@ BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "adaptive": ((), ("--draw",)),
     "idle": ((), ("--full",)),
     "tls": (("--count=500",), ("--count=3000", "--rounds=5")),
+    "warmup": (("--days=10",), ("--draw",)),
 }
 
 

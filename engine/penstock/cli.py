@@ -33,6 +33,7 @@ _GROUPS = {
     "spool": "Look into a spool that no daemon has open.",
     "policy": "Check, show and compare traffic policies.",
     "bounces": "See what comes back, and what nobody could read.",
+    "warmup": "See and steer how new sources are warmed up.",
     "dkim": "Make signing keys and their DNS records.",
 }
 

@@ -23,6 +23,7 @@ _FIELDS = {
     "message_rate": "message rate",
     "byte_rate": "byte rate",
     "not_before": "not before",
+    "warm_up": "warm-up",
     "window": "sending window",
 }
 # What to do about it, for each word of penstock.relay.waits; docs/deliverability.md has more.
@@ -45,6 +46,7 @@ ADVICE: dict[str, str] = {
     "byte-rate": "raise the limit that binds, if the provider allows it",
     "pace": 'the pace follows the provider\'s replies; adaptive = "off" in its policy ends it',
     "paused": 'see why in the line that binds; adaptive = "off" in its policy ends the pause',
+    "warm-up": "add a source to the pool that is warm, or see penstock warmup show",
     "unreachable": "see the last reply; penstock queue retry ends the pause",
     "worker-connections": "raise relay.connections_max in the settings",
     "reporting": "",

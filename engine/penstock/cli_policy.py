@@ -63,6 +63,7 @@ def check(config: Config = CONFIG, directory: Directory = "") -> None:
         "tenants": len(found.tenants),
         "narrowings": len(found.narrows),
         "reply rules": len(found.replies),
+        "warm-up plans": len(found.warmups),
     }
     typer.echo(f"no problems: {', '.join(f'{n} {what}' for what, n in counts.items())}")
 
@@ -173,7 +174,7 @@ def replay(
 def schema(
     kind: Annotated[
         str,
-        typer.Argument(metavar="[KIND]", help="default, provider, sources, tenants or replies."),
+        typer.Argument(metavar="[KIND]", help="A kind of policy file; without it all."),
     ] = "",
     to: Annotated[
         str, typer.Option("--to", metavar="DIR", help="Write KIND.json there instead, or all.")

@@ -70,7 +70,8 @@ def test_check_counts_what_there_is(penstock: Penstock, policies: Path) -> None:
     result = penstock("policy", "check", "--config", "config.toml")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        "no problems: 1 providers, 1 sources, 2 pools, 1 tenants, 2 narrowings, 0 reply rules\n"
+        "no problems: 1 providers, 1 sources, 2 pools, 1 tenants, 2 narrowings, "
+        "0 reply rules, 0 warm-up plans\n"
     )
 
 
@@ -203,7 +204,7 @@ def test_diff_tells_what_changes_and_exits_as_diff_does(
 def test_schema_is_printed_or_written(penstock: Penstock, tmp_path: Path) -> None:
     one = json.loads(penstock("policy", "schema", "sources").stdout)
     every = json.loads(penstock("policy", "schema").stdout)
-    assert sorted(every) == ["default", "provider", "replies", "sources", "tenants"]
+    assert sorted(every) == ["default", "provider", "replies", "sources", "tenants", "warmup"]
     assert every["sources"] == one
     assert penstock("policy", "schema", "--to", str(tmp_path)).exit_code == 0
     assert json.loads((tmp_path / "sources.json").read_text()) == one

@@ -56,6 +56,10 @@ BINDS: dict[Wait, tuple[str, str, str, str]] = {
     Wait.BYTE_RATE: ("site a.example", "byte_rate", "1 KiB/s", "policies/default.toml:3"),
     Wait.PACE: ("pace of big", "message_rate", "120/h", "throttled 3 of 40"),
     Wait.PAUSED: ("pace of big", "not_before", "2027-01-15 08:30:00 UTC", "blocked at 08:00"),
+    Wait.WARM_UP: (
+        *("warm-up of other domains from cold", "warm_up", "day 1 of 1: 10 of 10 used"),
+        "policies/warmup/plan.toml:1",
+    ),
     Wait.WORKER_CONNECTIONS: ("worker 0", "connections", "1", "relay.connections_max"),
 }
 STATES = {
@@ -177,6 +181,27 @@ async def the_way_out_is_broken() -> tuple[RelayWorld, int]:
     ref = await world.send("ann@a.example")
     await world.pass_time(2)
     world.refuse_connect = None
+    return world, ref
+
+
+@scene(Wait.WARM_UP)
+async def its_source_is_warmed_up_and_has_had_its_day() -> tuple[RelayWorld, int]:
+    sources = '[source.cold]\nipv4 = "192.0.2.1"\nwarmup = "plan"\n'
+    files = {"sources": sources, "warmup/plan": "messages = [10]\n"}
+    world = RelayWorld(loaded("", **files))
+
+    began = world.now()
+
+    async def nothing(asked: dict[str, Any]) -> dict[str, Any]:
+        at = {"first_at": world.now() + 60, "next_at": world.now() + 60, "later": 0}
+        n = int(world.now() >= began + 60)
+        none = {"warm": False, "first": 0, "rest": n, "day": 1, "hour": 0, "ends_s": 600.0}
+        text = "warm-up day 1 of 1: 10 of 10 used"
+        return {"rows": [{**at, **none, "text": text} for _ in asked["take"]]}
+
+    world.dispatcher.warming.ask = nothing
+    ref = await world.send("ann@a.example")
+    await world.pass_time(2)
     return world, ref
 
 

@@ -63,7 +63,7 @@ def _is_refused(value: Any, schema: dict[str, Any]) -> bool:
 
 
 def _kind_of(name: str) -> str:
-    kinds = {"providers": "provider", "replies": "replies"}
+    kinds = {"providers": "provider", "replies": "replies", "warmup": "warmup"}
     return kinds.get(name.partition("/")[0]) or name.removesuffix(".toml")
 
 

@@ -10,6 +10,7 @@ from penstock.policy.model_keys import tables
 from penstock.policy.models import ProviderFile
 from penstock.policy.source_models import SourcesFile
 from penstock.policy.tenant_models import TenantsFile
+from penstock.policy.warmup_models import WarmupFile
 from penstock.settings import reference
 from penstock.settings.models import Settings
 
@@ -25,7 +26,7 @@ def test_the_pages_are_up_to_date(root: Path, name: str, text: str) -> None:
 
 
 def test_every_option_is_described_in_one_sentence() -> None:
-    for model in (Settings, ProviderFile, SourcesFile, TenantsFile):
+    for model in (Settings, ProviderFile, SourcesFile, TenantsFile, WarmupFile):
         for header, table in tables(model):
             for name, info in table.model_fields.items():
                 text = info.description or ""
@@ -49,5 +50,5 @@ def test_pages_are_printed_or_written(tmp_path: Path, capsys: pytest.CaptureFixt
     schemas = tmp_path / "schema"
     schemas.mkdir()
     assert reference.main([str(tmp_path), str(schemas)]) == 0
-    names = ["default.json", "provider.json", "replies.json", "sources.json", "tenants.json"]
-    assert sorted(path.name for path in schemas.iterdir()) == names
+    names = ["default", "provider", "replies", "sources", "tenants", "warmup"]
+    assert sorted(path.stem for path in schemas.iterdir()) == names

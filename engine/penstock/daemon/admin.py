@@ -19,6 +19,7 @@ from penstock.daemon.operations import OPERATIONS_MAX, VERBS
 from penstock.daemon.selector import check_names, parse_selector
 from penstock.daemon.steer import Steer
 from penstock.daemon.top import Top
+from penstock.daemon.warmup_orders import WarmupOrders
 from penstock.daemon.workers import ask_all
 from penstock.mail.envelope import id_number
 from penstock.policy.difference import difference
@@ -57,6 +58,9 @@ class Admin:
             "bounces.unmatched": Bounces(supervisor).unmatched,
             "top": Top(supervisor.children, self.steer).top,
         }
+        warmup = WarmupOrders(supervisor.warmups, lambda: supervisor.policies, time.time)
+        for name in ("show", "start", "hold", "resume", "set", "complained"):
+            self._methods[f"warmup.{name}"] = getattr(warmup, name)
         for verb in VERBS:
             self._methods[f"queue.{verb}"] = functools.partial(self.steer.begin, verb)
 

@@ -34,6 +34,8 @@ from penstock.daemon.operations import Operations
 from penstock.daemon.pacing import Pacing
 from penstock.daemon.sandbox import Sandbox
 from penstock.daemon.shards import assign_shards
+from penstock.daemon.warmup import Warmups
+from penstock.daemon.workers import ask_those_there
 from penstock.events.metrics import Registry
 from penstock.intake.http import HttpConfig, HttpServer, make_app
 from penstock.limits.governor import Governor
@@ -80,6 +82,16 @@ class Supervisor:
         fds = [*(one.fileno() for one in listeners), lock]
         self.shards = assign_shards(settings.spool, workers)
         self.children = [Child(n, fds, self._worker_handler, self._gone) for n in range(workers)]
+        self.warmups = Warmups(
+            settings.spool,
+            lambda: self.policies,
+            time.time,
+            self._registry,
+            workers,
+            self._tell_warmed,
+        )
+        if predecessor is None:  # else that one grants until it has ended
+            self.warmups.load()
         self.admin = Admin(self)
         suspend = functools.partial(self.admin.steer.begin, "suspend")
         self.pacing = Pacing(self, settings.spool, self._registry, suspend)
@@ -136,6 +148,7 @@ class Supervisor:
             await asyncio.gather(beat, return_exceptions=True)
             if not self._handed_over:
                 self.pacing.save()
+                self.warmups.close()
             control.close()
             if not self._handed_over:
                 with contextlib.suppress(FileNotFoundError):
@@ -202,7 +215,8 @@ class Supervisor:
     async def _finish(self, pid: int) -> None:
         deadline = float(self.settings.stop_deadline_s)
         await asyncio.gather(*(child.stop(deadline) for child in self.children))
-        self.pacing.save()  # the next daemon reads it when this returns
+        self.pacing.save()  # the next daemon reads these when this returns
+        self.warmups.close()
         self._notify.notify(f"MAINPID={pid}")
 
     async def _take_over(self, predecessor: Predecessor) -> bool:
@@ -213,6 +227,7 @@ class Supervisor:
             log.error("taking over failed", reason=reason)
         else:
             self.pacing.load()
+            self.warmups.load()
             for child in self.children:
                 self.pacing.greet(child)
         return not reason
@@ -239,6 +254,8 @@ class Supervisor:
             if method == "beat":
                 child.beat = time.monotonic()
                 return None
+            if method == "warmup.ask":
+                return self.warmups.handle(params)
             if method == "pacing.tally":
                 self.pacing.take(params)
                 return None
@@ -260,6 +277,10 @@ class Supervisor:
             raise ControlError("unknown-method", f"no method {method!r}")
 
         return handle
+
+    def _tell_warmed(self) -> None:
+        told = asyncio.ensure_future(ask_those_there(self.children, "warmup.changed", {}))
+        told.add_done_callback(_log_warmed)
 
     def _greeting(self, child: Child) -> dict[str, Any]:
         """Everything a worker must know to begin."""
@@ -300,6 +321,7 @@ class Supervisor:
                 self._notify.notify("WATCHDOG=1")
             self.admin.steer.tick()
             self.pacing.tick()
+            self.warmups.tick()
 
     # seeing
 
@@ -351,6 +373,11 @@ def _log_reload(task: asyncio.Future[Any]) -> None:
     error = task.exception()
     if error is not None:
         log.error("reload refused, the old settings stay in force", reason=str(error))
+
+
+def _log_warmed(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a worker does not take what changed in warming up", reason=str(error))
 
 
 def _log_upgrade(task: asyncio.Future[Any]) -> None:

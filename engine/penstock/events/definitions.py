@@ -187,6 +187,28 @@ _PACE = (
         Label("action", "what it ordered", REPLY_ACTIONS),
     ),
 )
+_SOURCE = Label("source", "name of the source")
+_WARMUP = (
+    _gauge(
+        "penstock_warmup_stage",
+        "Stage of the plan that a source is at, from 1; one more than the plan has: it is warm.",
+        _SOURCE,
+        PROVIDER,
+    ),
+    _gauge(
+        "penstock_warmup_day_messages",
+        "Messages that the source may send today; +Inf: it is warm.",
+        _SOURCE,
+        PROVIDER,
+    ),
+    _gauge("penstock_warmup_sent_messages", "Of these, what has gone.", _SOURCE, PROVIDER),
+    _gauge("penstock_warmup_pairs", "Pairs of source and provider that are warmed, or were."),
+    _counter(
+        "penstock_warmup_days_total",
+        "Days that ended, by what they led to.",
+        Label("verdict", "what follows", ("advance", "hold", "back")),
+    ),
+)
 _STATE = (
     _gauge("penstock_queue_entries", "Recipients in the queue, whatever their state."),
     _gauge("penstock_queue_ready_entries", "Recipients ready to be sent now."),
@@ -241,7 +263,7 @@ _STATE = (
     ),
 )
 
-DEFINITIONS: tuple[Definition, ...] = _INTAKE + _DELIVERY_METRICS + _PACE + _STATE
+DEFINITIONS: tuple[Definition, ...] = _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 
 

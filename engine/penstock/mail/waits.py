@@ -31,6 +31,7 @@ class Wait(Enum):
     BYTE_RATE = "byte-rate"
     PACE = "pace"
     PAUSED = "paused"
+    WARM_UP = "warm-up"
     UNREACHABLE = "unreachable"
     WORKER_CONNECTIONS = "worker-connections"
     REPORTING = "reporting"
@@ -56,6 +57,7 @@ TEXTS: dict[Wait, str] = {
     Wait.BYTE_RATE: "waits until the byte rate lets another message go",
     Wait.PACE: "waits until the pace that was found for its provider lets it go",
     Wait.PAUSED: "waits; nothing goes to its provider from its source for a while, by its replies",
+    Wait.WARM_UP: "waits until the warm-up of its source lets more go",
     Wait.UNREACHABLE: "waits until its site is tried again; it could not be reached",
     Wait.WORKER_CONNECTIONS: "waits for a connection; this worker has all that it may have",
     Wait.REPORTING: "has failed, and the report to its sender is on its way to the disk",

@@ -42,7 +42,7 @@ class Cap(NamedTuple):
     field: str
     scope: str
     key: str
-    value: Rate | int
+    value: Rate | int | str
     where: Provenance
     level: Level
 

@@ -11,10 +11,24 @@ from penstock.policy.egress import Pool, Source
 from penstock.policy.limits import Placed
 from penstock.policy.policies import Policies
 from penstock.policy.tenants import Campaign, MailClass, Tenant
+from penstock.policy.warmup import Plan
 
 _LIMITS = ("connections", "connection_rate", "message_rate", "byte_rate")
-_OF_SOURCES = ("ipv4", "ipv6", "ehlo", "proxy", "proxy_user", "proxy_password_file", *_LIMITS)
+_OF_SOURCES = (
+    "ipv4",
+    "ipv6",
+    "ehlo",
+    "proxy",
+    "proxy_user",
+    "proxy_password_file",
+    "warmup",
+    *_LIMITS,
+)
 _OF_CAMPAIGNS = ("weight", "message_rate", "byte_rate", "connections", "window")
+_OF_PLANS = (
+    *("messages", "by_provider", "hours", "hour_max", "transactional", "idle_days", "step_back"),
+    "gates",
+)
 _OF_TENANTS = ("class", "pool", *_OF_CAMPAIGNS)
 
 
@@ -23,6 +37,7 @@ def senders(old: Policies, new: Policies) -> Iterator[Change]:
     yield from _placed("source", Source, old.sources, new.sources, _OF_SOURCES)
     yield from _placed("pool", _empty_pool, old.pools, new.pools, ("overflow",))
     yield from _weights(old, new)
+    yield from _placed("warm-up plan", _empty_plan, old.warmups, new.warmups, _OF_PLANS)
     yield from _placed("class", MailClass, old.classes, new.classes, ("floor", "pool"))
     yield from _placed("tenant", Tenant, old.tenants, new.tenants, _OF_TENANTS)
     yield from _placed("campaign", Campaign, _campaigns(old), _campaigns(new), _OF_CAMPAIGNS)
@@ -61,6 +76,10 @@ def _weights(old: Policies, new: Policies) -> Iterator[Change]:
 
 def _empty_pool(name: str) -> Pool:
     return Pool(name, MappingProxyType({}))
+
+
+def _empty_plan(name: str) -> Plan:
+    return Plan(name, ())
 
 
 def _campaigns(policies: Policies) -> dict[str, Campaign]:

@@ -57,7 +57,8 @@ def parse_proxy(text: str) -> Proxy:
 class Source(Placed):
     """One sending identity. ``ipv4`` and ``ipv6`` are ``""`` where there is none (both in the
     built-in source: the machine chooses); ``ehlo`` is ``""`` for the daemon's own name. The limits
-    hold over all that leaves by it, ``None`` is unlimited."""
+    hold over all that leaves by it, ``None`` is unlimited; ``warmup`` names the plan that it is
+    warmed by, ``""`` where it is warm."""
 
     name: str
     ipv4: str = ""
@@ -70,6 +71,7 @@ class Source(Placed):
     connection_rate: Rate | None = None
     message_rate: Rate | None = None
     byte_rate: ByteRate | None = None
+    warmup: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from penstock.policy.load_narrows import check_sources, load_narrows
 from penstock.policy.load_replies import load_replies
 from penstock.policy.load_sources import Egress, load_egress
 from penstock.policy.load_tenants import Senders, load_senders
+from penstock.policy.load_warmup import check_plans, check_providers, load_plan
 from penstock.policy.merge import EMPTY, Layer, layer_of, merge
 from penstock.policy.models import DefaultFile, LimitsTable, NarrowTable, ProviderFile, site_name
 from penstock.policy.names import parse_name
@@ -31,9 +32,14 @@ from penstock.policy.tenant_models import TenantsFile
 from penstock.policy.toml import parse
 from penstock.policy.units import duration_text
 from penstock.policy.validation import Checked
+from penstock.policy.warmup import Plan
+from penstock.policy.warmup_models import WarmupFile
 
 DEFAULT, SOURCES, TENANTS = "default.toml", "sources.toml", "tenants.toml"
-FILES = (DEFAULT, "providers/NAME.toml", "replies/NAME.toml", SOURCES, TENANTS)
+FILES = (
+    *(DEFAULT, "providers/NAME.toml", "replies/NAME.toml", SOURCES, TENANTS),
+    "warmup/NAME.toml",
+)
 _PROVIDER = re.compile(r"providers/(?P<name>[^/]+)\.toml")
 _REPLIES = re.compile(r"replies/[^/]+\.toml")
 _CLAIMED = {
@@ -43,6 +49,7 @@ _CLAIMED = {
     "site": "site",
     "domain": "domain",
 }
+_WARMUP = re.compile(r"warmup/(?P<name>[^/]+)\.toml")
 _PROVIDER_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,38}[a-z0-9])?")
 
 
@@ -76,6 +83,8 @@ class _Loading:
         self._egress = Egress()
         self._senders = Senders()
         self._replies: dict[str, tuple[ReplyRule, ...]] = {}
+        self._of_sources: Checked[SourcesFile] | None = None
+        self._plans: dict[str, tuple[Plan | None, Checked[WarmupFile]]] = {}
 
     def problems(self) -> list[Problem]:
         return self._stray + [problem for one in self._checked for problem in one.problems]
@@ -92,6 +101,7 @@ class _Loading:
             self._senders.tenants,
             self._senders.classes,
             ReplyRules(MappingProxyType(self._replies)),
+            MappingProxyType({name: plan for name, (plan, _) in self._plans.items() if plan}),
         )
 
     def add(self, name: str, text: str) -> None:
@@ -110,7 +120,7 @@ class _Loading:
         elif name == SOURCES:
             sources = validation.check(SourcesFile, parse(text, file))
             self._checked.append(sources)
-            self._egress = load_egress(sources, self._directory)
+            self._of_sources, self._egress = sources, load_egress(sources, self._directory)
         elif name == TENANTS:
             tenants = validation.check(TenantsFile, parse(text, file))
             self._checked.append(tenants)
@@ -121,6 +131,10 @@ class _Loading:
             if replies.value is not None:
                 self._claim("replies", replies.value.provider, replies, ("provider",))
                 self._replies[replies.value.provider] = load_replies(replies)
+        elif (warmup := _WARMUP.fullmatch(name)) and _PROVIDER_NAME.fullmatch(warmup["name"]):
+            plan = validation.check(WarmupFile, parse(text, file))
+            self._checked.append(plan)
+            self._plans[warmup["name"]] = load_plan(warmup["name"], plan), plan
         elif provider is None:
             hint = suggestion(name, FILES, "policy files")
             self._stray.append(Problem(file, 0, (), "not a policy file", hint))
@@ -162,6 +176,11 @@ class _Loading:
         """What one file says of another, when all are known."""
         for checked, narrows in self._narrows:
             check_sources(narrows, checked, self._egress)
+        for plan, file in self._plans.values():
+            if plan is not None:
+                check_providers(plan, file, self._providers)
+        if self._of_sources is not None:
+            check_plans(self._egress.sources, self._of_sources, self._plans)
 
     def _named_tables(self, checked: Checked[Any], below: list[Layer]) -> None:
         for kind, layers in (("site", self._sites), ("domain", self._domains)):

@@ -90,6 +90,7 @@ def _source(name: str, table: SourceTable, checked: Checked[SourcesFile], direct
         table.proxy_user or "",
         posixpath.join(directory, password) if password else "",
         **{limit: getattr(table, limit) for limit in _LIMITS},
+        warmup=table.warmup or "",
         at=place_of(checked, path),
         places=places_of(table, checked, path),
     )

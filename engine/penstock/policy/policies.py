@@ -32,6 +32,7 @@ from penstock.policy.tenants import (
     MailClass,
     Tenant,
 )
+from penstock.policy.warmup import Plan
 from penstock.policy.window import Window
 
 T = TypeVar("T")
@@ -75,6 +76,7 @@ class Policies:
     tenants: Mapping[str, Tenant] = field(default_factory=lambda: MappingProxyType({}))
     classes: Mapping[str, MailClass] = field(default_factory=lambda: BUILT_IN_CLASSES)
     replies: ReplyRules = NO_RULES
+    warmups: Mapping[str, Plan] = field(default_factory=lambda: MappingProxyType({}))
     _index: ProviderIndex = field(init=False, repr=False, compare=False)
     _narrowings: Narrowings = field(init=False, repr=False, compare=False)
     _floors: Mapping[str, float] = field(init=False, repr=False, compare=False)
@@ -213,6 +215,11 @@ class Policies:
             if found is not None and found.window is not None:
                 return found.window, found.where("window")
         return None, BUILT_IN
+
+    def warmup(self, source: str) -> Plan | None:
+        """The plan by which ``source`` is warmed; ``None``: it is warm."""
+        found = self.sources.get(source)
+        return self.warmups.get(found.warmup) if found is not None and found.warmup else None
 
     def stats(self) -> dict[str, float]:
         return {

@@ -20,6 +20,7 @@ from penstock.policy.models import DefaultFile, ProviderFile
 from penstock.policy.reply_models import ReplyFile
 from penstock.policy.source_models import SourcesFile
 from penstock.policy.tenant_models import TenantsFile
+from penstock.policy.warmup_models import WarmupFile
 
 KINDS: Mapping[str, type[BaseModel]] = MappingProxyType(
     {
@@ -28,6 +29,7 @@ KINDS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "sources": SourcesFile,
         "tenants": TenantsFile,
         "replies": ReplyFile,
+        "warmup": WarmupFile,
     }
 )
 _DIALECT = "http://json-schema.org/draft-07/schema#"  # what editors for TOML know

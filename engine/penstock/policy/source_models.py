@@ -126,6 +126,9 @@ class SourceTable(Table):
         max_length=4096,
         description="File with that user's password; a relative path counts from the policies.",
     )
+    warmup: Name | None = Field(
+        default=None, description="Warm it by this plan, the name of a file under `warmup/`."
+    )
     connections: ConnectionsOrUnlimited = Field(
         default=None, description="Connections open at once from this source."
     )

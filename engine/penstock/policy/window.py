@@ -66,6 +66,21 @@ class Window:
         infinity where it never closes."""
         return self._first(_between(self.spans), t)
 
+    def local(self, t: float) -> tuple[int, float]:
+        """The day there at ``t``, counted from the epoch, and the second of it by the clock."""
+        wall = t + self._offset(t)
+        day = floor(wall / _DAY_S)
+        return day, wall - day * _DAY_S
+
+    def spans_of(self, day: int) -> Spans:
+        """When it is open on that day, in seconds of the day."""
+        start = (day * _DAY_S - _MONDAY_S) % _WEEK_S
+        return tuple(
+            (max(a - start, 0), min(b - start, _DAY_S))
+            for a, b in self.spans
+            if a < start + _DAY_S and b > start
+        )
+
     def __str__(self) -> str:
         return self.text
 

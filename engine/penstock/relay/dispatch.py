@@ -27,12 +27,15 @@ from penstock.relay.paces import Paces
 from penstock.relay.permit import Permits, Waited
 from penstock.relay.placing import Placing
 from penstock.relay.ports import Destination, Transaction
+from penstock.relay.rules import suspended
 from penstock.relay.site import Site
 from penstock.relay.sites import RouteLimits
 from penstock.relay.spool import Spool
 from penstock.relay.stage import Stager
 from penstock.relay.tally import Tally
 from penstock.relay.tasks import Tasks
+from penstock.relay.warmed_sites import WarmedSites
+from penstock.relay.warming import Warming
 from penstock.schedule.window import connections_wanted
 from penstock.smtp.reply import Reply
 
@@ -69,6 +72,8 @@ class Dispatcher:
         self.locator = Locator(find, self, config.resolves_max, now)
         self.paces = Paces(self.permits.gates, now, self.pump, config.workers)
         placing.permits, placing.locator, placing.paces = self.permits, self.locator, self.paces
+        sites = WarmedSites(placing)
+        self.warming = Warming(policies, now, sites, self.paces, config.workers)
         self.keeper = Keeper(placing, self.locator, self.permits, config.forget_s)
         self._tasks = Tasks()
         self._connected: dict[Site, None] = {}  # in order, so that a run can be repeated
@@ -244,7 +249,7 @@ class Dispatcher:
                 if site.extra:
                     number = site.ready.turn() or 0
                     extra = site.extra.get(number)
-                    if extra is not None and not self._in_window(site, number, extra):
+                    if extra and not self.permits.in_window(site, number, extra, self._now()):
                         continue
                 else:
                     number = 0
@@ -258,25 +263,13 @@ class Dispatcher:
             if not batch.refs or (placing.rounding and not placing.still_right(site, batch.refs)):
                 self.permits.give_back(site)
                 continue
+            if self.warming.active and (batch := self.warming.admit(site, batch)) is None:
+                continue
             tx = self._begin(feed, site, batch, extra)
             if tx is not None:
                 return tx
         self.permits.give_back(site)
         return None
-
-    def _in_window(self, site: Site, number: int, extra: Extra) -> bool:
-        """Whether the lane's sending window is open; if not it sleeps until it opens."""
-        window = extra.window
-        if window is None:
-            return True
-        wall = self._now()
-        opens = window.next_open(wall)
-        if opens <= wall:
-            return True
-        until = self._loop.time() + opens - wall
-        key = f"window:{window}"
-        self.permits.put_to_sleep(site, number, "lane", key, until, 0.0, everybody=True)
-        return False
 
     def _begin(
         self, feed: SiteFeed, site: Site, batch: Batch, extra: Extra | None
@@ -340,6 +333,8 @@ class Dispatcher:
                 self._expire(ref)
                 continue
             self.put_back(site, ref)
+        if self.warming.active:
+            self.warming.done(site, refs[0], outcomes)
         if offered:
             self.settler.settle(feed, ticket, outcomes)
         elif ticket.claims:
@@ -363,6 +358,7 @@ class Dispatcher:
         for lane in self.placing.lanes.values():
             lane.fresh_until = 0.0  # providers and routes may have changed: look again
         self.placing.reload(policies, routes)
+        self.warming.reload(policies)
 
     def ordered(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """What operators have ordered is this from now on."""
@@ -383,7 +379,7 @@ class Dispatcher:
     def stats(self) -> dict[str, float]:
         """Costs the same however many lanes and sites there are, while nothing is suspended."""
         return {
-            "suspended": self.placing.suspended(),
+            "suspended": suspended(self.placing.rules, self.placing.lanes.values()),
             "lanes": len(self.placing.lanes),
             "sites": len(self.placing.sites),
             "connections": self._connections,

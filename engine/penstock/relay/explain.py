@@ -29,9 +29,11 @@ from penstock.relay.note import Note
 from penstock.relay.permit import why_waited
 from penstock.relay.reading import Reading
 from penstock.relay.reason import Reason, Reasons
+from penstock.relay.rules import mail_of
 from penstock.relay.settle import OutcomeSettler
 from penstock.relay.site import Site
 from penstock.relay.spool import Spool, Stored
+from penstock.relay.ways import FIRST
 
 log = structlog.get_logger("penstock.relay")
 QUEUES_MAX = 20
@@ -236,9 +238,22 @@ class Explainer:
             if own is not None and own.window is not None:
                 whose = f"campaign {key.tenant}/{key.campaign}"
             return _binding(whose, "window", str(window), str(place), reason.until)
+        if reason.wait is Wait.WARM_UP:
+            return self._binds_warmup(reason, lane)
         if reason.wait is Wait.WORKER_CONNECTIONS:
             most, where = self._dispatcher.config.connections_max, "relay.connections_max"
             return _binding(f"worker {self._worker}", "connections", str(most), where, 0.0)
+        return None
+
+    def _binds_warmup(self, reason: Reason, lane: Lane) -> dict[str, Any] | None:
+        """Of the sources that its pool may not use yet the one that may go on first."""
+        warming, provider = self._dispatcher.warming, lane.provider or ""
+        placing = self._dispatcher.placing
+        pool = placing.policies.pools[placing.book.known(placing.rules.pool(lane)) or lane.pool]
+        for source in pool.sources:
+            if warming.until(source, provider, first=mail_of(lane) == FIRST) == reason.until:
+                for cap in warming.caps(source, provider):
+                    return {**_row(cap, True), "until": reason.until}
         return None
 
     def _caps(self, lane: Lane, site: Site | None, ref: int) -> tuple[Limits | None, list[Cap]]:
@@ -258,6 +273,7 @@ class Explainer:
             lane.class_,
         )
         paced = self._dispatcher.paces.caps(source, destination.provider)
+        paced += self._dispatcher.warming.caps(source, destination.provider)
         if site is not None:
             return site.limits, [*site.caps, *paced, *own]
         caps = policies.site_caps(destination.provider, destination.site, key.domain, source)
@@ -292,6 +308,8 @@ def _wait(cap: Cap) -> Wait:
     """What it makes wait where it binds."""
     if cap.field == "connections":
         return Wait.CONNECTION_LIMIT
+    if cap.field == "warm_up":
+        return Wait.WARM_UP
     return why_waited(cap.key) if cap.key else BY_FIELD.get(cap.field, Wait.PAUSED)
 
 

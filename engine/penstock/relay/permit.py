@@ -201,6 +201,18 @@ class Permits:
             return
         self.put_to_sleep(site, number, level, grant.key, grant.retry_at, step_s, seats=seats)
 
+    def in_window(self, site: Site, number: int, extra: Extra, wall: float) -> bool:
+        """Whether the sending window of lane ``number`` is open; if not it sleeps until then."""
+        window = extra.window
+        if window is None:
+            return True
+        opens = window.next_open(wall)
+        if opens <= wall:
+            return True
+        until = self._loop.time() + opens - wall
+        self.put_to_sleep(site, number, "lane", f"window:{window}", until, 0.0, everybody=True)
+        return False
+
     def put_to_sleep(
         self,
         site: Site,
@@ -280,6 +292,7 @@ def why_waited(key: str) -> Wait:
 
 _BY_PREFIX = {
     "window": Wait.WINDOW,
+    "warmup": Wait.WARM_UP,
     "connect": Wait.CONNECTION_RATE,
     "bytes": Wait.BYTE_RATE,
     "pace": Wait.PACE,

@@ -27,7 +27,7 @@ from penstock.relay.site import Site
 from penstock.relay.sites import RouteLimits, apply_extra, apply_limits, site_limits, site_name
 from penstock.relay.spool import Spool
 from penstock.relay.tasks import Tasks
-from penstock.relay.ways import SourceBook
+from penstock.relay.ways import FIRST, ROUTED, SourceBook
 from penstock.schedule.ready import Place, ReadyQueue
 
 _PLACED_AT_ONCE = 5000
@@ -286,22 +286,6 @@ class Placing:
                 site.ready.release(lane.number)
                 self._pump(site)
 
-    def suspended(self) -> int:
-        """Deliveries that orders keep back, of those that are ready."""
-        if not self.rules.all:
-            return 0
-        by_source = any(rule.source for rule in self.rules.all)
-        return sum(
-            (len(lane.waiting) if lane.held is not None else 0)
-            + sum(
-                site.ready.count(lane.number)
-                for site in lane.sites()
-                if site.ready.held(lane.number)
-            )
-            for lane in self.lanes.values()
-            if by_source or lane.held is not None
-        )
-
     def ordered(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """The orders of operators that are in force from now on."""
         self.rules.replace(rows)
@@ -310,11 +294,16 @@ class Placing:
 
     def sources_changed(self) -> None:
         for site in self.sites.values():
-            out = bool(self.book.why_out(site.source, site.provider))
-            if out != site.out:
-                site.out = out
-                self._pump(site)
+            self.look_at_source(site)
         self.begin_round()
+
+    def look_at_source(self, site: Site) -> None:
+        """The site's source can be used from now on, or not any more."""
+        mail = ROUTED if site.destination.route is not None else FIRST
+        out = bool(self.book.why_out(site.source, site.provider, mail))
+        if out != site.out:
+            site.out = out
+            self._pump(site)
 
     def source_failed(self, source: str, reason: str) -> None:
         """Nothing could leave by ``source``: its mail goes by others until it is tried again."""

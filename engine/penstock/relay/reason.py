@@ -17,10 +17,11 @@ from penstock.relay.dispatch import Dispatcher
 from penstock.relay.gates import Gate, key_of
 from penstock.relay.lane import Lane
 from penstock.relay.permit import why_waited
-from penstock.relay.rules import Rule
+from penstock.relay.rules import Rule, mail_of
 from penstock.relay.settle import OutcomeSettler
 from penstock.relay.site import Site
 from penstock.relay.spool import Spool
+from penstock.relay.ways import FIRST, ROUTED
 
 
 class Reason(NamedTuple):
@@ -37,7 +38,7 @@ class Reason(NamedTuple):
     def binds(self, cap: Cap) -> bool:
         """Whether ``cap`` is what is waited for: seats and tokens of one key are two limits."""
         seats = self.wait is Wait.CONNECTION_LIMIT
-        return cap.key == self.key and seats == (cap.field == "connections")
+        return bool(cap.key) and cap.key == self.key and seats == (cap.field == "connections")
 
 
 class Reasons:
@@ -141,9 +142,18 @@ class Reasons:
     def _no_source(self, lane: Lane) -> Reason:
         placing = self._dispatcher.placing
         pool = placing.policies.pools[placing.book.known(placing.rules.pool(lane)) or lane.pool]
+        mail, provider = mail_of(lane), lane.provider or ""
         reasons = "; ".join(
-            f"{name}: {placing.book.why_out(name, lane.provider or '')}" for name in pool.sources
+            f"{name}: {placing.book.why_out(name, provider, mail)}" for name in pool.sources
         )
+        first = mail == FIRST
+        opens = [
+            at
+            for name in pool.sources
+            if (at := self._dispatcher.warming.until(name, provider, first=first))
+        ]
+        if opens and mail != ROUTED:
+            return Reason(Wait.WARM_UP, "", min(opens), f"{TEXTS[Wait.WARM_UP]} ({reasons})")
         tries = [at for name in pool.sources if (at := placing.book.tried_again_at(name))]
         until = self._wall(min(tries)) if tries else 0.0
         text = f"{TEXTS[Wait.SOURCE_DOWN]} (pool {pool.name}: {reasons})"

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from penstock.policy.tenants import TRANSACTIONAL
 from penstock.relay.lane import Lane, Selector
-from penstock.relay.ways import Detour, SourceBook, Way
+from penstock.relay.ways import FIRST, REST, ROUTED, Detour, Mail, SourceBook, Way
 
 Verb = Literal["suspend", "bounce", "reroute", "expire"]
 
@@ -108,9 +109,10 @@ class Rules:
     def way(self, lane: Lane, book: SourceBook, provider: str) -> Way:
         """By which sources the lane's mail leaves, after what was rerouted. A pool that a reload
         took away counts as none. Where a rule names a source, it is about what leaves by that."""
-        way = book.ways(book.known(self.pool(lane)) or lane.pool, provider)
+        mail = mail_of(lane)
+        way = book.ways(book.known(self.pool(lane)) or lane.pool, provider, mail)
         detours = {
-            rule.source: book.ways(pool, provider)
+            rule.source: book.ways(pool, provider, mail)
             for rule in self.all
             if rule.verb == "reroute"
             and rule.source in way.sources
@@ -122,6 +124,28 @@ class Rules:
     def matching(self, lane: Lane) -> list[Rule]:
         """All that name the lane's mail, or some of it; for explanations."""
         return [rule for rule in self.all if lane.matches(rule.selector)]
+
+
+def mail_of(lane: Lane) -> Mail:
+    """What warming up makes of the lane's mail: a route of one's own is no mailbox provider."""
+    if lane.destination is not None and lane.destination.route is not None:
+        return ROUTED
+    return FIRST if lane.class_ == TRANSACTIONAL else REST
+
+
+def suspended(rules: Rules, lanes: Iterable[Lane]) -> int:
+    """Deliveries that orders keep back, of those that are ready."""
+    if not rules.all:
+        return 0
+    by_source = any(rule.source for rule in rules.all)
+    return sum(
+        (len(lane.waiting) if lane.held is not None else 0)
+        + sum(
+            site.ready.count(lane.number) for site in lane.sites() if site.ready.held(lane.number)
+        )
+        for lane in lanes
+        if by_source or lane.held is not None
+    )
 
 
 def _weight(rule: Rule) -> tuple[bool, float]:

@@ -3,35 +3,80 @@
 A source may be out: its address is not on this machine, or an operator suspended it, for all mail
 or for one provider. Its mail goes by the others of the pool then; where the pool has none left, by
 those of its overflow pool, and so on; where there is none at all it waits.
+
+A source that is being warmed up is out for mail that it may not send today. That mail goes by the
+sources that are warm, where there are any, so that it does not use up what another one may send.
+Where more waits for it than it may send today it keeps a part, and the others take the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
 
 from penstock.policy.egress import Pool
-from penstock.schedule.spread import Spread
+from penstock.schedule.spread import Spread, fraction
 
+Mail = Literal["routed", "first", "rest"]
+# What warming up makes of mail: it goes by a route and is not concerned, is transactional, or other
+ROUTED: Mail = "routed"
+FIRST: Mail = "first"
+REST: Mail = "rest"
 _KNOWN_MAX = 4096
 _FAILED_S_MIN = 15.0
 _FAILED_S_MAX = 900.0
 
 
+class Warmth(Protocol):
+    """What warming up says of sources: see ``relay/warming.py``."""
+
+    def why_out(self, source: str, provider: str, *, first: bool) -> str: ...
+
+    def is_warm(self, source: str, provider: str) -> bool: ...
+
+    def keeps(self, source: str, provider: str) -> float: ...
+
+
 class Way:
     """The sources that mail of one pool to one provider may use now; immutable. ``pool`` is the one
     that they are of, another than asked for where mail overflows. ``only``: the source, where there
-    is just one."""
+    is just one. ``rather``: those that take the mail of sources that are out, where not all do;
+    ``keeps``: the part of its mail that a source keeps, where it is not all."""
 
-    __slots__ = ("_names", "_parts", "_shares", "_usable", "only", "pool", "sources")
+    __slots__ = (
+        "_keeps",
+        "_names",
+        "_parts",
+        "_rather",
+        "_shares",
+        "_usable",
+        "only",
+        "pool",
+        "sources",
+    )
 
-    def __init__(self, pool: str, names: tuple[str, ...], shares: Spread, usable: set[int]) -> None:
+    def __init__(
+        self,
+        pool: str,
+        names: tuple[str, ...],
+        shares: Spread,
+        usable: set[int],
+        rather: set[int] | None = None,
+        keeps: Mapping[int, float] | None = None,
+    ) -> None:
         self.pool = pool
         self.sources = frozenset(names[one] for one in usable)
         self.only = next(iter(self.sources)) if len(usable) == 1 else ""
         self._names, self._shares, self._usable = names, shares, usable
-        weights = {names[one]: shares.weight(one) for one in usable}
-        total = sum(weights.values())
-        self._parts = {name: weight / total for name, weight in weights.items()}
+        self._rather = rather or usable
+        self._keeps = keeps or {}
+        own = sum(shares.weight(one) for one in usable) / shares.total if usable else 0.0
+        taking = sum(shares.weight(one) for one in self._rather)
+        self._parts = {
+            names[one]: shares.weight(one) / shares.total
+            + (1 - own) * (shares.weight(one) / taking if one in self._rather else 0.0)
+            for one in usable
+        }
 
     def moves(self, before: Way) -> bool:
         """Whether mail that one of these sources has, since it went ``before``, may now be another
@@ -40,7 +85,8 @@ class Way:
 
     def _plan(self) -> tuple[object, ...]:
         """What decides about a message besides who can be used."""
-        return self._names, tuple(map(self._shares.weight, range(len(self._names))))
+        weights = tuple(map(self._shares.weight, range(len(self._names))))
+        return self._names, weights, tuple(sorted(self._keeps.items()))
 
     def shares(self) -> Mapping[str, float]:
         """What part of its mail goes by each source, about."""
@@ -50,7 +96,9 @@ class Way:
         """The source of message ``number``, always the same; ``""`` where there is none."""
         if self.only:
             return self.only
-        found = self._shares.pick_among(number, self._usable)
+        found = self._shares.pick_among(number, self._usable, self._rather)
+        if found is not None and fraction(number) >= self._keeps.get(found, 1.0):
+            found = self._shares.pick_among(number, self._rather - {found}) or found
         return "" if found is None else self._names[found]
 
 
@@ -62,7 +110,7 @@ class Detour(Way):
 
     def __init__(self, base: Way, by: Mapping[str, Way]) -> None:
         left = {one for one in base._usable if base._names[one] not in by}
-        rest = Way(base.pool, base._names, base._shares, left)
+        rest = Way(base.pool, base._names, base._shares, left, base._rather & left, base._keeps)
         if not rest.sources:
             rest = next((way for way in by.values() if way.sources), rest)
         self.pool = base.pool
@@ -73,6 +121,7 @@ class Detour(Way):
         )
         self.only = next(iter(self.sources)) if len(self.sources) == 1 else ""
         self._names, self._shares, self._usable = base._names, base._shares, base._usable
+        self._rather, self._keeps = base._rather, base._keeps
 
     def _plan(self) -> tuple[object, ...]:
         by = ((source, way._plan(), way.sources) for source, way in sorted(self._by.items()))
@@ -107,7 +156,8 @@ class SourceBook:
         self._failures: dict[str, int] = {}
         self._try_at: dict[str, float] = {}
         self._suspended: Callable[[str, str], bool] = lambda source, provider: False
-        self._ways: dict[tuple[str, str], Way] = {}
+        self._warmth: Warmth | None = None
+        self._ways: dict[tuple[str, str, Mail], Way] = {}
 
     def reload(self, pools: Mapping[str, Pool]) -> None:
         self._pools = pools
@@ -152,27 +202,36 @@ class SourceBook:
         self._suspended = by
         self._changed()
 
-    def why_out(self, source: str, provider: str) -> str:
-        """Why a source cannot be used; ``""`` where it can."""
+    def warmed(self, warmth: Warmth) -> None:
+        """What warming up says has changed."""
+        self._warmth = warmth
+        self._changed()
+
+    def why_out(self, source: str, provider: str, mail: Mail = ROUTED) -> str:
+        """Why a source cannot be used for such mail; ``""`` where it can."""
         reason = self._absent.get(source, "") or self._failing.get(source, "")
         if reason:
             return reason
-        return "suspended" if self._suspended(source, provider) else ""
+        if self._suspended(source, provider):
+            return "suspended"
+        if self._warmth is None or mail == ROUTED:
+            return ""
+        return self._warmth.why_out(source, provider, first=mail == FIRST)
 
     def known(self, pool: str) -> str:
         """``pool``, or ``""`` where there is none of that name."""
         return pool if pool in self._pools else ""
 
-    def ways(self, pool: str, provider: str) -> Way:
+    def ways(self, pool: str, provider: str, mail: Mail = ROUTED) -> Way:
         """What mail of ``pool`` for ``provider`` may use now."""
-        known = self._ways.get((pool, provider))
+        known = self._ways.get((pool, provider, mail))
         if known is None:
             if len(self._ways) >= _KNOWN_MAX:
                 self._ways.clear()
-            known = self._ways[pool, provider] = self._find(pool, provider)
+            known = self._ways[pool, provider, mail] = self._find(pool, provider, mail)
         return known
 
-    def _find(self, pool: str, provider: str) -> Way:
+    def _find(self, pool: str, provider: str, mail: Mail) -> Way:
         name, seen = pool, set[str]()
         while name and name not in seen:
             seen.add(name)
@@ -180,11 +239,25 @@ class SourceBook:
             if found is None:  # gone with a reload, and whoever asks does not know it yet
                 break
             names = tuple(found.sources)
-            usable = {n for n, one in enumerate(names) if not self.why_out(one, provider)}
+            usable = {n for n, one in enumerate(names) if not self.why_out(one, provider, mail)}
             if usable:
-                return Way(name, names, Spread(tuple(found.sources.values())), usable)
+                shares = Spread(tuple(found.sources.values()))
+                return Way(name, names, shares, usable, *self._warm(names, usable, provider, mail))
             name = found.overflow
         return Way(pool, (), Spread(()), set())
+
+    def _warm(
+        self, names: tuple[str, ...], usable: set[int], provider: str, mail: Mail
+    ) -> tuple[set[int], dict[int, float]]:
+        """Who takes what others may not send, and what part of their mail others keep."""
+        warmth = self._warmth
+        if warmth is None or mail == ROUTED:
+            return set(), {}
+        keeps = {one: warmth.keeps(names[one], provider) for one in usable} if mail == REST else {}
+        return (
+            {one for one in usable if warmth.is_warm(names[one], provider)},
+            {one: part for one, part in keeps.items() if part < 1.0},
+        )
 
     def _changed(self) -> None:
         self.version += 1

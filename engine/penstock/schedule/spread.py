@@ -17,6 +17,12 @@ from itertools import accumulate
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 _SECOND = 0xD1B54A32D192ED03  # for those whose first choice cannot be had: another even sequence
+_THIRD = 0xAEF17502108EF2D9  # and one more, for a part of a choice
+
+
+def fraction(number: int) -> float:
+    """From 0 to 1, always the same for ``number``, spread evenly and apart from all choices."""
+    return (number * _THIRD & _MASK) / 2.0**64
 
 
 class Spread:
@@ -40,15 +46,18 @@ class Spread:
         spot = (number * _GOLDEN & _MASK) * self.total >> 64
         return bisect_right(self._edges, spot)
 
-    def pick_among(self, number: int, usable: Collection[int]) -> int | None:
+    def pick_among(
+        self, number: int, usable: Collection[int], rather: Collection[int] = ()
+    ) -> int | None:
         """The same, of those that are ``usable``: only who would have got another moves, and those
-        are spread over the rest by weight; ``None`` where none is usable."""
+        are spread over the rest by weight, or over those of it that are ``rather`` to take them;
+        ``None`` where none is usable."""
         if not usable:
             return None
         first = self.pick(number)
         if first in usable:
             return first
-        left = sorted(usable)
+        left = sorted(rather or usable)
         edges = list(accumulate(self._weights[one] for one in left))
         spot = (number * _SECOND & _MASK) * edges[-1] >> 64
         return left[bisect_right(edges, spot)]

@@ -25,6 +25,7 @@ from penstock.policy.reply_models import ReplyFile
 from penstock.policy.schema import KINDS, schema_text
 from penstock.policy.source_models import SourcesFile
 from penstock.policy.tenant_models import TenantsFile
+from penstock.policy.warmup_models import WarmupFile
 from penstock.settings.models import Settings
 
 _NUMBER = re.compile(r"\d+(\.\d+)?")
@@ -67,6 +68,10 @@ How one provider words its refusals. `provider` at the top names it as in `provi
 the rules hold for everybody, after the provider's own. How rules are tried is in
 [deliverability.md](../deliverability.md#how-a-reply-is-read).
 """
+_WARMUP_HEAD = """\
+A plan by which a new source is warmed; the file's name is the plan's, and a source names it as
+`warmup` in `sources.toml`. What is done with it: [Warming an IP up](../deliverability.md).
+"""
 _NARROW_HEAD = """\
 In `default.toml` and in a provider's file, for a part of the mail; one of `source`, `tenant` and
 `class` at least is named. By source alone, any key of `[limits]` sets another value. By tenant or
@@ -99,12 +104,16 @@ def policies_page() -> str:
             *_file("sources.toml", SourcesFile, _SOURCES_HEAD),
             *_file("tenants.toml", TenantsFile, _TENANTS_HEAD),
             *_file("replies/NAME.toml", ReplyFile, _REPLIES_HEAD),
+            *_file("warmup/NAME.toml", WarmupFile, _WARMUP_HEAD, top=True),
         ]
     )
 
 
-def _file(name: str, model: type[BaseModel], head: str) -> Iterator[str]:
+def _file(name: str, model: type[BaseModel], head: str, *, top: bool = False) -> Iterator[str]:
+    """``top``: it has keys before its first table."""
     yield f"## `{name}`\n\n{head}"
+    if top:
+        yield _table(model)
     for header, table in tables(model):
         if header:
             yield f"### `{header}`\n"

@@ -100,6 +100,7 @@ class Engine:
         self._dispatcher = self._outbound.dispatcher
         self._dispatcher.ordered(greeting.rules)
         self._dispatcher.paces.told(greeting.paces)
+        self._dispatcher.warming.ask = self._ask_warmup
         primary = shards[0].queue
         max_age_s = policies.limits("", "", "").max_age_s
         self._sink = IntakeSink(
@@ -225,6 +226,7 @@ class Engine:
             *(listener.close(deadline_s) for listener in self._listeners),
             self._dispatcher.stop(deadline_s),
         )
+        await self._dispatcher.warming.close()
         await self._outbound.close()
         await self._limiter.close()
         await self._spool.stop()
@@ -253,6 +255,7 @@ class Engine:
                 self._dispatcher.sweep()
                 self._outbound.look()
                 self._tell_tally()
+                self._dispatcher.warming.look()
                 if self._sink.look():
                     log.warning("intake", shut=self._sink.short, reason="disk space or inodes")
         finally:
@@ -265,6 +268,13 @@ class Engine:
         if rows:
             told = asyncio.ensure_future(self._channel.call("pacing.tally", rows))
             told.add_done_callback(_heard)
+
+    async def _ask_warmup(self, asked: dict[str, Any]) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = await self._channel.call("warmup.ask", asked)
+        except ControlError as error:
+            raise ConnectionError(str(error)) from None
+        return answer
 
     def _look_at_the_clock(self) -> None:
         jumped = self._clock.look()
@@ -300,6 +310,8 @@ class Engine:
                 return steering.rules_left()
             case "pacing.paces":
                 return self._dispatcher.paces.told(params["rows"])
+            case "warmup.changed":
+                return self._dispatcher.warming.refresh()
             case "queue.retry":
                 return steering.retry(params["selector"])
             case "top":
