@@ -189,6 +189,7 @@ REASONS = [
     ("byte-rate", "waits until the byte rate lets another message go"),
     ("pace", "waits until the pace that was found for its provider lets it go"),
     ("paused", "waits; nothing goes to its provider from its source for a while, by its replies"),
+    ("warm-up", "waits until the warm-up of its source lets more go"),
     ("unreachable", "waits until its site is tried again; it could not be reached"),
     ("worker-connections", "waits for a connection; this worker has all that it may have"),
     ("reporting", "has failed, and the report to its sender is on its way to the disk"),

@@ -8,6 +8,7 @@ could make run for seconds is refused: repeats within repeats, and too many open
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from re import _parser  # type: ignore[attr-defined]
@@ -23,9 +24,11 @@ _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 def compiled(text: str) -> re.Pattern[str]:
     """``text`` for a search in folded text; ``ValueError`` says what is wrong with it."""
     try:
-        re.compile(text)
-        return re.compile(folded(text))
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():  # of what another Python may read otherwise
+            warnings.simplefilter("error")
+            re.compile(text)
+            return re.compile(folded(text))
+    except (re.error, OverflowError, RecursionError, Warning) as error:
         raise ValueError(str(error)) from None
 
 
