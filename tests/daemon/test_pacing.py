@@ -39,6 +39,12 @@ match = 'your customer'
 action = "suspend-tenant"
 for = "1h"
 matches = ["550 your customer"]
+[[rule]]
+name = "seats"
+category = "throttled"
+action = "fewer-connections"
+match = "too many connections"
+matches = ["421 too many connections"]
 """
 
 
@@ -254,6 +260,14 @@ async def test_a_rule_that_fires_often_enough_suspends_the_pair(world) -> None:
     await one.step(601)
     assert one.told()[-1]["pace"]["not_before"] == 0.0
     assert one.metric("penstock_pace_suspended") == 0
+
+
+async def test_how_many_connections_are_too_many_is_left_to_the_controller(world) -> None:
+    one = world("on")
+    one.hear(delivered=5, in_use=8, fired=[["gmail/seats", "", 1]])
+    with capture_logs() as logs:
+        await one.step()
+    assert not [line for line in logs if line["event"] == "reply rule"]
 
 
 async def test_a_tenant_is_suspended_as_an_operator_would(world) -> None:

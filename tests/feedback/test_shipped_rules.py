@@ -95,6 +95,14 @@ def test_a_rule_that_slows_or_suspends_says_for_how_long(shipped_rules: ReplyRul
             assert rule.category not in SUPPRESSING, rule.full_name
 
 
+def test_the_pace_is_left_to_the_controller(shipped_rules: ReplyRules) -> None:
+    """A guess would hold a source back for its whole time, whatever the provider takes by then."""
+    for rule in shipped_rules:
+        assert rule.action != "slow", rule.full_name
+        if rule.action == "fewer-connections":
+            assert rule.category is Category.THROTTLED, rule.full_name
+
+
 def test_what_names_the_recipient_slows_no_provider(shipped_rules: ReplyRules) -> None:
     for rule in shipped_rules:
         if rule.category is Category.RECIPIENT_RATE:

@@ -96,7 +96,7 @@ def test_expressions_that_cannot_be_meant(problems: Problems) -> None:
         (line,) = problems({"replies/gmail.toml": text})
         return line.removeprefix("policies/replies/gmail.toml:6: rule[0].match: ")
 
-    assert told("[[a]b]") == "not a regular expression: Possible nested set at position 0"
+    assert told("[[a]b]") == "not a regular expression: Possible nested set at position 1"
     assert told("(a") == (
         "not a regular expression: missing ), unterminated subpattern at position 0"
     )

@@ -65,6 +65,11 @@ def test_columns_count_characters() -> None:
     assert document.mark(("next",)) == (2, 1)
 
 
+def test_text_that_cannot_be_utf8_names_its_line() -> None:
+    [problem] = parse("a = 1\nb = '\ud800'\n", "file.toml").problems
+    assert str(problem) == "file.toml:2: not UTF-8 text; save the file as UTF-8"
+
+
 def test_bytes_that_are_not_utf8_name_their_line() -> None:
     problem = decode(b"a = 1\nb = '\xff'\n", "file.toml")
     assert str(problem) == "file.toml:2: not UTF-8 text; save the file as UTF-8"

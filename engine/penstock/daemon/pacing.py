@@ -24,6 +24,7 @@ from penstock.daemon.reactions import ON_MAIL, WANTED, Reaction, Reactions
 from penstock.daemon.whole_file import read_whole, write_whole
 from penstock.daemon.workers import Worker, ask_those_there
 from penstock.events.metrics import Registry
+from penstock.mail.verdict import Category
 from penstock.policy.limits import AdaptiveMode, Limits
 from penstock.policy.models import CONNECTIONS_MAX
 from penstock.policy.policies import Policies
@@ -230,6 +231,8 @@ class Pacing:
         rule = self._policies.replies.by_name.get(name)
         if rule is None or rule.action not in WANTED:
             return []
+        if rule.action == "fewer-connections" and rule.category is Category.THROTTLED:
+            return []  # the tally said so to the controller, which finds how many
         if rule.action.startswith("suspend-") and not about.partition("/")[0]:
             return []  # mail of no tenant
         if not self._reactions.heard(rule, pair, about, n, now):

@@ -62,6 +62,10 @@ def parse(text: str, file: str) -> Document:
     """Read ``text``; ``file`` is only its name. Never raises for what the text holds."""
     if len(text) > FILE_BYTES_MAX:
         return unreadable(file, f"the file is longer than {FILE_BYTES_MAX} characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return Document(file, {}, {}, (_not_utf8(file, text.count("\n", 0, error.start)),))
     problems: list[Problem] = []
     try:
         data = tomllib.loads(text)
@@ -77,8 +81,11 @@ def decode(content: bytes, file: str) -> str | Problem:
     try:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return Problem(file, line, (), "not UTF-8 text", "save the file as UTF-8")
+        return _not_utf8(file, content.count(b"\n", 0, error.start))
+
+
+def _not_utf8(file: str, lines_before: int) -> Problem:
+    return Problem(file, lines_before + 1, (), "not UTF-8 text", "save the file as UTF-8")
 
 
 def unreadable(file: str, reason: str) -> Document:
