@@ -209,6 +209,7 @@ def test_a_damaged_text_gives_problems_with_lines_and_never_raises(
     text = text[:at] + noise + text[at + cut :]
     document = parse(text, "file.toml")
     try:
+        text.encode()
         tomllib.loads(text)
     except ValueError:
         assert document.problems
