@@ -28,7 +28,7 @@ def test_some_days_with_restarts_keep_to_the_plan(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_a_month_with_twenty_restarts_and_other_numbers_of_workers(
     tmp_path: Path, seed: int
 ) -> None:
