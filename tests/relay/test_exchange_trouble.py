@@ -223,6 +223,17 @@ def test_data_wants_354_or_a_refusal(fake, said):
     assert ended(talk) == ["deferred data 451"]
 
 
+def test_who_was_refused_out_of_step_may_be_another(fake):
+    """The dot of the one before is answered twice: from then on each reply is that to the command
+    before, and the 550 of the second recipient comes in the place of the third's."""
+    talk = fake.Talk(fake.tx("a", 4))
+    said = b"250 twice\r\n250 mail\r\n250 first\r\n550 second\r\n250 third\r\n"
+    talk.exchange.replies(talk.parser.feed(said))
+    assert not talk.exchange.closed
+    talk.exchange.replies(talk.parser.feed(b"250 fourth\r\n"))
+    assert ended(talk) == ["deferred data 451"] * 4
+
+
 def test_two_replies_to_one_command_stepwise(fake):
     talk = fake.Talk(fake.tx("a"), peer=Peer())
     talk.wire.sent = b""

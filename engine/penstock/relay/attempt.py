@@ -36,6 +36,10 @@ class Attempt:
     def refuse_all(self, outcome: Outcome) -> None:
         self.decided = [outcome] * len(self.tx.recipients)
 
+    def forget(self) -> None:
+        """Nothing is decided."""
+        self.decided = None
+
     def outcomes(self, outcome: Outcome) -> list[Outcome]:
         """What became of each recipient, where ``outcome`` is that of the undecided."""
         if self.decided is None:

@@ -137,7 +137,7 @@ class Exchange:
             elif reply.code == 421:
                 self._going_away(attempt, reply)
             elif self._todo or (300 <= reply.code < 400 and attempt.stage != DATA):
-                self._trouble(_out_of_step(reply))
+                self._astray(attempt, reply)
             else:
                 self._judge(attempt, reply)
             if self.closed:
@@ -241,7 +241,7 @@ class Exchange:
         if reply.code == 354:
             self._todo = _CONTENT if attempt.accepted else _LONE_DOT
         elif reply.code < 400:
-            self._trouble(_out_of_step(reply))
+            self._astray(attempt, reply)
         else:
             self._unfinished(attempt, reply)
 
@@ -336,6 +336,11 @@ class Exchange:
 
     def _defer(self, text: str) -> None:
         self._trouble(Reply.of(451, text))
+
+    def _astray(self, attempt: Attempt, reply: Reply) -> None:
+        """Some reply before was one too many, or one is missing: who was refused may be another."""
+        attempt.forget()
+        self._trouble(_out_of_step(reply))
 
     def _trouble(self, reply: Reply) -> None:
         """Nothing that follows can be trusted: the current transaction is deferred."""
