@@ -152,6 +152,15 @@ async def test_connections_are_bounded(serve, workers):
     assert (await first).status_code == 200
 
 
+async def takes_connections(client: httpx.AsyncClient) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    except ConnectionError:  # refused, or reset as the listener closes
+        return False
+    writer.close()
+    return True
+
+
 async def test_a_stop_lets_requests_end(serve, workers):
     server, client = await serve()
     workers.gate = asyncio.Event()
@@ -159,7 +168,9 @@ async def test_a_stop_lets_requests_end(serve, workers):
     await workers.waiting.wait()
     assert server.stats()["connections"] == 1
     stopping = asyncio.create_task(server.stop())
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(10):
+        while await takes_connections(client):
+            pass
     workers.gate.set()
     assert (await asked).status_code == 200
     await stopping

@@ -1,8 +1,13 @@
-"""The labelled replies: nearly all in a category that fits, and no good address suppressed."""
+"""The labelled replies: nearly all in a category that fits, and no good address suppressed.
+
+They are no part of the repository: ``PENSTOCK_CORPORA`` names their folder, by default the one
+beside the working copy.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +16,9 @@ from penstock.feedback.classify import Classifier
 from penstock.feedback.normalise import of_text
 from penstock.mail.verdict import Category
 
-CORPUS = Path("/work/shared/corpora/replies.jsonl")
+ROOT = Path(__file__).parents[2]
+FOLDER = os.environ.get("PENSTOCK_CORPORA") or ROOT.parent / "shared" / "corpora"
+CORPUS = Path(FOLDER) / "replies.jsonl"
 GOOD_MIN = 0.95
 NEVER = {
     Category.REPUTATION_BLOCK,
@@ -24,7 +31,7 @@ NEVER = {
 @pytest.fixture(scope="module")
 def labelled() -> list[dict[str, object]]:
     if not CORPUS.exists():
-        pytest.skip("the labelled replies are not here")
+        pytest.skip(f"no labelled replies in {CORPUS.parent}; PENSTOCK_CORPORA says where")
     return [json.loads(line) for line in CORPUS.read_text("utf-8").splitlines()]
 
 

@@ -19,9 +19,20 @@ class Bench:
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
         self.groups: list[tuple[int, int, float]] = []
-        loop = asyncio.get_running_loop()
-        self.committer = Committer(queue, loop, lambda *seen: self.groups.append(seen))
+        self._more = asyncio.Event()
+        self.committer = Committer(queue, asyncio.get_running_loop(), self._seen)
         self.committer.start()
+
+    def _seen(self, *seen: Any) -> None:
+        self.groups.append(seen)
+        self._more.set()
+
+    async def grouped(self, count: int) -> None:
+        """Wait until so many groups have succeeded."""
+        async with asyncio.timeout(10):
+            while len(self.groups) < count:
+                self._more.clear()
+                await self._more.wait()
 
 
 @pytest.fixture
@@ -90,10 +101,7 @@ async def test_settlements_are_written_without_a_message(bench: Bench, put: Put)
     bench.committer.nudge()
     bench.committer.nudge()
     assert bench.queue.pending
-    for _ in range(500):
-        if len(bench.groups) == 2:
-            break
-        await asyncio.sleep(0.01)
+    await bench.grouped(2)
     assert bench.groups[1][0] == 0
     assert not bench.queue.pending
 
@@ -131,10 +139,7 @@ async def test_a_failed_group_is_told_and_settlements_are_tried_again(sim: Bench
     assert not sim.queue.exists(second_seq)
     assert sim.queue.full
     disk.failing.clear()
-    for _ in range(500):
-        if not sim.queue.full:
-            break
-        await asyncio.sleep(0.01)
+    await sim.grouped(2)
     assert not sim.queue.full
     assert not sim.queue.pending
 
