@@ -138,6 +138,25 @@ def test_a_pause_that_comes_while_mail_flows_stops_it_and_can_be_lifted(play) ->
     play(scenario)
 
 
+def test_what_was_granted_before_a_pause_is_for_others(play) -> None:
+    """Seats of a tenant or a domain are among it: others would wait for them as long."""
+
+    async def scenario() -> None:
+        one = world(message_rate="1/min")
+        await fill(one, 3, "a.example")
+        await one.pass_time(5)
+        [site] = one.dispatcher.placing.sites.values()
+        tell(one, not_before=NOW + 3600)
+        site.tokens, site.tokens_for = 1, site.claims
+        assert site.waiting
+        [feed] = site.feeds
+        assert one.dispatcher.next(feed) is None
+        assert site.tokens == 0
+        await one.close()
+
+    play(scenario)
+
+
 def test_connections_are_capped_and_those_too_many_end(play) -> None:
     async def scenario() -> None:
         one = world()

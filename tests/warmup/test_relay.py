@@ -81,9 +81,9 @@ class Supervisor:
     world: RelayWorld
 
 
-def _world(supervisor: Supervisor) -> RelayWorld:
+def _world(supervisor: Supervisor, limits: str = FAST) -> RelayWorld:
     files = {"sources": SOURCES, "warmup/p": PLAN}
-    world = RelayWorld(loaded(FAST, **files))
+    world = RelayWorld(loaded(limits, **files))
     world.dispatcher.warming.ask = supervisor
     supervisor.world = world
     return world
@@ -240,6 +240,25 @@ def test_unused_tokens_go_back_and_results_are_told() -> None:
         used = Counter(one.split("@")[0] for one in world.recipients())
         assert supervisor.left + sum(used.values()) == 50
         assert supervisor.results[2] == 1  # refused
+        await world.dispatcher.warming.close()
+        await world.close()
+
+    _play(scenario)
+
+
+def test_recipients_that_another_limit_keeps_back_use_up_nothing() -> None:
+    """A transaction is admitted whole, and then cut to what the message rate lets through."""
+
+    async def scenario() -> None:
+        supervisor = Supervisor(50)
+        limits = FAST.replace('message_rate = "unlimited"', 'message_rate = "6/min"')
+        world = _world(supervisor, limits)
+        await world.send(*(f"u{n}@a.example" for n in range(8)), pool="alone")
+        for _ in range(120):
+            await world.pass_time(1)
+            world.dispatcher.warming.look()
+        assert len(world.recipients()) == 8
+        assert supervisor.left == 50 - 8
         await world.dispatcher.warming.close()
         await world.close()
 

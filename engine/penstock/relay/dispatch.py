@@ -244,7 +244,7 @@ class Dispatcher:
                 placing.refresh(site)
             extra: Extra | None = None
             if self.paces.held(site) or (site.tally is not None and site.tally.shed):
-                return None
+                break  # what was granted is for others
             if site.claims or site.extra or site.paced is not None:
                 if site.extra:
                     number = site.ready.turn() or 0
@@ -305,6 +305,8 @@ class Dispatcher:
             return batch
         for ref in reversed(batch.refs[count:]):
             self.placing.put_back(site, ref)
+        if self.warming.active:
+            self.warming.unused(site, batch.refs[0], len(batch.refs) - count)
         return batch._replace(refs=batch.refs[:count], stored=batch.stored[:count])
 
     def _not_built(self, batch: Batch, error: Exception) -> None:

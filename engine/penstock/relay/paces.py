@@ -27,6 +27,7 @@ from penstock.relay.site import Site
 from penstock.relay.tally import PAIRS_MAX, Tallies, Tally
 from penstock.schedule.pace import Pace
 
+LANES_MAX = 4096  # of a site, remembered; lanes that were forgotten are among them
 _PACE, _PAUSE = "pace:", "pause:"
 _GREETINGS = (Phase.BANNER, Phase.EHLO)
 _COUNT_MIN = 20  # of a rate in its period, so that rounding to a whole number says little
@@ -91,6 +92,8 @@ class Paced:
             return base
         known = self._by_lane.get(number)
         if known is None or known[0] is not base:
+            if len(self._by_lane) >= LANES_MAX:
+                self._by_lane.clear()
             known = self._by_lane[number] = (base, (*base, self.claim))
         return known[1]
 

@@ -148,15 +148,22 @@ class Warming:
         lease = self._lease(site)
         if lease is None:
             return
-        unused = sum(outcome.kind is Kind.REQUEUED for outcome in outcomes)
-        if unused and not lease.warm and self._loop.time() < lease.ends_at:
-            if self._is_first(ref):
-                lease.first += unused
-            else:
-                lease.rest += unused
+        requeued = sum(outcome.kind is Kind.REQUEUED for outcome in outcomes)
+        if requeued:
+            self.unused(site, ref, requeued)
         for outcome in outcomes:
             if outcome.kind is not Kind.REQUEUED:
                 lease.results += result_of(outcome, site.provider, self._reader)
+
+    def unused(self, site: Site, ref: int, n: int) -> None:
+        """``n`` that were admitted with ``ref`` did not go."""
+        lease = self._lease(site)
+        if lease is None or lease.warm or self._loop.time() >= lease.ends_at:
+            return
+        if self._is_first(ref):
+            lease.first += n
+        else:
+            lease.rest += n
 
     def _lease(self, site: Site) -> Lease | None:
         if site.destination.route is not None or self._policies.warmup(site.source) is None:
