@@ -204,6 +204,23 @@ async def test_what_a_dead_worker_leased_lapses_within_half_a_second(office, clo
     assert got >= 70, "all but the quarter of a second that was leased"
 
 
+async def test_seats_of_a_dead_worker_are_not_had_before_the_hosts_have_seen_it(
+    office, clock
+) -> None:
+    """A host that thinks about a message does not look whether its client is still there."""
+    dead, heir = workers(office, 2)
+    seat = [Seat("site", 1)]
+    assert (await dead.connect(seat)).granted
+    office.governor.worker_gone(0)
+    died = clock.now
+    clock.now += 0.25
+    refused = await heir.connect(seat)
+    assert not refused.granted
+    assert died + 0.5 <= refused.retry_at <= died + 1.0
+    clock.now = refused.retry_at
+    assert (await heir.connect(seat)).granted
+
+
 async def test_seats_of_a_dead_worker_are_had_by_one_who_waits_within_a_second(
     office, clock
 ) -> None:

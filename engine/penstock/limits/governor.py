@@ -54,12 +54,14 @@ _ROUNDING_S = 1e-6  # now + (at - now) may be a little before at
 @dataclass(frozen=True, slots=True)
 class GovernorConfig:
     """``grace_s``: how long a turn is kept for a worker that is late for it, at least; up to
-    ``keep_max_s`` it may still have it before those whose turn comes later."""
+    ``keep_max_s`` it may still have it before those whose turn comes later. ``linger_s``: how long
+    the seats of a worker that died count as taken, for the hosts have not all seen it yet."""
 
     keys_max: int = 262_144
     workers_max: int = 1024
     full_retry_s: float = 0.25
     seat_retry_s: float = 0.5
+    linger_s: float = 0.5
     grace_s: float = 0.05
     keep_max_s: float = 30.0
 
@@ -115,16 +117,19 @@ class Governor:
             # Begins where the clock stands: a restarted governor's epochs differ from the last's.
             self._epochs[worker] = self._epoch + (int(self._clock() * 1000) << 16)
         self._counts["requests"] += 1
+        self._seats.lapse(self._clock())
         return answer(worker, params)
 
     def worker_gone(self, worker: int) -> None:
-        """Its seats are free at once, its place in every line too; leased tokens lapse."""
+        """Its place in every line is free at once, its seats after ``linger_s``; leased tokens
+        lapse."""
         self._epochs.pop(worker, None)
-        self._seats.gone(worker)
+        self._seats.gone(worker, self._clock() + self._config.linger_s)
         self._promises.gone(worker)
         self._seat_lines.gone(worker)
 
     def stats(self) -> dict[str, float]:
+        self._seats.lapse(self._clock())
         return {
             "keys": len(self._table),
             "keys_max": self._table.keys_max,
@@ -253,7 +258,7 @@ class Governor:
         return sum(self._seats.leave(worker, key, n) for key, n in params)
 
     def _restate(self, worker: int, params: Any) -> None:
-        self._seats.gone(worker)
+        self._seats.forget(worker)
         for key, n in params:
             self._seats.take(worker, key, n)
 
