@@ -19,7 +19,6 @@ from penstock.policy.limits import Limits
 from penstock.policy.load import load_policies
 from penstock.policy.policies import Policies
 from penstock.policy.rate import Rate
-from penstock.schedule.pace import Pace
 
 PROVIDER = 'mx = [".google.com"]\n[limits]\nadaptive = "{mode}"\n'
 RULES = """
@@ -227,9 +226,9 @@ async def test_nothing_old_is_written_over_what_is_new(world) -> None:
     assert len(one.started().rows()) == 1
 
 
-async def test_pairs_are_bounded_and_idle_ones_make_room(world, monkeypatch) -> None:
-    monkeypatch.setattr(module, "PAIRS_MAX", 2)
+async def test_pairs_are_bounded_and_idle_ones_make_room(world) -> None:
     one = world("on")
+    one.pacing._pairs_max = 2
     for source in ("a", "b", "c"):
         one.hear(source=source, delivered=1)
     await one.step()
@@ -303,15 +302,6 @@ async def test_an_order_that_is_refused_is_an_error_in_the_log(world) -> None:
     with capture_logs() as logs:
         await one.step()
     assert "1000 operations" in next(one for one in logs if one["log_level"] == "error")["reason"]
-
-
-async def test_others_have_a_say(world) -> None:
-    one = world("off")
-    one.pacing.more.append(lambda source, provider, now: Pace(0.5, reason="day 3 of warm-up"))
-    one.pacing.know("out1", "gmail")
-    await one.step()
-    [row] = one.told()
-    assert (row["mode"], row["pace"]["rate_per_s"]) == ("on", 0.5)
 
 
 def test_the_controller_never_goes_above_the_limits() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from penstock_queue import Loaded, Queue, QueueConfig, QueueFull, SimDisk
 from penstock_queue.chunk import BITS
+from penstock_queue.compact import Chore
 
 Opened = Callable[..., Queue]
 Put = Callable[..., int]
@@ -23,6 +24,16 @@ def tidy(queue: Queue, commit: Any) -> int:
         steps += 1
         assert steps < 500
     return steps
+
+
+def read_ahead(queue: Queue) -> Chore:
+    """A chore that has read what it will copy, and is not applied yet; deletions are done."""
+    while (chore := queue.begin_chore()) is not None and chore.delete:
+        chore.run()
+        queue.end_chore(chore)
+    assert chore is not None
+    chore.run()
+    return chore
 
 
 def fill(queue: Queue, put: Put, commit: Any, messages: int = 100) -> list[int]:
@@ -254,11 +265,7 @@ def test_copies_have_their_room_before_they_are_read(opened: Opened, put: Put, c
     for seq in seqs[3:]:
         queue.settle(seq)
     commit(queue)
-    while (chore := queue.begin_chore()) is not None and chore.delete:
-        chore.run()
-        queue.end_chore(chore)
-    assert chore is not None
-    chore.run()
+    chore = read_ahead(queue)
     with suppress(QueueFull):
         for _ in range(100):
             put(queue, bytes(1000))
@@ -277,11 +284,7 @@ def test_a_copy_larger_than_its_room_waits(opened: Opened, put: Put, commit: Any
     for seq in seqs[2:]:
         queue.settle(seq)
     commit(queue)
-    while (chore := queue.begin_chore()) is not None and chore.delete:
-        chore.run()
-        queue.end_chore(chore)
-    assert chore is not None
-    chore.run()
+    chore = read_ahead(queue)
     put(queue, bytes(5000))
     queue.end_chore(chore)
     assert queue.uncommitted_bytes <= tight.uncommitted_bytes_max

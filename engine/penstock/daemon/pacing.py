@@ -34,7 +34,6 @@ from penstock.schedule.pace import Pace
 from penstock.schedule.strictest import strictest
 
 log = structlog.get_logger("penstock.pacing")
-PAIRS_MAX = 5000
 STEPS_MAX = 500  # at once: a step takes 50 microseconds, and the governor waits meanwhile
 SAVE_S = 10.0
 FIRED_MAX = 1000  # of one pair between two steps
@@ -58,10 +57,8 @@ class Owner(Protocol):
 
 
 class Pacing:
-    """One for the whole daemon. ``suspend(params)`` orders a suspension as an operator would.
-
-    ``more``: what else says how fast a pair may send, as ``(source, provider, now)`` to a pace.
-    """
+    """One for the whole daemon. ``suspend(params)`` orders a suspension as an operator would;
+    ``pairs_max`` pairs are kept."""
 
     def __init__(
         self,
@@ -70,10 +67,11 @@ class Pacing:
         registry: Registry,
         suspend: Order,
         now: Callable[[], float] = time.time,
+        pairs_max: int = 5000,
     ) -> None:
         self._owner, self._suspend, self._now = owner, suspend, now
+        self._pairs_max = pairs_max
         self._path = os.path.join(directory, _FILE)
-        self.more: list[Callable[[str, str, float], Pace]] = []
         self._states: OrderedDict[Pair, AdaptiveState] = OrderedDict()
         self._heard: dict[Pair, dict[str, Any]] = {}
         self._seen: dict[Pair, float] = {}
@@ -99,7 +97,7 @@ class Pacing:
         now = self._now()
         for row in rows:
             pair = str(row["source"]), str(row["provider"])
-            if pair not in self._seen and len(self._seen) >= PAIRS_MAX and not self._room():
+            if pair not in self._seen and len(self._seen) >= self._pairs_max and not self._room():
                 continue
             self._seen[pair] = now
             heard = self._heard.setdefault(pair, {"busy": False, "fired": []})
@@ -108,12 +106,6 @@ class Pacing:
             heard["busy"] = heard["busy"] or bool(row["busy"])
             if len(heard["fired"]) < FIRED_MAX:
                 heard["fired"] += row.get("fired", ())
-
-    def know(self, source: str, provider: str) -> None:
-        """Something else has a say about this pair, whether mail goes or not."""
-        pair = source, provider
-        if pair in self._seen or len(self._seen) < PAIRS_MAX or self._room():
-            self._seen.setdefault(pair, self._now())
 
     def _room(self) -> bool:
         """Forget the pair that was heard of longest ago, unless all are in use."""
@@ -171,11 +163,10 @@ class Pacing:
     ) -> tuple[AdaptiveMode, Pace]:
         source, provider = pair
         limits = self._policies.limits(provider, "", "", source)
-        more = [pace(source, provider, now) for pace in self.more]
         mode = limits.adaptive
         if mode == "off":
             self._states.pop(pair, None)
-            return ("on", strictest(more)) if more and strictest(more) != Pace() else (mode, Pace())
+            return mode, Pace()
         config = adaptive_config(limits)
         state = self._states.get(pair, AdaptiveState())
         if heard is not None or self._seen[pair] > now - IDLE_S:
@@ -185,11 +176,7 @@ class Pacing:
             self._states[pair] = state
             for rule, about, n in heard["fired"] if heard else ():
                 orders = [*orders, *self._react(pair, mode, rule, about, n, tally.in_use, now)]
-        found = [adaptive.pace(config, state, now), *orders]
-        if mode == "observe":
-            held = strictest(more)
-            return ("on", held) if held != Pace() else (mode, strictest(found))
-        return mode, strictest([*found, *more])
+        return mode, strictest([adaptive.pace(config, state, now), *orders])
 
     def _tells(
         self, pair: Pair, before: tuple[AdaptiveMode, Pace] | None, mode: AdaptiveMode, pace: Pace
@@ -300,7 +287,7 @@ class Pacing:
                 return
             if found["version"] != _VERSION:
                 raise ValueError(f"version {found['version']!r}, this is {_VERSION}")
-            for row in found["pairs"][:PAIRS_MAX]:
+            for row in found["pairs"][: self._pairs_max]:
                 pair = str(row["source"]), str(row["provider"])
                 self._states[pair] = AdaptiveState.from_dict(row["state"])
                 self._seen[pair] = float(row["seen"])

@@ -89,12 +89,15 @@ class Supervisor:
             self._registry,
             workers,
             self._tell_warmed,
+            settings.relay.pairs_max,
         )
         if predecessor is None:  # else that one grants until it has ended
             self.warmups.load()
         self.admin = Admin(self)
         suspend = functools.partial(self.admin.steer.begin, "suspend")
-        self.pacing = Pacing(self, settings.spool, self._registry, suspend)
+        self.pacing = Pacing(
+            self, settings.spool, self._registry, suspend, pairs_max=settings.relay.pairs_max
+        )
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit code."""

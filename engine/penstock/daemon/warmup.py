@@ -30,7 +30,6 @@ from penstock.schedule.warmup import (
 from penstock.schedule.warmup_day import Results
 
 log = structlog.get_logger("penstock.warmup")
-PAIRS_MAX = 20_000
 GRANT_MAX = 1000  # at once: what a worker that dies loses
 _PARTS = 4  # of what may go now a worker gets this part of its share at once, for others ask too
 _RESULTS_S = 5.0
@@ -50,10 +49,11 @@ class Warmups:
         registry: Registry,
         workers: int = 1,
         changed: Callable[[], None] = lambda: None,
+        pairs_max: int = 5000,
     ) -> None:
         self._file = WarmupFile(directory)
         self._policies, self._now, self._changed = policies, now, changed
-        self._workers = workers
+        self._workers, self._pairs_max = workers, pairs_max
         self.states: dict[Pair, WarmupState] = {}
         self._loaded = self._dirty = self._whole = False
         self._saved_at = self._turned_at = 0.0
@@ -122,8 +122,9 @@ class Warmups:
             if plan is None:
                 answers.append({**self._nothing(*pair, ""), "warm": True})
                 continue
-            if pair not in self.states and len(self.states) >= PAIRS_MAX and not self._room():
-                answers.append(self._nothing(*pair, f"more than {PAIRS_MAX} pairs are warmed"))
+            if pair not in self.states and len(self.states) >= self._pairs_max and not self._room():
+                full = f"more than relay.pairs_max = {self._pairs_max} pairs"
+                answers.append(self._nothing(*pair, full))
                 continue
             self._turn(pair, plan)
             answers.append(self._grant(pair, plan, int(first), int(rest)))
@@ -237,8 +238,10 @@ class Warmups:
     def put(self, changes: dict[Pair, WarmupState]) -> None:
         """What an operator says holds from now on; on disk when it returns."""
         states = {**self.states, **changes}
-        if len(states) > PAIRS_MAX:
-            raise ValueError(f"no more than {PAIRS_MAX} pairs can be warmed")
+        if len(states) > self._pairs_max:
+            raise ValueError(
+                f"no more than relay.pairs_max = {self._pairs_max} pairs can be warmed"
+            )
         self._file.save(states)
         self.states = states
         self._changed()

@@ -70,10 +70,10 @@ class Dispatcher:
         self.placing = placing = Placing(policies, routes, spool, now, self.pump, self.stager.drop)
         self.permits = Permits(limiter, self.pump, waited)
         self.locator = Locator(find, self, config.resolves_max, now)
-        self.paces = Paces(self.permits.gates, now, self.pump, config.workers)
+        self.paces = Paces(self.permits.gates, now, self.pump, config.workers, config.pairs_max)
         placing.permits, placing.locator, placing.paces = self.permits, self.locator, self.paces
         sites = WarmedSites(placing)
-        self.warming = Warming(policies, now, sites, self.paces, config.workers)
+        self.warming = Warming(policies, now, sites, self.paces, config.workers, config.pairs_max)
         self.keeper = Keeper(placing, self.locator, self.permits, config.forget_s)
         self._tasks = Tasks()
         self._connected: dict[Site, None] = {}  # in order, so that a run can be repeated

@@ -43,7 +43,7 @@ class DispatchConfig:
     ``block_initial_s``, ``block_max_s``: a site or domain that cannot be reached is left alone so
     long, doubling. ``forget_s``: idle lanes and sites are forgotten after it. ``workers`` share
     each limit on connections: idle ones beyond a worker's share are closed after
-    ``idle_surplus_s``.
+    ``idle_surplus_s``. ``pairs_max``: of a source and a provider, each with its pace or warm-up.
     """
 
     connections_max: int = 500
@@ -55,4 +55,5 @@ class DispatchConfig:
     block_initial_s: float = 15.0
     block_max_s: float = 900.0
     forget_s: float = 60.0
+    pairs_max: int = 5000
     stage: StageConfig = field(default_factory=StageConfig)

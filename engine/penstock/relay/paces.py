@@ -24,7 +24,7 @@ from penstock.policy.replies import BOUNCE, RETRY
 from penstock.relay.gates import Gate, Gates
 from penstock.relay.reading import Reading
 from penstock.relay.site import Site
-from penstock.relay.tally import PAIRS_MAX, Tallies, Tally
+from penstock.relay.tally import Tallies, Tally
 from penstock.schedule.pace import Pace
 
 LANES_MAX = 4096  # of a site, remembered; lanes that were forgotten are among them
@@ -108,8 +108,8 @@ class Paces:
         gates: Gates,
         now: Callable[[], float],
         pump: Callable[[Site], None],
-        workers: int = 1,
-        pairs_max: int = PAIRS_MAX,
+        workers: int,
+        pairs_max: int,
     ) -> None:
         self._gates, self._now, self._pump = gates, now, pump
         self._workers, self._pairs_max = workers, pairs_max

@@ -13,7 +13,6 @@ from typing import Any
 from penstock.mail.outcome import Kind
 from penstock.mail.verdict import Category, Fault, Verdict
 
-PAIRS_MAX = 2000
 FIRED_MAX = 64  # of one pair between two looks: rules, each with what its reply names
 HOSTS_MAX = 256
 HOSTS_S = 60.0
@@ -115,7 +114,7 @@ class Tally:
 class Tallies:
     """All of one worker."""
 
-    def __init__(self, pairs_max: int = PAIRS_MAX) -> None:
+    def __init__(self, pairs_max: int) -> None:
         self._pairs_max = pairs_max
         self._tallies: dict[tuple[str, str], Tally] = {}
 

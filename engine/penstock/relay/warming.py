@@ -26,7 +26,6 @@ from penstock.relay.warmed_sites import WarmedSites
 from penstock.schedule.warmup_day import RESULT_NAMES, Results
 
 Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-LEASES_MAX = 20_000
 WANTED_MAX = 1000
 _UNUSED_S = 5.0
 _RETRY_S = 1.0
@@ -37,7 +36,7 @@ _LATE_S = 0.05  # after the hour has come, so that the supervisor's clock has it
 
 class Warming:
     """One worker's. ``now`` is wall time. ``reader`` has by what replies are read;
-    ``workers`` share what there is."""
+    ``workers`` share what there is; ``leases_max``: pairs that are remembered."""
 
     def __init__(
         self,
@@ -45,8 +44,10 @@ class Warming:
         now: Callable[[], float],
         sites: WarmedSites,
         reader: Reader,
-        workers: int = 1,
+        workers: int,
+        leases_max: int,
     ) -> None:
+        self._leases_max = leases_max
         self._now, self._sites, self._reader = now, sites, reader
         self._workers = workers
         self._loop = asyncio.get_running_loop()
@@ -171,7 +172,7 @@ class Warming:
         pair = site.source, site.provider
         lease = self._leases.get(pair)
         if lease is None:
-            if len(self._leases) >= LEASES_MAX:
+            if len(self._leases) >= self._leases_max:
                 self._leases.clear()  # tokens that are forgotten count as sent
             lease = self._leases[pair] = Lease(*pair)
         return lease

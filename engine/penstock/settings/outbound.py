@@ -91,6 +91,12 @@ class RelaySettings(Table):
         le=100_000,
         description="Texts kept of replies for which there is no rule.",
     )
+    pairs_max: int = Field(
+        default=5000,
+        ge=100,
+        le=100_000,
+        description="Pairs of a source and a provider that have a pace or a warm-up of their own.",
+    )
     tls_sessions_max: int = Field(
         default=2000,
         ge=0,

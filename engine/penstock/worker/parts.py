@@ -57,6 +57,7 @@ def dispatch_config(settings: Settings, workers: int) -> DispatchConfig:
         workers=workers,
         connections_max=relay.connections_max,
         resolves_max=settings.dns.queries_max,
+        pairs_max=relay.pairs_max,
         stage=StageConfig(messages=relay.stage_messages, bytes_max=relay.stage_bytes_max),
     )
 
