@@ -5,6 +5,7 @@ import pathlib
 
 import msgspec
 import pytest
+
 from penstock.events import schema
 from penstock.events.records import Delivered
 
