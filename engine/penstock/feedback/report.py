@@ -16,10 +16,11 @@ from penstock.feedback.report_dsn import address_of, groups_of, in_text
 from penstock.feedback.report_evidence import from_groups, from_words
 from penstock.feedback.report_judge import judge, plain
 from penstock.feedback.report_kind import is_automatic_reply, is_bounce
-from penstock.feedback.report_mime import Fields, Part, header_of, parts_of
+from penstock.feedback.report_mime import Fields, Part, fields_of, header_of, parts_of
 from penstock.feedback.report_original import (
     KINDS,
     fields_of_original,
+    is_mail,
     original_of,
     own_text,
 )
@@ -72,6 +73,8 @@ def _read(content: bytes, classifier: Classifier, limits: ReportLimits, forwards
     reporter = address_of(mail.fields.get("from"))
     reporter = reporter if "@" in reporter else ""
     report = _complaint(mail, original, limits) or _bounce(mail, original, classifier, limits)
+    if report is not None and forwards > 0 and _says_nothing(report):
+        report = _wrapped(mail, classifier, limits, forwards) or report
     if report is None:
         report = report_json.report_of(mail.text, classifier, limits)
     if report is None and is_automatic_reply(mail.fields):
@@ -93,7 +96,11 @@ def _open(content: bytes, limits: ReportLimits) -> _Mail:
 def _text(parts: list[Part], limits: ReportLimits) -> str:
     """What people are meant to read: plain text, and HTML where there is none."""
     for kind in ("text/plain", "text/html"):
-        texts = [part.text(limits) for part in parts if part.kind == kind][:_TEXTS_MAX]
+        texts = [
+            part.text(limits)
+            for number, part in enumerate(parts)
+            if part.kind == kind and not (number and is_mail(part))
+        ][:_TEXTS_MAX]
         if any(text.strip() for text in texts):
             return "\n\n".join(texts)[: limits.text_bytes_max]
     return parts[0].text(limits) if parts[0].kind.startswith(("text/", "multipart/")) else ""
@@ -132,6 +139,24 @@ def _bounce(
     else:
         evidence = from_words(mail.text, mail.fields, original, limits)
     return Report("bounce", tuple(judge(one, classifier, limits) for one in evidence), original)
+
+
+def _says_nothing(report: Report) -> bool:
+    return all(one.category is Category.UNKNOWN for one in report.findings)
+
+
+def _wrapped(
+    mail: _Mail, classifier: Classifier, limits: ReportLimits, forwards: int
+) -> Report | None:
+    """The bounce that this one only carries on, in its text or attached."""
+    attached = _forwarded(mail, classifier, limits, forwards)
+    if attached is not None:
+        return None if _says_nothing(attached) else attached
+    begin = mail.quoted.find("\n") + 1 if mail.quoted.startswith("From ") else 0
+    if not fields_of(mail.quoted[begin : begin + 4000], limits).has("subject"):
+        return None
+    inner = _read(mail.quoted[begin:].encode("utf-8", "replace"), classifier, limits, forwards - 1)
+    return inner if inner.kind == "bounce" and not _says_nothing(inner) else None
 
 
 def _forwarded(

@@ -13,7 +13,9 @@ from penstock.feedback.report_mime import Fields, fields_of
 from penstock.feedback.report_values import ReportLimits
 
 _RECIPIENTS = ("original-recipient", "final-recipient", "x-actual-recipient")
-_STATUS = re.compile(r"([245])\s{0,2}\.\s{0,2}(\d{1,3})\s{0,2}\.\s{0,2}(\d{1,3})", re.ASCII)
+_STATUS = re.compile(
+    r"(?<![\d.])([245])\s{0,2}\.\s{0,2}(\d{1,3})\s{0,2}\.\s{0,2}(\d{1,3})(?!\.?\d)", re.ASCII
+)
 _TYPE = re.compile(r"\s*([a-zA-Z0-9-]{1,40})\s*;\s*")
 _XTEXT = re.compile(r"\+(2B|3D)(?=[^@]*@)")
 _ADDRESS = re.compile(r"[^\s<>\"'();,:@][^\s<>\"();,@]{0,120}@[^\s<>\"'();,@]{1,253}")

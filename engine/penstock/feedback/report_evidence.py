@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from penstock.feedback.report_dsn import Group, addresses_of, status_of
+from penstock.feedback.report_dsn import Group, address_of, addresses_of, status_of
 from penstock.feedback.report_judge import Evidence
 from penstock.feedback.report_mime import Fields
 from penstock.feedback.report_values import Original, ReportLimits
@@ -20,6 +20,7 @@ from penstock.feedback.report_words import (
     replies_in,
     transcript_of,
 )
+from penstock.policy.patterns import TEXT_CHARS_MAX
 
 _DELAYED = ("delayed", "warning", "still being tried", "will keep trying", "not yet been delivered")
 
@@ -39,10 +40,12 @@ def from_groups(groups: Sequence[Group], text: str, fields: Fields) -> list[Evid
         if "@" not in recipient and len(failed) == 1:
             recipient = failed[0]
         said = _said(group.diagnostic, block, transcript)
+        if alone:
+            said = tuple(dict.fromkeys((*said, *replies_in(text[:BLOCK_CHARS_MAX]))))
         told = (
             group.comment,
             *((block.text,) if block else ()),
-            *((text[:BLOCK_CHARS_MAX],) if alone else ()),
+            *(_whole(text) if alone else ()),
         )
         phase = block.phase if block else None
         if phase is None and alone:
@@ -56,6 +59,7 @@ def from_groups(groups: Sequence[Group], text: str, fields: Fields) -> list[Evid
                 said,
                 told,
                 phase,
+                address_of(fields.get("from")),
             )
         )
     return found
@@ -65,6 +69,8 @@ def _said(diagnostic: str, block: Block | None, transcript: Sequence[str]) -> tu
     """The host's words, whole where the diagnostic has only their first line."""
     said = list[str]()
     begin = " ".join(diagnostic.split())[:40]
+    if begin.isdigit():  # the exit code of a program
+        begin = ""
     if begin:
         longer = next((reply for reply in transcript if reply.startswith(begin)), "")
         said.append(longer or diagnostic)
@@ -87,12 +93,13 @@ def from_words(
     if failed:
         known = {one.lower() for one in failed}
         named = [block for block in blocks if block.recipient.lower() in known]
-        whole = _whole(text)
+        whole = text.strip()[:BLOCK_CHARS_MAX]
         missing = [one for one in failed if one.lower() not in {b.recipient.lower() for b in named}]
         blocks = [*named, *(Block(one, replies_in(whole), whole, phase_in(whole)) for one in missing)]
+    transcript = transcript_of(text)
     if not blocks:
-        whole = _whole(text)
-        replies = (*transcript_of(text), *replies_in(whole))
+        whole = text.strip()[:BLOCK_CHARS_MAX]
+        replies = (*transcript, *replies_in(whole))
         to = original.recipients[:1] or ("",)
         blocks = [Block(one, replies, whole, phase_in(whole)) for one in to]
     action = _action(text, fields)
@@ -103,16 +110,19 @@ def from_words(
             action,
             next((s for s in map(status_of, (*block.replies, block.text)) if s), ""),
             "",
-            block.replies,
-            (block.text, *((_whole(text),) if alone else ())),
+            (*transcript, *block.replies) if alone else block.replies,
+            (block.text, *(_whole(text) if alone else ())),
             block.phase or (phase_in(text) if alone else None),
+            address_of(fields.get("from")),
         )
         for block in blocks
     ]
 
 
-def _whole(text: str) -> str:
-    return text.strip()[:BLOCK_CHARS_MAX]
+def _whole(text: str) -> tuple[str, ...]:
+    """All of it, and its end where that would not be searched."""
+    text = " ".join(text[:BLOCK_CHARS_MAX].split())
+    return (text, text[-TEXT_CHARS_MAX:]) if len(text) > TEXT_CHARS_MAX else (text,)
 
 
 def _action(text: str, fields: Fields) -> str:

@@ -6,8 +6,9 @@ evidence: a report is hearsay, it may come weeks late, and a good address lost c
 second bounce. So three things are not for good although a host that says them to us at RCPT would
 be believed:
 
-- "user unknown" after the message itself was sent, without a code that says the same: filters of
-  mailboxes answer so for senders that their owner does not want;
+- "user unknown" after the message itself was sent, or under a code that says something else: filters
+  of mailboxes answer so to senders whom their owner does not want, unless the enhanced code says
+  the same (x.1.z) or the wording is known as that provider's own;
 - "user unknown" in words alone, with neither a reply code nor an enhanced code;
 - a mailbox that is disabled, suspended or inactive, which its owner can bring back; one that was
   closed or deleted is gone.
@@ -25,21 +26,33 @@ from penstock.feedback.report_provider import provider_of
 from penstock.feedback.report_values import Finding, ReportLimits
 from penstock.mail.outcome import Phase
 from penstock.mail.verdict import Category, Fault, Verdict, verdict_of
+from penstock.policy.replies import GENERIC
 
 SUCCESSES = frozenset(("delivered", "relayed", "expanded", "deliverable"))
 DELAYED = frozenset(("delayed", "delay"))
 _TEXTS_MAX = 12
+_GREETING = (Phase.BANNER, Phase.EHLO)  # who refuses there knows nothing but our address
 _BY_ITSELF = re.compile(r"[245]\.0\.0")
 _GONE = re.compile(
     r"clos(?:ed|ure)|terminat|delet|removed|cancel|no longer|archiv|expired|gone|deceas|permanent"
     r"|does ?n.t exist|not exist|удал[её]н|закрыт|gelöscht|supprim|ferm[ée]|eliminad"
 )
+_EXCHANGE = re.compile(r"\(000c[0-9a-f]{4}\)")  # its own code for an address that it lacks
+_NOT_OF_ADDRESSES = ("3.", "4.", "5.", "6.", "7.")
+# What programs add behind the host's words; some of it sounds like a reason.
+_TRAILER = re.compile(
+    r"(?i)\s*(?:giving up on [\w.:\[\]-]{1,60}"
+    r"|i.m not going to try again; this message has been in the queue too long"
+    r"|(?:warning: )?message (?:is )?still undelivered\b|will keep trying until\b"
+    r"|\(in reply to [\w ]{1,30}\)).*",
+    re.DOTALL,
+)
 _CODE = re.compile(r"(?<![\d.])([245]\d\d)(?=[ -]|$)")
 
 
 class Evidence(NamedTuple):
-    """``said``: the words of the host, ``told``: those of whoever reports, each with the best
-    first."""
+    """``said``: the words of ``host``, ``told``: those of ``reporter``, whose address that is, each
+    with the best first."""
 
     recipient: str
     action: str = "failed"
@@ -48,6 +61,7 @@ class Evidence(NamedTuple):
     said: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
     phase: Phase | None = None
+    reporter: str = ""
 
 
 def judge(evidence: Evidence, classifier: Classifier, limits: ReportLimits) -> Finding:
@@ -83,18 +97,30 @@ def plain(recipient: str, category: Category, feedback_type: str = "") -> Findin
 def _decide(evidence: Evidence, classifier: Classifier) -> tuple[str, Verdict, Normal]:
     """The text that decides, what it means, and its normal form."""
     provider = provider_of(evidence.host, evidence.recipient)
+    own = provider_of("", evidence.reporter) or provider
     texts = [text for text in (*evidence.said, *evidence.told) if text.strip()][:_TEXTS_MAX]
     first: tuple[str, Normal] | None = None
     for number, text in enumerate(texts):
-        normal = of_text(text.strip())
-        phase = evidence.phase if number < len(evidence.said) else None
-        verdict = classifier.read(provider, normal, phase)
+        normal = of_text(_TRAILER.sub("", " ".join(text.split())))
+        host_said = number < len(evidence.said)
+        phase = evidence.phase if host_said else None
+        verdict = classifier.read(provider if host_said else own, normal, phase)
         if verdict.rule and verdict.category is not Category.UNKNOWN:
+            if verdict.category is Category.POLICY and phase in _GREETING:
+                verdict = verdict_of(Category.REPUTATION_BLOCK, verdict.rule)
             return text, verdict, normal
-        if first is None:
+        if host_said:
+            verdict = by_code(normal)  # the host's code before the words of others
+            if _is_telling(normal.status) and verdict.category is not Category.UNKNOWN:
+                return text, verdict, normal
+        if first is None or (_is_telling(normal.status) and not _is_telling(first[1].status)):
             first = text, normal
     text, normal = first or ("", Normal(0, "", ""))
     return text, _by_code(evidence, normal), normal
+
+
+def _is_telling(status: str) -> bool:
+    return bool(status) and not _BY_ITSELF.fullmatch(status)
 
 
 def _by_code(evidence: Evidence, normal: Normal) -> Verdict:
@@ -104,7 +130,7 @@ def _by_code(evidence: Evidence, normal: Normal) -> Verdict:
         if final and status.endswith(".4.7"):
             return Verdict(Category.EXPIRED, Fault.REMOTE, False)
         verdict = by_code(Normal(normal.code, status, ""))
-        if status and not _BY_ITSELF.fullmatch(status) and verdict.category is not Category.UNKNOWN:
+        if _is_telling(status) and verdict.category is not Category.UNKNOWN:
             return verdict
     if evidence.action == "expired":
         return verdict_of(Category.EXPIRED)
@@ -125,10 +151,17 @@ def _is_certain(
     """Whether an address may be called dead that ``verdict`` calls so."""
     if evidence.action in DELAYED or code.startswith("4"):
         return False
+    if not code and evidence.status.startswith("4"):
+        return False
     if verdict.category is Category.INACTIVE_MAILBOX:
-        return bool(_GONE.search(normal.text))
+        return status.startswith("5.1.") or bool(_GONE.search(normal.text))
     if verdict.category is Category.BAD_MAILBOX:
         if status.startswith("5.1."):
             return True
-        return bool(code or status) and evidence.phase in (None, Phase.RCPT)
+        if evidence.phase is Phase.RCPT or not verdict.rule.startswith(f"{GENERIC}/"):
+            return bool(code) or not evidence.said
+        if status == "5.2.1" or status[2:4] in _NOT_OF_ADDRESSES:
+            return False
+        known = bool(code) or bool(_EXCHANGE.search(normal.text))
+        return known and evidence.phase is None
     return True

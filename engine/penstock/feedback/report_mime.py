@@ -21,6 +21,7 @@ _NAME = re.compile(r"[!-9;-~]{1,80}")
 _PARAMETER = re.compile(
     r';\s{0,80}([a-zA-Z-]{1,40})\*?0?\*?\s{0,8}=\s{0,8}(?:"([^"]{0,300})"|([^\s;]{0,300}))'
 )
+_CONTINUES = re.compile(r"(?:boundary|charset|report-type)=", re.IGNORECASE)  # not folded
 _BOUNDARY = re.compile(rb"(?m)^[ \t]?--([^\r\n]{1,250})\r?$")
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n|\A\r?\n")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -82,7 +83,7 @@ def fields_of(text: str, limits: ReportLimits) -> Fields:
     found: list[tuple[str, str]] = []
     name, lines, room = "", list[str](), limits.value_chars_max
     for line in (*text.split("\n"), ""):
-        if line[:1] in " \t" and line:
+        if line and (line[0] in " \t" or _CONTINUES.match(line)):
             if room > 0:
                 lines.append(line[:room])
                 room -= len(line)

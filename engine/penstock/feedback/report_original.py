@@ -33,10 +33,11 @@ _QUOTED = re.compile(
     r"|(?:original|returned) message headers?"
     r"|(?:copy of the |ursprüngliche |исходное |mensaje |message )original(?:e nachricht)?[ \t]{0,8}[-:]"
     r"|(?:origin(?:al|elle)|ursprungliche|ursprüngliche) (?:message|nachricht)[ \t]{0,8}[-:]"
+    r"|(?:original )?(?:message|mail) (?:is )?as follows"
     r"|исходное (?:письмо|сообщение)|元のメッセージ)[^\n]{0,120}$"
 )
 _STRONG = re.compile(
-    r"(?im)^[ \t>]{0,8}(?:received|return-path|message-id|dkim-signature|mime-version|arc-seal"
+    r"(?im)^(?:>[ \t>]{0,8})?(?:received|return-path|message-id|dkim-signature|mime-version|arc-seal"
     r"|x-mailer|x-received|user-agent|x-originating-ip):"
 )
 _FIELD = re.compile(r"[ \t>]{0,8}[A-Za-z][A-Za-z0-9-]{1,60}[ \t]?:")
@@ -92,9 +93,15 @@ def fields_of_original(parts: Sequence[Part], quoted: str, limits: ReportLimits)
             if fields.items:
                 return fields
     for part in parts[1:]:  # a part that is a mail without saying so
-        if part.fields.has("message-id") and part.fields.has("from"):
+        if is_mail(part):
             return part.fields
     return _quoted_fields(quoted, limits)
+
+
+def is_mail(part: Part) -> bool:
+    """Whether the header of a part is that of a mail, which should have stood in its body."""
+    fields = part.fields
+    return fields.has("received") or (fields.has("message-id") and fields.has("from"))
 
 
 def _quoted_fields(quoted: str, limits: ReportLimits) -> Fields:

@@ -14,7 +14,7 @@ from penstock.policy.matching import tails
 
 PROVIDERS: Mapping[str, str] = MappingProxyType(
     {
-        **dict.fromkeys(("google.com", "googlemail.com", "gmail.com"), "gmail"),
+        **dict.fromkeys(("google.com", "googlemail.com", "gmail.com", "googlegroups.com"), "gmail"),
         **dict.fromkeys(("yahoodns.net", "yahoo.com", "aol.com", "yahooinc.com"), "yahoo"),
         **dict.fromkeys(("olc.protection.outlook.com", "hotmail.com", "outlook.com"), "microsoft"),
         **dict.fromkeys(("live.com", "msn.com"), "microsoft"),
@@ -36,7 +36,8 @@ PROVIDERS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("163.com", "126.com", "yeah.net", "netease.com"), "163"),
         "naver.com": "naver",
         "yahoo.co.jp": "yahoo-japan",
-        "docomo.ne.jp": "docomo",
+        **dict.fromkeys(("docomo.ne.jp", "ezweb.ne.jp", "au.com"), "docomo"),
+        **dict.fromkeys(("softbank.ne.jp", "softbank.jp", "disney.ne.jp"), "docomo"),
         **dict.fromkeys(("comcast.net", "xfinity.com"), "comcast"),
         "cox.net": "cox",
         **dict.fromkeys(("charter.net", "spectrum.net", "rr.com"), "spectrum"),

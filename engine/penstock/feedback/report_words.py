@@ -21,7 +21,7 @@ _ATOM = r"[\w.!#$%&'*+/=?^`{|}~-]"
 _FOUND = rf"(?<!{_ATOM})({_ATOM}{{1,100}}@[\w.-]{{1,253}}\w)"
 _ADDRESS = re.compile(_FOUND)
 _AT_START = re.compile(
-    rf"[\s*•·>|-]{{0,40}}(?:(?:to|recipient(?: address)?|address|user|e-?mail)\s?:\s{{0,8}})?"
+    rf"[\s*•·>|-]{{0,40}}(?:(?:recipient(?: address)?|address|user|e-?mail)\s?:\s{{0,8}})?"
     rf"[\"'<(\[]{{0,3}}(?:mailto:|rfc822;\s?)?{_FOUND}[\"'>)\]]{{0,3}}",
     re.IGNORECASE,
 )
@@ -31,24 +31,26 @@ _SAID = re.compile(r"\s*(?:<<<|Out:)\s?(.*)")
 _ASKED = re.compile(r"\s*(?:>>>|In:)\s?(.*)")
 _RCPT = re.compile(rf"(?i)rcpt to:\s?<?{_FOUND}")
 _OTHER = re.compile(
-    r"(?i)\b(?:from|sender|reply-to|mail from|postmaster|contact|cc|helo|ehlo|received by)\b[^@]{0,40}$"
+    r"(?i)^[ \t>]{0,12}(?:to|cc|bcc|subject|sent)\s?:|"
+    r"\b(?:from|sender|reply-to|mail from|postmaster|contact|cc|helo|ehlo|received by)\b[^@]{0,40}$"
 )
 _PHASES = (
-    (re.compile(r"(?i)(?:reply|response) to (?:the )?end of data|after end of data|final data|after i sent the message|after (?:the )?(?:message )?(?:data|body)\b(?! command)|\[(?:end_of_)?data\]|(?:>>>|in:)\s{1,3}data|end of message|reply to data|after data"), Phase.FINAL),
-    (re.compile(r"(?i)(?:reply|response) to rcpt|after rcpt|rcpt[_ ]to\b|does not like recipient|our rcpt|recipient(?:s)? (?:was|were) rejected|in: +rcpt"), Phase.RCPT),
-    (re.compile(r"(?i)(?:reply|response) to mail|after mail from|mail[_ ]from\b|sender was rejected|our mail from"), Phase.MAIL),
+    (re.compile(r"(?i)(?:reply|response) to (?:the )?end of data|after end of data|final data|after i sent the message|after (?:the )?(?:message )?(?:data|body)\b(?! command)|\[(?:end_of_)?data\]|(?:>>>|in:)\s{1,3}data|end of message|reply to data|after data|\(state 1[78]\)"), Phase.FINAL),
+    (re.compile(r"(?i)(?:reply|response) to rcpt|after rcpt|(?:\[|in |our |after |>>> {1,3}|in: {1,3})rcpt[_ ]to\b|smtp[:;]\s?rcpt\b|does not like recipient|our rcpt|recipient(?:s)? (?:was|were) rejected|in: +rcpt|\(state 14\)"), Phase.RCPT),
+    (re.compile(r"(?i)(?:reply|response) to mail|after mail from|mail[_ ]from\b|sender was rejected|our mail from|\(state 13\)"), Phase.MAIL),
     (re.compile(r"(?i)(?:reply|response) to (?:ehlo|helo)|after (?:ehlo|helo)"), Phase.EHLO),
     (re.compile(r"(?i)initial connection|refused to talk to me|greeting|banner|does not like us"), Phase.BANNER),
 )  # fmt: skip
 _REPLY = re.compile(
-    r"(?:^|(?<=[\s:'\"(\[<=;#]))#?([245]\d\d)(?=[ :,-]|$)(?:[ :,-]{1,4}(?:error_code :)?\s?#?"
-    r"(?:[245]\.\d{1,3}\.\d{1,3})?)?[^\n]*",
+    r"(?:^|(?<=[\s:'\"(\[<=;#]))([245]\d\d)(?=[ :,-]|$)(?:[ -]\1(?=[ -]))?"
+    r"[ :,-]{0,4}(?:error_code\s?:)?\s?([^\n]*)",
     re.IGNORECASE,
 )
 _JOINED = re.compile(r"\n[ \t>]{0,80}(?=\S)")
 _LINE = "\v"  # within a paragraph
+_QUOTES = "'\" "
 _REPLY_AFTER = re.compile(
-    r"(?i)(?:said|says|was|returned|response|reason|code|error|failure|message|data|to|\]|>|reply|"
+    r"(?i)(?:said|says|was|returned|response|reason|code|error|failure|message|data|to|\]|>|reply|host [\w.-]{1,100}(?: ?[\[(][\w.:]{1,50}[\])])?|"
     r"respond(?:ed)?|from|command|failed|size=\d{1,12}|connection)\s{0,2}[:=]?\s{0,80}['\"<(#]{0,2}$"
 )
 
@@ -67,10 +69,12 @@ def blocks_of(text: str, others: Collection[str], recipients_max: int) -> list[B
     """In order of their appearance, one for each recipient; ``others``: addresses in lower case
     that are no recipients."""
     lines = text.split("\n")[:_LINES_MAX]
-    starts = _starts(lines, others)
+    pattern, starts = _starts(lines, others)
     found: dict[str, tuple[str, list[str]]] = {}
     for number, (place, address) in enumerate(starts):
         end = starts[number + 1][0] if number + 1 < len(starts) else len(lines)
+        if pattern is _SUMMARY:  # it is complete
+            end = place + 1
         known = found.setdefault(address.lower(), (address, []))
         known[1].append("\n".join(_behind(lines, place, end, address))[:BLOCK_CHARS_MAX])
         if len(found) >= recipients_max:
@@ -85,7 +89,9 @@ def blocks_of(text: str, others: Collection[str], recipients_max: int) -> list[B
     return blocks
 
 
-def _starts(lines: Sequence[str], others: Collection[str]) -> list[tuple[int, str]]:
+def _starts(
+    lines: Sequence[str], others: Collection[str]
+) -> tuple[re.Pattern[str], list[tuple[int, str]]]:
     """Lines that begin with a recipient; where there are none, those that name one at all."""
     for pattern in (_AT_START, _SUMMARY, _NAMED_BEFORE, _RCPT, _ADDRESS):
         found = []
@@ -97,8 +103,8 @@ def _starts(lines: Sequence[str], others: Collection[str]) -> list[tuple[int, st
                 continue
             found.append((number, at[1].rstrip(".")[:ADDRESS_CHARS_MAX]))
         if found:
-            return found
-    return []
+            return pattern, found
+    return _ADDRESS, []
 
 
 def _is_other(address: str, others: Collection[str]) -> bool:
@@ -128,6 +134,7 @@ def _summaries(lines: Sequence[str]) -> dict[str, str]:
             summary = _SUMMARY.match(line)
             if summary:
                 found.setdefault(summary[1].lower(), _first_reply(said) or line)
+                said = []
     return found
 
 
@@ -169,7 +176,7 @@ def replies_in(text: str) -> tuple[str, ...]:
     for at in _REPLY.finditer(flat):
         before = flat[max(at.start() - 90, 0) : at.start()]
         if not before or before.endswith(("\n", _LINE)) or _REPLY_AFTER.search(before):
-            found.append(" ".join(flat[at.start() : at.end()].strip("'\" ").split()))
+            found.append(" ".join(f"{at[1]} {at[2].rstrip(_QUOTES)}".split()))
             if len(found) >= 4:
                 break
     return tuple(found)
