@@ -2,8 +2,8 @@
 asked.
 
 Replies go in as NDJSON on standard input and come out with what was found added, a line for a line;
-of reports each file gives a line. What cannot be read is named on standard error, and the others are
-answered all the same.
+of reports each file gives a line. What cannot be read is named on standard error, and the others
+are answered all the same.
 """
 
 from __future__ import annotations

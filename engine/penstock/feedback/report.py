@@ -60,9 +60,7 @@ class _Mail(NamedTuple):
     original: Fields
 
 
-def parse_report(
-    content: bytes, classifier: Classifier, limits: ReportLimits = _LIMITS
-) -> Report:
+def parse_report(content: bytes, classifier: Classifier, limits: ReportLimits = _LIMITS) -> Report:
     """What ``content``, a whole mail, reports. Time and memory are bounded by ``limits``."""
     return _read(content[: limits.content_bytes_max], classifier, limits, limits.forwards_max)
 

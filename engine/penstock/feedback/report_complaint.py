@@ -29,8 +29,10 @@ _OF_ORIGINAL = ("x-hmxmroriginalrecipient", "x-original-to", "delivered-to", "x-
 _IN_TEXT = re.compile(r"(?im)^[ \t>]{0,20}feedback-type[ \t]?:[^\n]{1,80}$")
 _SUBJECT = re.compile(r"(?i)^\W{0,4}(?:fwd?:\s?)?complaint about (?:a )?(?:message|mail)")
 _UNSUBSCRIBE = re.compile(
-    r"(?i)^\W{0,4}(?:re:\s?)?(?:unsubscribe|opt[- ]?out|remove|abmelden|austragen|d[ée]sabonn\w{0,8}"
-    r"|se d[ée]sinscrire|darse de baja|cancelar suscripci[óo]n|отписаться|отписка|отписать|配信停止|退订)\W{0,4}$"
+    r"(?i)^\W{0,4}(?:re:\s?)?(?:unsubscribe|opt[- ]?out|remove|abmelden|austragen|"
+    r"d[ée]sabonn\w{0,8}"
+    r"|se d[ée]sinscrire|darse de baja|cancelar suscripci[óo]n|отписаться|отписка|"
+    r"отписать|配信停止|退订)\W{0,4}$"
 )
 
 
@@ -78,9 +80,9 @@ def findings_of(
 ) -> tuple[Finding, ...]:
     """One for each recipient that is named, or one for nobody. ``recipients``: those of the
     original's To and Cc, where it was sent to one alone."""
-    named = [
-        address_of(value) for name in _RECIPIENT_FIELDS for value in fields.all(name)
-    ] or [address_of(value) for name in _OF_ORIGINAL for value in original.all(name)[:1]]
+    named = [address_of(value) for name in _RECIPIENT_FIELDS for value in fields.all(name)] or [
+        address_of(value) for name in _OF_ORIGINAL for value in original.all(name)[:1]
+    ]
     known = [one for one in named if _is_known(one)]
     if not known and len(recipients) == 1 and _is_known(recipients[0]):
         known = [recipients[0]]

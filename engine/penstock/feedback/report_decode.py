@@ -14,7 +14,8 @@ from functools import lru_cache
 from html import unescape
 
 _CHARSETS = re.compile(
-    r"utf[-_]?(?:7|8|8[-_]sig|16|16[-_][bl]e)|ascii|iso8859[-_]\d{1,2}|cp\d{3,4}|koi8[-_][rtu]|gb2312|gbk"
+    r"utf[-_]?(?:7|8|8[-_]sig|16|16[-_][bl]e)|ascii|iso8859[-_]\d{1,2}|cp\d{3,4}|"
+    r"koi8[-_][rtu]|gb2312|gbk"
     r"|gb18030|hz|big5|big5hkscs|euc_(?:jp|kr|jis_2004|jisx0213)|shift_jis|shift_jis_2004"
     r"|iso2022_(?:jp|kr|jp_[1-3]|jp_ext|jp_2004)|johab|tis[-_]620|mac[-_][a-z]{1,12}|ptcp154"
 )

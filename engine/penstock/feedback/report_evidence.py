@@ -16,6 +16,7 @@ from penstock.feedback.report_words import (
     BLOCK_CHARS_MAX,
     Block,
     blocks_of,
+    host_in,
     phase_in,
     replies_in,
     transcript_of,
@@ -55,7 +56,7 @@ def from_groups(groups: Sequence[Group], text: str, fields: Fields) -> list[Evid
                 recipient,
                 group.action or "failed",
                 group.status,
-                group.host,
+                group.host or host_in(text),
                 said,
                 told,
                 phase,
@@ -95,7 +96,10 @@ def from_words(
         named = [block for block in blocks if block.recipient.lower() in known]
         whole = text.strip()[:BLOCK_CHARS_MAX]
         missing = [one for one in failed if one.lower() not in {b.recipient.lower() for b in named}]
-        blocks = [*named, *(Block(one, replies_in(whole), whole, phase_in(whole)) for one in missing)]
+        blocks = [
+            *named,
+            *(Block(one, replies_in(whole), whole, phase_in(whole)) for one in missing),
+        ]
     transcript = transcript_of(text)
     if not blocks:
         whole = text.strip()[:BLOCK_CHARS_MAX]
@@ -109,8 +113,8 @@ def from_words(
             block.recipient,
             action,
             next((s for s in map(status_of, (*block.replies, block.text)) if s), ""),
-            "",
-            (*transcript, *block.replies) if alone else block.replies,
+            host_in(block.text) or host_in(text),
+            (*transcript, *block.replies, *replies_in(text)) if alone else block.replies,
             (block.text, *(_whole(text) if alone else ())),
             block.phase or (phase_in(text) if alone else None),
             address_of(fields.get("from")),
@@ -129,4 +133,6 @@ def _action(text: str, fields: Fields) -> str:
     """Whether it is only put off."""
     subject = fields.get("subject").lower()
     head = f"{subject}\n{text[:1500].lower()}"
-    return "delayed" if any(word in head for word in _DELAYED) and "fail" not in subject else "failed"
+    return (
+        "delayed" if any(word in head for word in _DELAYED) and "fail" not in subject else "failed"
+    )

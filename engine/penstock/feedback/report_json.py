@@ -17,7 +17,7 @@ _EMPTY: dict[str, Any] = {}
 def report_of(text: str, classifier: Classifier, limits: ReportLimits) -> Report | None:
     """The report in ``text``, if that is such a notification."""
     start = text.find("{")
-    if start < 0 or "otificationType" not in text and "eventType" not in text:
+    if start < 0 or not ("otificationType" in text or "eventType" in text):
         return None
     outer = _object(text[start : text.rfind("}") + 1])
     inner = _object(outer.get("Message")) if "Message" in outer else outer

@@ -6,10 +6,10 @@ evidence: a report is hearsay, it may come weeks late, and a good address lost c
 second bounce. So three things are not for good although a host that says them to us at RCPT would
 be believed:
 
-- "user unknown" after the message itself was sent, or under a code that says something else: filters
-  of mailboxes answer so to senders whom their owner does not want, unless the enhanced code says
-  the same (x.1.z) or the wording is known as that provider's own;
-- "user unknown" in words alone, with neither a reply code nor an enhanced code;
+- "user unknown" after the message itself was sent, or under a code that says something else:
+  filters of mailboxes answer so to senders whom their owner does not want. It is believed where the
+  enhanced code says the same (x.1.z) or the wording is known as that provider's own;
+- "user unknown" from nobody knows when, with neither such a code nor the address that is meant;
 - a mailbox that is disabled, suspended or inactive, which its owner can bring back; one that was
   closed or deleted is gone.
 """
@@ -38,6 +38,7 @@ _GONE = re.compile(
     r"|does ?n.t exist|not exist|удал[её]н|закрыт|gelöscht|supprim|ferm[ée]|eliminad"
 )
 _EXCHANGE = re.compile(r"\(000c[0-9a-f]{4}\)")  # its own code for an address that it lacks
+_AMBIGUOUS = re.compile(r"mailbox (?:is )?(?:currently )?unavailable")  # RFC 5321: or for policy
 _NOT_OF_ADDRESSES = ("3.", "4.", "5.", "6.", "7.")
 # What programs add behind the host's words; some of it sounds like a reason.
 _TRAILER = re.compile(
@@ -134,6 +135,8 @@ def _by_code(evidence: Evidence, normal: Normal) -> Verdict:
             return verdict
     if evidence.action == "expired":
         return verdict_of(Category.EXPIRED)
+    if not final:  # whatever it waits for, it is on the way
+        return verdict_of(Category.NETWORK)
     return verdict_of(Category.UNKNOWN)
 
 
@@ -158,10 +161,13 @@ def _is_certain(
     if verdict.category is Category.BAD_MAILBOX:
         if status.startswith("5.1."):
             return True
+        if _AMBIGUOUS.search(normal.text):
+            return False
         if evidence.phase is Phase.RCPT or not verdict.rule.startswith(f"{GENERIC}/"):
             return bool(code) or not evidence.said
         if status == "5.2.1" or status[2:4] in _NOT_OF_ADDRESSES:
             return False
-        known = bool(code) or bool(_EXCHANGE.search(normal.text))
-        return known and evidence.phase is None
+        local = evidence.recipient.rpartition("@")[0].casefold()
+        named = bool(code) and bool(local) and local in normal.text
+        return evidence.phase is None and (named or bool(_EXCHANGE.search(normal.text)))
     return True

@@ -22,67 +22,62 @@ KINDS = frozenset(
 _RECIPIENTS_MAX = 20
 _QUOTED = re.compile(
     r"(?im)^[ \t>]{0,20}[-=*_|#.+ ]{0,60}(?:"
-    r"(?:begin(?:ning)? of )?(?:the )?(?:original|returned|undelivered|undeliverable|unsent|failed|your)"
-    r" (?:message|mail|e-mail)(?: headers?| text| body| source)?(?: follows?| is| enclosed| attached| below)?[ \t]{0,8}[-=*_|#.:]"
+    r"(?:begin(?:ning)? of )?(?:the )?(?:original|returned|undelivered|undeliverable|"
+    r"unsent|failed|your)"
+    r" (?:message|mail|e-mail)(?: headers?| text| body| source)?(?: follows?| is|"
+    r" enclosed| attached| below)?[ \t]{0,8}[-=*_|#.:]"
     r"|(?:below|above|under) this line is"
-    r"|(?:this|below|here|following|attached|included|enclosed) (?:is|are) (?:a |the )?(?:copy|headers?|original)"
+    r"|(?:this|below|here|following|attached|included|enclosed) (?:is|are) (?:a |"
+    r"the )?(?:copy|headers?|original)"
     r"|a copy of (?:the|your) (?:original )?(?:message|mail)"
-    r"|(?:the |message |original )?headers? (?:of the (?:original )?(?:message|mail) )?(?:follows?|is following)"
+    r"|(?:the |message |original )?headers? (?:of the (?:original )?(?:message|"
+    r"mail) )?(?:follows?|is following)"
     r"|the headers? of the original"
-    r"|(?:original |unsent |returned |undelivered )?(?:message|mail)(?: text| headers?| body)? follows"
+    r"|(?:original |unsent |returned |undelivered )?(?:message|mail)(?: text| headers?|"
+    r" body)? follows"
     r"|(?:original|returned) message headers?"
-    r"|(?:copy of the |ursprüngliche |исходное |mensaje |message )original(?:e nachricht)?[ \t]{0,8}[-:]"
+    r"|(?:copy of the |ursprüngliche |исходное |mensaje |"
+    r"message )original(?:e nachricht)?[ \t]{0,8}[-:]"
     r"|(?:origin(?:al|elle)|ursprungliche|ursprüngliche) (?:message|nachricht)[ \t]{0,8}[-:]"
     r"|(?:original )?(?:message|mail) (?:is )?as follows"
     r"|исходное (?:письмо|сообщение)|元のメッセージ)[^\n]{0,120}$"
 )
 _STRONG = re.compile(
-    r"(?im)^(?:>[ \t>]{0,8})?(?:received|return-path|message-id|dkim-signature|mime-version|arc-seal"
+    r"(?im)^(?:>[ \t>]{0,8})?(?:received|return-path|message-id|dkim-signature|"
+    r"mime-version|arc-seal"
     r"|x-mailer|x-received|user-agent|x-originating-ip):"
 )
 _FIELD = re.compile(r"[ \t>]{0,8}[A-Za-z][A-Za-z0-9-]{1,60}[ \t]?:")
 _CONTINUED = re.compile(r"[ \t]+\S")
+_FIELDS_MIN = 3
+_LINES_BEFORE_MAX = 60
 _MESSAGE_ID = re.compile(r"<?([^<>\s]{1,250})>?")
 
 
 def own_text(text: str) -> tuple[str, str]:
     """``text`` in two: what the report says itself, and what it quotes of the original."""
-    cuts = [found.start() for found in (_QUOTED.search(text), _header_in(text)) if found]
-    if not cuts:
-        return text, ""
-    cut = min(cuts)
+    quoted = _QUOTED.search(text)
+    cut = min(quoted.start() if quoted else len(text), _header_at(text))
     return text[:cut], text[cut:]
 
 
-class _At:
-    def __init__(self, place: int) -> None:
-        self._place = place
-
-    def start(self) -> int:
-        return self._place
-
-
-def _header_in(text: str) -> _At | None:
-    """Where a header of a mail begins within ``text``: a field that only mails have, and others
-    around it."""
+def _header_at(text: str) -> int:
+    """Where a header of a mail begins within ``text``, its end if there is none: a field that only
+    mails have, with others around it."""
     found = _STRONG.search(text)
     if not found:
-        return None
-    start = found.start()
-    after = text[start : start + 4000].split("\n")[:12]
-    if sum(bool(_FIELD.match(line)) for line in after) < 3:
-        return None
-    while start > 0:
-        before = text.rfind("\n", 0, start - 1) + 1
-        line = text[before : start - 1]
-        if not _FIELD.match(line) and not _CONTINUED.match(line):
+        return len(text)
+    place = begin = found.start()
+    after = text[place : place + 4000].split("\n")[:12]
+    if sum(bool(_FIELD.match(line)) for line in after) < _FIELDS_MIN:
+        return len(text)
+    for line in reversed(text[:place].split("\n")[-_LINES_BEFORE_MAX:-1]):
+        place -= len(line) + 1
+        if _FIELD.match(line):
+            begin = place
+        elif not _CONTINUED.match(line):
             break
-        if _CONTINUED.match(line) and not _FIELD.match(line.lstrip()):
-            earlier = text[text.rfind("\n", 0, max(before - 1, 0)) + 1 : max(before - 1, 0)]
-            if not _FIELD.match(earlier):
-                break
-        start = before
-    return _At(start)
+    return begin
 
 
 def fields_of_original(parts: Sequence[Part], quoted: str, limits: ReportLimits) -> Fields:
@@ -112,10 +107,8 @@ def _quoted_fields(quoted: str, limits: ReportLimits) -> Fields:
     for line in (*lines, ""):
         if indent is None and _FIELD.match(line):
             indent = line[: len(line) - len(line.lstrip(" \t"))]
-        if indent and line.startswith(indent):
-            line = line[len(indent) :]
         if line.strip():
-            block.append(line)
+            block.append(line.removeprefix(indent or ""))
             continue
         fields = fields_of("\n".join(block), limits)
         if _worth(fields) > _worth(best):
@@ -132,7 +125,10 @@ def _worth(fields: Fields) -> int:
 def original_of(fields: Fields) -> Original:
     """What of the original's header helps to find it again."""
     recipients = [
-        address for name in ("to", "cc") for one in fields.all(name) for address in addresses_of(one)
+        address
+        for name in ("to", "cc")
+        for one in fields.all(name)
+        for address in addresses_of(one)
     ]
     message_id = _MESSAGE_ID.search(fields.get("message-id"))
     return Original(

@@ -25,7 +25,9 @@ _AT_START = re.compile(
     rf"[\"'<(\[]{{0,3}}(?:mailto:|rfc822;\s?)?{_FOUND}[\"'>)\]]{{0,3}}",
     re.IGNORECASE,
 )
-_NAMED_BEFORE = re.compile(rf"\s{{0,8}}[\w\"' -]{{1,80}}[:<(]{{1,2}}(?:mailto:)?<?{_FOUND}", re.ASCII)
+_NAMED_BEFORE = re.compile(
+    rf"\s{{0,8}}[\w\"' -]{{1,80}}[:<(]{{1,2}}(?:mailto:)?<?{_FOUND}", re.ASCII
+)
 _SUMMARY = re.compile(rf"[45]\d\d[ -](?:[245]\.\d{{1,3}}\.\d{{1,3}} )?<?{_FOUND}>?\s?\.\.\.")
 _SAID = re.compile(r"\s*(?:<<<|Out:)\s?(.*)")
 _ASKED = re.compile(r"\s*(?:>>>|In:)\s?(.*)")
@@ -35,12 +37,38 @@ _OTHER = re.compile(
     r"\b(?:from|sender|reply-to|mail from|postmaster|contact|cc|helo|ehlo|received by)\b[^@]{0,40}$"
 )
 _PHASES = (
-    (re.compile(r"(?i)(?:reply|response) to (?:the )?end of data|after end of data|final data|after i sent the message|after (?:the )?(?:message )?(?:data|body)\b(?! command)|\[(?:end_of_)?data\]|(?:>>>|in:)\s{1,3}data|end of message|reply to data|after data|\(state 1[78]\)"), Phase.FINAL),
-    (re.compile(r"(?i)(?:reply|response) to rcpt|after rcpt|(?:\[|in |our |after |>>> {1,3}|in: {1,3})rcpt[_ ]to\b|smtp[:;]\s?rcpt\b|does not like recipient|our rcpt|recipient(?:s)? (?:was|were) rejected|in: +rcpt|\(state 14\)"), Phase.RCPT),
-    (re.compile(r"(?i)(?:reply|response) to mail|after mail from|mail[_ ]from\b|sender was rejected|our mail from|\(state 13\)"), Phase.MAIL),
+    (
+        re.compile(
+            r"(?i)(?:reply|response) to (?:the )?end of data|after end of data|final data|"
+            r"after i sent the message|after (?:the )?(?:message )?(?:data|body)\b(?! command)|"
+            r"\[(?:end_of_)?data\]|(?:>>>|in:)\s{1,3}data|end of message|reply to data|after data|"
+            r"\(state 1[78]\)"
+        ),
+        Phase.FINAL,
+    ),
+    (
+        re.compile(
+            r"(?i)(?:reply|response) to rcpt|after rcpt|(?:\[|in |our |after |>>> {1,3}|"
+            r"in: {1,3})rcpt[_ ]to\b|smtp[:;]\s?rcpt\b|does not like recipient|our rcpt|"
+            r"recipient(?:s)? (?:was|were) rejected|in: +rcpt|\(state 14\)"
+        ),
+        Phase.RCPT,
+    ),
+    (
+        re.compile(
+            r"(?i)(?:reply|response) to mail|after mail from|(?:\[|in |>>> {1,3}|"
+            r"in: {1,3})mail[_ ]from\b|sender was rejected|our mail from|\(state 13\)"
+        ),
+        Phase.MAIL,
+    ),
     (re.compile(r"(?i)(?:reply|response) to (?:ehlo|helo)|after (?:ehlo|helo)"), Phase.EHLO),
-    (re.compile(r"(?i)initial connection|refused to talk to me|greeting|banner|does not like us"), Phase.BANNER),
-)  # fmt: skip
+    (
+        re.compile(
+            r"(?i)initial connection|refused to talk to me|greeting|banner|does not like us"
+        ),
+        Phase.BANNER,
+    ),
+)
 _REPLY = re.compile(
     r"(?:^|(?<=[\s:'\"(\[<=;#]))([245]\d\d)(?=[ :,-]|$)(?:[ -]\1(?=[ -]))?"
     r"[ :,-]{0,4}(?:error_code\s?:)?\s?([^\n]*)",
@@ -50,8 +78,16 @@ _JOINED = re.compile(r"\n[ \t>]{0,80}(?=\S)")
 _LINE = "\v"  # within a paragraph
 _QUOTES = "'\" "
 _REPLY_AFTER = re.compile(
-    r"(?i)(?:said|says|was|returned|response|reason|code|error|failure|message|data|to|\]|>|reply|host [\w.-]{1,100}(?: ?[\[(][\w.:]{1,50}[\])])?|"
-    r"respond(?:ed)?|from|command|failed|size=\d{1,12}|connection)\s{0,2}[:=]?\s{0,80}['\"<(#]{0,2}$"
+    r"(?i)(?:said|says|was|returned|response|reason|code|error|failure|message|data|to|\]|"
+    r">|reply|host [\w.-]{1,100}(?: ?[\[(][\w.:]{1,50}[\])])?|"
+    r"respond(?:ed)?|from|command|failed|size=\d{1,12}|"
+    r"connection)\s{0,2}[:=]?\s{0,80}['\"<(#]{0,2}$"
+)
+
+
+_HOST = re.compile(
+    r"(?i)\b(?:host|server|talking to|relay|"
+    r"mx)\b[ :]{1,3}(?:is )?<?([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,8})"
 )
 
 
@@ -83,9 +119,9 @@ def blocks_of(text: str, others: Collection[str], recipients_max: int) -> list[B
     blocks = []
     for key, (address, texts) in found.items():
         whole = "\n".join(texts)[:BLOCK_CHARS_MAX]
-        said = summaries.get(key, "")
-        replies = (said,) if said else ()
-        blocks.append(Block(address, (*replies, *replies_in(whole)), whole, phase_in(said or whole)))
+        said, phase = summaries.get(key, ("", None))
+        replies = (said, *replies_in(whole)) if said else replies_in(whole)
+        blocks.append(Block(address, replies, whole, phase or phase_in(whole)))
     return blocks
 
 
@@ -120,21 +156,21 @@ def _behind(lines: Sequence[str], start: int, end: int, address: str) -> list[st
     return [first[place:].lstrip(" >:\"')]\t"), *lines[start + 1 : end]]
 
 
-def _summaries(lines: Sequence[str]) -> dict[str, str]:
-    """By recipient: what the host said before the program's own summary about that recipient."""
+def _summaries(lines: Sequence[str]) -> dict[str, tuple[str, Phase | None]]:
+    """By recipient: what the host said before the program's own summary about that recipient, and
+    whether that was to RCPT."""
     said: list[str] = []
-    found: dict[str, str] = {}
+    phase: Phase | None = None
+    found: dict[str, tuple[str, Phase | None]] = {}
     for line in lines:
         host = _SAID.match(line)
         if host:
             said.append(host[1])
-        elif _ASKED.match(line):
+        elif asked := _ASKED.match(line):
+            said, phase = [], Phase.RCPT if _RCPT.match(asked[1]) else None
+        elif summary := _SUMMARY.match(line):
+            found.setdefault(summary[1].lower(), (_first_reply(said) or line, phase))
             said = []
-        else:
-            summary = _SUMMARY.match(line)
-            if summary:
-                found.setdefault(summary[1].lower(), _first_reply(said) or line)
-                said = []
     return found
 
 
@@ -180,6 +216,12 @@ def replies_in(text: str) -> tuple[str, ...]:
             if len(found) >= 4:
                 break
     return tuple(found)
+
+
+def host_in(text: str) -> str:
+    """The name of the host that answered, where the text tells."""
+    found = _HOST.search(text)
+    return found[1] if found else ""
 
 
 def phase_in(text: str) -> Phase | None:
