@@ -120,5 +120,5 @@ def _without(markup: str, name: str) -> str:
         end = folded.find(f"</{name}", begin)
         if end < 0:
             return "".join(kept)
-        start = end + len(name) + 2
+        start = markup.find(">", end) + 1 or len(markup)
     return "".join((*kept, markup[start:]))

@@ -95,12 +95,12 @@ def fields_of(text: str, limits: ReportLimits) -> Fields:
         name, colon, rest = line.partition(":")
         name = name.rstrip(" \t") if colon else ""
         name = name if _NAME.fullmatch(name) else ""
-        lines, room = [rest[: limits.value_chars_max]], limits.value_chars_max - len(rest)
+        lines, room = [rest.lstrip()[: limits.value_chars_max]], limits.value_chars_max - len(rest)
     return Fields(tuple(found))
 
 
 def _value(lines: list[str], limits: ReportLimits) -> str:
-    value = words_of(" ".join(line.strip() for line in lines))
+    value = words_of(" ".join(line.strip() for line in lines).strip())
     return _CONTROLS.sub("", value.replace("\n", " "))[: limits.value_chars_max].strip()
 
 
@@ -165,10 +165,13 @@ class _Splitter:
         boundary is open now."""
         content, limits = self._content, self._limits
         self._count += 1
-        if content[start : start + 1] in b"\r\n":  # nothing, or no header
-            return _Head(NO_FIELDS, "text/plain", {}, start)
-        gap = _END_OF_HEADER.search(content, start, start + limits.header_bytes_max)
-        stop = gap.start() if gap else start + limits.header_bytes_max
+        if content[start : start + 1] in b"\r\n" or content.startswith(b"--", start):
+            return _Head(NO_FIELDS, "text/plain", {}, start)  # nothing, or no header
+        stop = start + limits.header_bytes_max
+        boundary_at = content.find(b"\n--", start, stop)  # no field begins so
+        stop = boundary_at + 1 if boundary_at >= 0 else stop
+        gap = _END_OF_HEADER.search(content, start, stop)
+        stop = gap.start() if gap else stop
         fields = header_of(content[start:stop], limits)
         kind, parameters = kind_of(fields)
         body = gap.end() if gap else min(stop, len(content))

@@ -29,8 +29,8 @@ _NAMED_BEFORE = re.compile(
     rf"\s{{0,8}}[\w\"' -]{{1,80}}[:<(]{{1,2}}(?:mailto:)?<?{_FOUND}", re.ASCII
 )
 _SUMMARY = re.compile(rf"[45]\d\d[ -](?:[245]\.\d{{1,3}}\.\d{{1,3}} )?<?{_FOUND}>?\s?\.\.\.")
-_SAID = re.compile(r"\s*(?:<<<|Out:)\s?(.*)")
-_ASKED = re.compile(r"\s*(?:>>>|In:)\s?(.*)")
+_SAID = re.compile(r"[ \t]{0,20}(?:<<<|Out:)\s?(.*)")
+_ASKED = re.compile(r"[ \t]{0,20}(?:>>>|In:)\s?(.*)")
 _RCPT = re.compile(rf"(?i)rcpt to:\s?<?{_FOUND}")
 _OTHER = re.compile(
     r"(?i)^[ \t>]{0,12}(?:to|cc|bcc|subject|sent)\s?:|"
@@ -79,7 +79,7 @@ _LINE = "\v"  # within a paragraph
 _QUOTES = "'\" "
 _REPLY_AFTER = re.compile(
     r"(?i)(?:said|says|was|returned|response|reason|code|error|failure|message|data|to|\]|"
-    r">|reply|host [\w.-]{1,100}(?: ?[\[(][\w.:]{1,50}[\])])?|"
+    r">|,|reply|host [\w.-]{1,100}(?: ?[\[(][\w.:]{1,50}[\])])?|"
     r"respond(?:ed)?|from|command|failed|size=\d{1,12}|"
     r"connection)\s{0,2}[:=]?\s{0,80}['\"<(#]{0,2}$"
 )
