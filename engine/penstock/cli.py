@@ -151,6 +151,10 @@ def top(
 @app.command()
 @command
 def classify(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE...", help="Mails that report something, one in a file."),
+    ] = None,
     replies: Annotated[
         bool,
         typer.Option("--replies", help='Replies, as lines of {"provider": ..., "reply": ...}.'),
@@ -161,15 +165,26 @@ def classify(
     ] = "",
     config: Config = CONFIG,
 ) -> None:
-    """Read replies from standard input, and add what each means."""
-    if not replies:
-        raise CommandError("say what is to be read: --replies", WRONG)
-    from penstock.cli_classify import BadLine, lines_of, object_of, read_reply
+    """Say what mails report (FILE...), or what replies mean that come on standard input."""
+    if bool(files) == replies:
+        raise CommandError("say what is to be read: FILE... or --replies", WRONG)
+    from penstock.cli_classify import BadLine, lines_of, object_of, read_reply, read_report
     from penstock.cli_policy import policies_of
     from penstock.feedback.classify import Classifier
 
     classifier = Classifier(policies_of(config, directory).replies)
     bad = 0
+    for name in files or ():
+        try:
+            sys.stdout.write(json.dumps(read_report(classifier, name)) + "\n")
+        except OSError as error:
+            bad += 1
+            typer.echo(f"penstock: {name}: {error.strerror or error}", err=True)
+    sys.stdout.flush()
+    if bad:
+        raise CommandError("1 file was not read" if bad == 1 else f"{bad} files were not read")
+    if not replies:
+        return
     for number, line in lines_of(sys.stdin.buffer):
         try:
             answer = read_reply(classifier, object_of(line))
