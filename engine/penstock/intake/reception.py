@@ -94,29 +94,34 @@ class Reception:
         return task
 
     async def _take(self, envelope: Envelope, content: bytes) -> None:
-        now = self._now()
         # asked again: these are few, and nothing need be carried along with the envelope
+        now = self._now()
         found = [self.addresses.find(one.address, now) for one in envelope.recipients]
-        wanted = dict.fromkeys(one for one in found if not isinstance(one, Turned))
-        results: list[tuple[str, str]] = []
-        forwards = written = False
-        for admitted in wanted:
-            if admitted.role == POSTMASTER:
-                result = "forwarded"
-                forwards = True
-            elif admitted.role == "unsubscribe":
-                result = self._unsubscribe(admitted, envelope, content)
-            else:
-                result = await self._report(admitted, envelope, content)
-                forwards = forwards or result == "forwarded"
-            written = written or result == "accepted"
-            results.append((admitted.role, result))
-        if written:
-            await self._synced()
-        if forwards:
-            await self._pass_on(envelope, content)
-        for role, result in results:
-            self._count(role, result)
+        wanted = list(dict.fromkeys(one for one in found if isinstance(one, Admitted)))
+        turned = [one for one in found if isinstance(one, Turned)]
+        for gone in turned:  # good at RCPT and not any more
+            self._count(gone.role, gone.reason)
+        if not wanted:
+            raise Refused(turned[0].reply)
+        try:
+            results = [await self._result(one, envelope, content) for one in wanted]
+            if "accepted" in results:
+                await self._synced()
+            if "forwarded" in results:
+                await self._pass_on(envelope, content)
+        except Refused:
+            for one in wanted:
+                self._count(one.role, "refused")
+            raise
+        for one, result in zip(wanted, results, strict=True):
+            self._count(one.role, result)
+
+    async def _result(self, admitted: Admitted, envelope: Envelope, content: bytes) -> str:
+        if admitted.role == POSTMASTER:
+            return "forwarded"
+        if admitted.role == "unsubscribe":
+            return self._unsubscribe(admitted, envelope, content)
+        return await self._report(admitted, envelope, content)
 
     def _unsubscribe(self, admitted: Admitted, envelope: Envelope, content: bytes) -> str:
         if is_answer(content, scan(content).end):

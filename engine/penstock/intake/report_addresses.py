@@ -61,7 +61,8 @@ class Ages(NamedTuple):
 
 
 class ReportAddresses:
-    """``domains``: in lower case, as A-labels; ``complaints``: local parts, in lower case."""
+    """``domains``: in lower case, as A-labels; ``complaints``: local parts, in lower case.
+    ``hostname`` is our own, where there is a postmaster too, and nobody else."""
 
     def __init__(
         self,
@@ -69,7 +70,9 @@ class ReportAddresses:
         domains: Collection[str],
         complaints: Collection[str] = (),
         ages: Ages = Ages(),  # noqa: B008 - immutable
+        hostname: str = "",
     ) -> None:
+        self._hostname = hostname.lower()
         self._keys, self._ages = keys, ages
         self._domains, self._complaints = frozenset(domains), frozenset(complaints)
 
@@ -77,13 +80,14 @@ class ReportAddresses:
         """``address`` as RCPT gave it: ``local@domain``, or ``Postmaster`` alone."""
         local, domain = split(address)
         local = local.strip('"').lower()
-        if domain or local != POSTMASTER:
-            try:
-                domain = normal_domain(domain)
-            except ValueError:
-                domain = ""
-            if domain not in self._domains:
-                return Turned("other", "elsewhere", _ELSEWHERE)
+        if local == POSTMASTER and domain.lower() in ("", self._hostname):
+            return Admitted(POSTMASTER)
+        try:
+            domain = normal_domain(domain)
+        except ValueError:
+            domain = ""
+        if domain not in self._domains:
+            return Turned("other", "elsewhere", _ELSEWHERE)
         if local == POSTMASTER:
             return Admitted(POSTMASTER)
         if local in self._complaints:

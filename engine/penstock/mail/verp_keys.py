@@ -44,7 +44,7 @@ def parse_keys(text: str) -> TokenKeys:
 
 def _key(line: str, number: int) -> Key:
     words = line.split()
-    if len(words) != 3 or words[0] not in _IDS or not _DAY.fullmatch(words[1]):
+    if len(words) != 3 or words[0] not in set(_IDS) or not _DAY.fullmatch(words[1]):
         raise BadKeyFile(f"line {number} is not ID DAY SECRET")
     try:
         secret = base64.b64decode(words[2], validate=True)

@@ -1,4 +1,4 @@
-"""What comes back, put together for one worker: the stamp of what goes out, the way in of reports."""
+"""What comes back, put together for a worker: the stamp of outgoing mail, the way in of reports."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def addresses(
         all_domains(policies.feedbacks()) | frozenset(smtp.domains),
         settings.feedback.complaint_addresses,
         ages(settings.feedback),
+        settings.hostname,
     )
 
 
