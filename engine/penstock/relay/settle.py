@@ -118,7 +118,7 @@ class OutcomeSettler:
             if kind is Kind.DELIVERED:
                 tally.delivered += 1
                 self._recorder.attempt(attempt, envelope)
-                if recipient.notify and not feed.passes_dsn:
+                if recipient.notify and (ticket.returns_to_us or not feed.passes_dsn):
                     self._reporter.report([Case(ref, stored, outcome, Action.RELAYED)], now)
                 self._spool.settle(ref)
             elif kind is Kind.BOUNCED:
