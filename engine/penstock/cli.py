@@ -34,6 +34,7 @@ _GROUPS = {
     "policy": "Check, show and compare traffic policies.",
     "bounces": "See what comes back, and what nobody could read.",
     "warmup": "See and steer how new sources are warmed up.",
+    "suppression": "See and change who gets no mail any more.",
     "dkim": "Make signing keys and their DNS records.",
 }
 

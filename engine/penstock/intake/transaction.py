@@ -11,19 +11,27 @@ from penstock.intake import replies
 from penstock.intake.config import ListenerConfig
 from penstock.intake.peer import Peer
 from penstock.intake.ports import Sink
+from penstock.intake.sifting import refuse_early
 from penstock.mail.envelope import Envelope, Recipient
 from penstock.smtp.content import TOO_BIG
 from penstock.smtp.data import ChunkReader, DataReader, parse_bdat
 from penstock.smtp.grammar import parse_mail, parse_rcpt
 from penstock.smtp.reply import Reply
+from penstock.suppression.screen import Screen
 
 
 class Transaction:
-    """Lives as long as its session. ``envelope`` is ``None`` outside a transaction."""
+    """Lives as long as its session. ``envelope`` is ``None`` outside a transaction; ``screen``:
+    the suppression list, where it is looked at."""
 
-    __slots__ = ("_config", "_offered", "_sink", "chunks", "envelope", "messages", "peer")
+    __slots__ = (
+        "_config", "_offered", "_screen", "_sink",
+        "chunks", "envelope", "messages", "peer", "screened",
+    )  # fmt: skip
 
-    def __init__(self, config: ListenerConfig, sink: Sink, peer: Peer) -> None:
+    def __init__(
+        self, config: ListenerConfig, sink: Sink, peer: Peer, screen: Screen | None = None
+    ) -> None:
         self.peer = peer
         self.envelope: Envelope | None = None
         self.chunks: ChunkReader | None = None  # of a message that BDAT has begun
@@ -31,11 +39,14 @@ class Transaction:
         self._offered = False
         self._config = config
         self._sink = sink
+        self._screen = screen
+        self.screened = True  # of each recipient so far it is settled that it is not suppressed
 
     def reset(self) -> None:
         self.envelope = None
         self.chunks = None
         self._offered = False
+        self.screened = True
 
     def take(self) -> Envelope:
         """The finished envelope; the transaction is over."""
@@ -98,6 +109,11 @@ class Transaction:
         address, notify, orcpt = command
         if "@" not in address:  # <Postmaster>
             address = f"{address}@{self._config.hostname}"
+        if self._screen is not None:
+            answer = refuse_early(self._screen, self.peer, envelope, address)
+            if isinstance(answer, Reply):
+                return answer
+            self.screened &= answer
         envelope.recipients.append(Recipient(address, notify, orcpt))
         return replies.RCPT_OK
 

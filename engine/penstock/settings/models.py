@@ -11,6 +11,7 @@ from penstock.policy.fields import Duration, Size, Table
 from penstock.settings.fields import HostName, PathText, RequiredPath, Workers
 from penstock.settings.intake import HttpSettings, SmtpSettings
 from penstock.settings.outbound import DkimSettings, DnsSettings, RelaySettings, RouteSettings
+from penstock.settings.suppression import SuppressionSettings
 
 _MIB = 1 << 20
 _SPOOL = "var/spool"
@@ -129,6 +130,9 @@ class Settings(Table):
     queue: QueueSettings = Field(default=QueueSettings(), description="The durable queue.")
     relay: RelaySettings = Field(default=RelaySettings(), description="Delivery.")
     dns: DnsSettings = Field(default=DnsSettings(), description="Name look-ups.")
+    suppression: SuppressionSettings = Field(
+        default=SuppressionSettings(), description="The suppression list."
+    )
     log: LogSettings = Field(default=LogSettings(), description="Logging.")
 
     @model_validator(mode="before")

@@ -103,6 +103,7 @@ class Host:
             jobs=lambda name: _Jobs(self),
             resolver=self._resolver,
             write=len,
+            suppressing=False,
         )
         greeting = Greeting("", 0, 1, [0], [os.dup(self._token.fileno())])
         channel = cast(Channel, _Supervisor(self._governor))

@@ -35,6 +35,7 @@ from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
 from penstock.worker.shards import take_over
 from penstock.worker.sink import IntakeSink, refused
+from penstock.worker.suppression import SuppressionList
 from penstock_queue import Committer
 
 log = structlog.get_logger("penstock.worker")
@@ -85,6 +86,16 @@ class Engine:
             self._loop.time,
             RemoteConfig(workers=greeting.workers, index=greeting.number),
         )
+        self._suppression: SuppressionList | None = None
+        if settings.suppression.enabled and machine.suppressing:
+            self._suppression = SuppressionList(
+                settings,
+                registry,
+                lambda: self._dispatcher.placing.policies,
+                machine.now,
+                _unwritten,
+            )
+        self._screen = self._suppression.screen if self._suppression is not None else None
         self._outbound = Outbound(
             settings,
             policies,
@@ -96,6 +107,7 @@ class Engine:
             workers=greeting.workers,
             machine=machine,
             clock=self._clock,
+            screen=self._screen,
         )
         self._dispatcher = self._outbound.dispatcher
         self._dispatcher.ordered(greeting.rules)
@@ -208,6 +220,7 @@ class Engine:
                     authenticator=authenticator,
                     clock=self._machine.now,
                     pools=self._pools,
+                    screen=self._screen,
                 )
             )
         self._tick()
@@ -231,6 +244,8 @@ class Engine:
         await self._limiter.close()
         await self._spool.stop()
         self._attempts.flush()
+        if self._suppression is not None:
+            self._suppression.close()
 
     # what runs by itself
 
@@ -254,6 +269,8 @@ class Engine:
                 self._look_at_the_clock()
                 self._dispatcher.sweep()
                 self._outbound.look()
+                if self._screen is not None:
+                    self._screen.look()
                 self._tell_tally()
                 self._dispatcher.warming.look()
                 if self._sink.look():
@@ -347,6 +364,11 @@ class Engine:
         for authenticator, smtp in zip(self._authenticators, settings.smtp, strict=False):
             if authenticator is not None:
                 authenticator.replace(parts.accounts(smtp))
+
+
+def _unwritten(make: type[Any], **fields: Any) -> str:
+    """Stands for ``Journal.write``."""
+    return ""
 
 
 def _heard(future: asyncio.Future[Any]) -> None:
