@@ -8,6 +8,7 @@ whoever sent it, on what the list of suppressed addresses says anyway.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import structlog
@@ -20,6 +21,7 @@ from penstock.suppression.entry import Entry
 from penstock.suppression.screen import Mail, Screen
 
 log = structlog.get_logger("penstock.relay")
+FRESH_S = 1.0  # so long what intake found out holds
 
 
 class GivenUp(NamedTuple):
@@ -31,13 +33,22 @@ class GivenUp(NamedTuple):
 
 
 class Screening:
-    """One worker's."""
+    """One worker's. ``now``: wall time, as that of acceptance. What came in within ``fresh_s`` was
+    asked for then, and is not asked for again; but for reports of our own, which did not come in.
+    """
 
-    def __init__(self, screen: Screen, spool: Spool) -> None:
+    def __init__(
+        self, screen: Screen, spool: Spool, now: Callable[[], float], fresh_s: float = FRESH_S
+    ) -> None:
         self._screen, self._spool = screen, spool
+        self._now, self._fresh_s = now, fresh_s
 
     def sift(self, batch: Batch) -> Batch:
         """Without those that must not be sent; these are settled."""
+        if batch.fresh:
+            of = batch.stored[0].envelope
+            if of.sender and of.received_at > self._now() - self._fresh_s:
+                return batch
         screen, given_up = self._screen, list[GivenUp]()
         for ref, stored in zip(batch.refs, batch.stored, strict=True):
             address, envelope = stored.recipient.address, stored.envelope

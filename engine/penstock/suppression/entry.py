@@ -99,22 +99,16 @@ def pack(entries: Iterable[Entry]) -> bytes:
 def unpack(address: str, tenant: str, value: bytes) -> list[Entry]:
     """The inverse; raises ``ValueError`` for what :func:`pack` never wrote."""
     try:
-        flat = _decode(value)
-        return [
-            Entry(
-                address,
-                tenant,
-                _SCOPES[scope] if isinstance(scope, int) else scope,
-                _REASONS[reason] if isinstance(reason, int) else reason,
-                cause,
-                float(since),
-                float(until),
-            )
-            for scope, reason, since, until, cause in (
-                flat[start : start + _FIELDS] for start in range(0, len(flat), _FIELDS)
-            )
-        ]
-    except (msgspec.DecodeError, IndexError, TypeError) as error:
+        flat, found = _decode(value), []
+        for start in range(0, len(flat), _FIELDS):
+            scope, reason, since, until, cause = flat[start : start + _FIELDS]
+            if type(scope) is int:
+                scope = _SCOPES[scope]
+            if type(reason) is int:
+                reason = _REASONS[reason]
+            found.append(Entry(address, tenant, scope, reason, cause, float(since), float(until)))
+        return found
+    except (msgspec.DecodeError, ValueError, IndexError, TypeError) as error:
         raise ValueError(f"a damaged entry of {address}: {error}") from None
 
 

@@ -145,7 +145,8 @@ def _row(line: int, fields: Mapping[str, str], meaning: Meaning, otherwise: str)
             return Row(line, (), "no address")
         address = meaning.spelling(address)
         given = fields.get("reason", "")
-        reason = reason_of(given, otherwise) if given else otherwise
+        # with a column cause it is a list of ours, whose reasons are as they stand
+        reason = given if "cause" in fields and given else reason_of(given, otherwise)
         since = moment_of(fields.get("since", "")) or meaning.now
         ends = fields.get("until")
         until = meaning.rules.until(reason, since) if ends is None else moment_of(ends)

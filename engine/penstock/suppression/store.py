@@ -184,8 +184,14 @@ class Suppressions:
             self.store.environment.set_mapsize(0)
             reading = self._begin(self._entries)
         try:
-            for_all = reading.get(key)
-            own = reading.get(key + tenant.encode()) if tenant else None
+            cursor = reading.cursor()
+            if not cursor.set_range(key):
+                return []
+            first = cursor.key()
+            if not first.startswith(key):
+                return []  # nothing is known of most addresses, and one descent says so
+            for_all = cursor.value() if first == key else None
+            own = cursor.get(key + tenant.encode()) if tenant else None
         finally:
             reading.abort()
         found = [] if for_all is None else unpack(normal, "", for_all)

@@ -102,7 +102,7 @@ class Outbound:
             policies.replies, settings.relay.unmatched_replies_max, telemetry.forgot
         )
         self.dispatcher.paces.reading = self.reading
-        self._screening = Screening(screen, spool) if screen is not None else None
+        self._screening = Screening(screen, spool, clock) if screen is not None else None
         if self._screening is not None:
             self.dispatcher.stager.sift = self._screening.sift
         self.settler = self._settler(settings, spool)
