@@ -49,6 +49,8 @@ def test_given_up_at_delivery_and_explained(daemon) -> None:  # type: ignore[no-
     assert command(daemon, "add", "waits@a.example", "--reason", "complaint", "--scope", "all")
     (found,) = daemon.call("explain", target="waits@a.example")["explanations"]
     assert found["suppressed"]["reason"] == "complaint"
+    shown = command(daemon, "show", "waits@a.example")  # takes longer than intake's answer holds
+    assert "complaint" in shown.stdout
     daemon.call("queue.retry", selector={"domain": "a.example"})
     daemon.until(lambda: not daemon.metric("penstock_queue_entries"), "given up", 20)
     assert daemon.metric("penstock_suppressed_total") == 1

@@ -21,7 +21,7 @@ from penstock.suppression.entry import Entry
 from penstock.suppression.screen import Mail, Screen
 
 log = structlog.get_logger("penstock.relay")
-FRESH_S = 1.0  # so long what intake found out holds
+FRESH_S = 0.5  # so long what intake found out holds; changes are to show within a second
 
 
 class GivenUp(NamedTuple):
