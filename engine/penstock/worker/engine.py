@@ -86,16 +86,7 @@ class Engine:
             self._loop.time,
             RemoteConfig(workers=greeting.workers, index=greeting.number),
         )
-        self._suppression: SuppressionList | None = None
-        if settings.suppression.enabled and machine.suppressing:
-            self._suppression = SuppressionList(
-                settings,
-                registry,
-                lambda: self._dispatcher.placing.policies,
-                machine.now,
-                _unwritten,
-            )
-        self._screen = self._suppression.screen if self._suppression is not None else None
+        self._suppression = SuppressionList(settings, registry, machine, self._class_of, _unwritten)
         self._outbound = Outbound(
             settings,
             policies,
@@ -107,7 +98,7 @@ class Engine:
             workers=greeting.workers,
             machine=machine,
             clock=self._clock,
-            screen=self._screen,
+            screen=self._suppression.screen,
         )
         self._dispatcher = self._outbound.dispatcher
         self._dispatcher.ordered(greeting.rules)
@@ -220,7 +211,7 @@ class Engine:
                     authenticator=authenticator,
                     clock=self._machine.now,
                     pools=self._pools,
-                    screen=self._screen,
+                    screen=self._suppression.screen,
                 )
             )
         self._tick()
@@ -229,6 +220,10 @@ class Engine:
     def _pools(self) -> Collection[str]:
         """The names that mail may ask for by X-Penstock-Pool."""
         return self._dispatcher.placing.policies.pools
+
+    def _class_of(self, tenant: str, class_: str) -> str:
+        """The class that mail is sent as which names ``class_`` or none."""
+        return self._dispatcher.placing.policies.resolve_class(tenant, class_)[0]
 
     async def stop(self, deadline_s: float) -> None:
         """No new mail, let what is under way end, write everything down."""
@@ -244,8 +239,7 @@ class Engine:
         await self._limiter.close()
         await self._spool.stop()
         self._attempts.flush()
-        if self._suppression is not None:
-            self._suppression.close()
+        self._suppression.close()
 
     # what runs by itself
 
@@ -269,8 +263,7 @@ class Engine:
                 self._look_at_the_clock()
                 self._dispatcher.sweep()
                 self._outbound.look()
-                if self._screen is not None:
-                    self._screen.look()
+                self._suppression.look()
                 self._tell_tally()
                 self._dispatcher.warming.look()
                 if self._sink.look():
