@@ -23,7 +23,7 @@ from bench import report
 from bench.harness import scratch
 from penstock.suppression.decide import SuppressionRules
 from penstock.suppression.entry import Entry
-from penstock.suppression.rows import Meaning, read_rows
+from penstock.suppression.rows import Meaning, Row, read_rows
 from penstock.suppression.store import Store, StoreConfig, Suppressions
 from penstock.suppression.transfer import import_rows
 from penstock.suppression.writer import SuppressionWriter
@@ -55,6 +55,18 @@ def write_file(path: pathlib.Path, count: int) -> None:
             reason = ("bounce:bad-mailbox", "unsubscribe", "manual")[number % 3]
             since = 1_700_000_000 + number
             out.write(f"{address(number)},{tenant(number)},{reason},{since}\n")
+
+
+def fill(directory: str, count: int) -> None:
+    """Put so many addresses on the list."""
+    if count:
+        store = Store(directory, CONFIG)
+        every = (
+            Row(number, (Entry(address(number), tenant(number), since=1.7e9),))
+            for number in range(count)
+        )
+        import_rows(SuppressionWriter(store), every)
+        store.close()
 
 
 def run_import(directory: str, path: pathlib.Path) -> dict[str, float]:

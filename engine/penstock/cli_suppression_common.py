@@ -34,6 +34,8 @@ Why = Annotated[str, typer.Option("--why", help="Why you do this, for the event.
 
 @contextmanager
 def open_store(settings: Settings) -> Iterator[Store]:
+    import lmdb
+
     from penstock.suppression.configure import store_config, suppression_directory
     from penstock.suppression.store import Store, SuppressionError
 
@@ -43,6 +45,8 @@ def open_store(settings: Settings) -> Iterator[Store]:
         raise CommandError(str(error)) from None
     try:
         yield store
+    except lmdb.Error as error:
+        raise CommandError(f"the suppression list in {store.directory}: {error}") from None
     except ValueError as error:
         raise CommandError(str(error), WRONG) from None
     finally:

@@ -167,3 +167,15 @@ async def test_the_events_wait_for_the_commit(door: Door) -> None:
     (said,) = await door.send("dead@a.example", "ok@b.example")
     assert said.startswith("451")
     assert door.told == []
+
+
+async def test_they_are_no_mistakes_of_the_client(door: Door) -> None:
+    """Else a campaign to a list with many dead addresses would lose its connection."""
+    await door.greet(tenant="shop")
+    said = await door.send(*["dead@a.example"] * 100, "ok@b.example")
+    assert said[-1].startswith("250 2.6.0")
+    assert len(said) == 101
+    for _ in range(30):
+        (one,) = await door.send("no@a.example", head="X-Penstock-Class: bulk\n")
+        assert one.startswith("550 5.7.1")
+    assert not door.line.transport.closed

@@ -19,6 +19,13 @@ _TEXT_CHARS_MAX = 440  # a reply line has 512 bytes at most (RFC 5321 4.5.3.1.5)
 _ADDRESS_CHARS_MAX = 100
 
 
+class SuppressedReply(Reply):
+    """No mistake of the client's: whoever sends a campaign to a list with many dead addresses must
+    not lose its connection over it."""
+
+    __slots__ = ()
+
+
 class Sifted(NamedTuple):
     """Recipients that were taken out of an envelope, each with the entry that says so."""
 
@@ -66,7 +73,7 @@ def all_suppressed(sifted: Sifted) -> Reply:
     if len(sifted.found) == 1:
         return _refusal(*sifted.found[0])
     text = _named(sifted, f"5.7.1 All {len(sifted.found)} recipients are suppressed: ")
-    return Reply.of(550, text)
+    return SuppressedReply.of(550, text)
 
 
 def some_suppressed(sifted: Sifted, left: int) -> str:
@@ -85,7 +92,7 @@ def _refusal(address: str, entry: Entry) -> Reply:
     plain = _plain(address)
     whose = f" for {entry.tenant}" if entry.tenant else ""
     what = f" ({entry.scope})" if entry.scope else ""
-    return Reply.of(
+    return SuppressedReply.of(
         550,
         f"{code} {plain} is suppressed{whose}{what}: {described(entry)};"
         f" see penstock suppression show {plain}",

@@ -18,7 +18,7 @@ import msgspec
 
 from penstock.policy.units import size_text
 from penstock.suppression.entry import Entry, merged, pack, problem_of, unpack
-from penstock.suppression.store import SEPARATOR, Store, SuppressionFull
+from penstock.suppression.store import SEPARATOR, Store, SuppressionError, SuppressionFull
 
 NOTES_MAX = 10_000  # that nobody has made events of yet; the oldest go
 FULL_TIMES_MAX = 100
@@ -231,6 +231,9 @@ class SuppressionWriter:
                 f"the suppression list in {self.store.directory} is full at {most}; nothing was "
                 "changed: raise map_bytes in [suppression] of the settings and restart"
             ) from None
+        except lmdb.Error as error:
+            where = self.store.directory
+            raise SuppressionError(f"the suppression list in {where}: {error}") from None
 
     def add(self, entries: Iterable[Entry], note: Mapping[str, Any] | None = None) -> int:
         """All in one transaction; how many are new. Raises ``ValueError`` where one is wrong, and
