@@ -174,3 +174,14 @@ def test_what_has_expired_goes_by_and_by(writer: SuppressionWriter) -> None:
     at[0] += 61
     one.flush()
     assert [entry.address for entry in writer.store.walk()] == ["y@a.example"]
+
+
+def test_old_counts_of_full_mailboxes_go_too(writer: SuppressionWriter) -> None:
+    with writer.change() as change:
+        for number in range(10):
+            change.bounced_full(f"a{number}@b.example", "shop", NOW - number * DAY_S, 5, 30)
+    for _ in range(5):
+        with writer.change() as change:
+            change.purge(NOW, 3, 4.5)
+    pairs = [(f"a{number}@b.example", "shop") for number in range(10)]
+    assert writer.counted_among(pairs) == set(pairs[:5])

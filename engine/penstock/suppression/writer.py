@@ -25,7 +25,7 @@ FULL_TIMES_MAX = 100
 _DAY_S = 86400.0
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.decode
-_PURGED_TO = b"purged-to"
+_PURGED_TO, _FULL_PURGED_TO = b"purged-to", b"full-purged-to"
 _CHECKPOINT = b"checkpoint:"
 
 
@@ -152,10 +152,26 @@ class Change:
         self._transaction.put(key, _encode(list(position)), db=self._store.meta)
 
     def purge(self, now: float, keys_max: int, days: float) -> int:
-        """Take out what has expired among the next ``keys_max`` keys, and counts of full mailboxes
-        older than ``days``; the next call goes on from there. Returns how many entries went."""
-        start = self._transaction.get(_PURGED_TO, db=self._store.meta) or b""
-        cursor = self._transaction.cursor(self._store.entries)
+        """Take out what has expired among the next ``keys_max`` keys, and as many counts of full
+        mailboxes older than ``days``; the next call goes on from there. Returns how many entries
+        went."""
+        removed = 0
+        for key, value in self._next(self._store.entries, _PURGED_TO, keys_max):
+            old = unpack("", "", value)
+            kept = [one for one in old if one.live(now)]
+            removed += len(old) - len(kept)
+            self._keep(key, old, kept)
+        before = now - days * _DAY_S
+        for key, value in self._next(self._store.full, _FULL_PURGED_TO, keys_max):
+            if max(_decode(value, type=list[int]), default=0) < before:
+                self._transaction.delete(key, db=self._store.full)
+        return removed
+
+    def _next(self, database: Any, marker: bytes, keys_max: int) -> list[tuple[bytes, bytes]]:
+        """The rows behind those of the last call, at the end from the beginning again."""
+        transaction = self._transaction
+        start = transaction.get(marker, db=self._store.meta) or b""
+        cursor = transaction.cursor(database)
         rows: list[tuple[bytes, bytes]] = []
         following = b""
         if cursor.set_range(start) if start else cursor.first():
@@ -164,28 +180,9 @@ class Change:
                     following = key
                     break
                 rows.append((key, value))
-        removed = 0
-        for key, value in rows:
-            old = unpack("", "", value)
-            kept = [one for one in old if one.live(now)]
-            removed += len(old) - len(kept)
-            self._keep(key, old, kept)
-        if not following:
-            self._purge_full(now - days * _DAY_S, keys_max)
         if start or following:
-            self._transaction.put(_PURGED_TO, following, db=self._store.meta)
-        return removed
-
-    def _purge_full(self, before: float, keys_max: int) -> None:
-        cursor = self._transaction.cursor(self._store.full)
-        there = cursor.first()
-        for _ in range(keys_max):
-            if not there:
-                return
-            if max(_decode(cursor.value(), type=list[int]), default=0) < before:
-                there = cursor.delete() and bool(cursor.key())
-            else:
-                there = cursor.next()
+            transaction.put(marker, following, db=self._store.meta)
+        return rows
 
     def _count(self, key: bytes, entries: Iterable[Entry], sign: int) -> None:
         tenant = key.partition(SEPARATOR)[2]
