@@ -34,6 +34,7 @@ from penstock.cli_suppression_common import (
     open_writer,
     scope_of,
     selected,
+    some,
     tenant_of,
 )
 from penstock.cli_suppression_files import export, import_
@@ -74,7 +75,8 @@ def add(
     note = note_of("add", why, name, {"addresses": _some(addresses), "reason": reason})
     with open_writer(settings) as writer:
         new = writer.add(entries, note)
-    typer.echo(f"{len(entries)} entries for {len(addresses)} addresses, {new} of them new")
+    made = some(len(entries), "entry", "entries")
+    typer.echo(f"{made} for {some(len(addresses), 'address', 'addresses')}, {new} new")
 
 
 @app.command()
@@ -96,7 +98,7 @@ def remove(
             note = note_of("remove", why, name or "", selector)
             wanted = None if scope is None else scope_of(scope)
             removed += writer.remove(address, name, wanted, reason, note)
-    typer.echo(f"{removed} entries removed")
+    typer.echo(f"{some(removed, 'entry', 'entries')} removed")
     if not removed:
         raise typer.Exit(FAILED)
 
@@ -163,8 +165,8 @@ def stats(config: Config = CONFIG, as_json: AsJson = False) -> None:
         return
     share = 100 * usage.bytes / usage.map_bytes
     typer.echo(
-        f"{usage.addresses:,} addresses (once for each tenant), {size_text(usage.bytes)} "
-        f"of {size_text(usage.map_bytes)} ({share:.0f} %)"
+        f"{some(usage.addresses, 'address', 'addresses')} (once for each tenant), "
+        f"{size_text(usage.bytes)} of {size_text(usage.map_bytes)} ({share:.0f} %)"
     )
     for one in counted:
         words = (one.tenant or "all tenants", one.reason, one.scope or "all classes")

@@ -92,6 +92,10 @@ def scope_of(given: str) -> str:
     return "" if given == "all" else given
 
 
+def some(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def note_of(action: str, why: str, tenant: str, selector: dict[str, str]) -> dict[str, Any]:
     """Who did what, as an event will tell it."""
     return {

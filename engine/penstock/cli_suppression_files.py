@@ -24,6 +24,7 @@ from penstock.cli_suppression_common import (
     open_writer,
     scope_of,
     selected,
+    some,
 )
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def import_(
         done = import_rows(writer, rows, bad=teller.bad, progress=teller.progress, note=note)
     teller.end()
     typer.echo(
-        f"{done.rows} rows: {done.rows - done.bad} taken, {done.bad} not; "
-        f"{done.written} addresses, {done.new} of them with something new"
+        f"{some(done.rows, 'row', 'rows')}: {done.rows - done.bad} taken, {done.bad} not; "
+        f"{some(done.written, 'address', 'addresses')}, {done.new} of them with something new"
     )
     if done.bad:
         raise typer.Exit(FAILED)
@@ -100,7 +101,7 @@ def export(
         with aside.open("w", encoding="utf-8", newline="") as out:
             count = export_entries(_watched(entries), out, kind)
         os.replace(aside, file)
-    typer.echo(f"{count} entries in {file}", err=True)
+    typer.echo(f"{some(count, 'entry', 'entries')} in {file}", err=True)
 
 
 class _Teller:

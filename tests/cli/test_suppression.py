@@ -17,13 +17,13 @@ def list_(penstock):
 
 def test_add_show_remove(list_):
     added = list_("add", "Ann@Example.com", "ben@example.com", "--tenant", "shop", "--ttl", "90d")
-    assert added.stdout == "2 entries for 2 addresses, 2 of them new\n"
+    assert added.stdout == "2 entries for 2 addresses, 2 new\n"
     (ann,) = json.loads(list_("show", "ann@example.com", "--json").stdout)
     assert (ann["tenant"], ann["scope"], ann["reason"]) == ("shop", "", "manual")
     assert ann["until"] > ann["since"]
     assert "(all)" in list_("show", "ann@example.com").stdout
     assert list_("remove", "ann@example.com", "--tenant", "-").exit_code == 1
-    assert list_("remove", "ann@example.com").stdout == "1 entries removed\n"
+    assert list_("remove", "ann@example.com").stdout == "1 entry removed\n"
     shown = list_("show", "ann@example.com")
     assert (shown.exit_code, shown.stdout) == (1, "ann@example.com: not suppressed\n")
 
@@ -69,7 +69,7 @@ def test_import_and_export(list_, here):
     )
     result = list_("import", "in.csv", "--tenant", "shop")
     assert result.exit_code == 1
-    assert result.stdout == "2 rows: 1 taken, 1 not; 1 addresses, 1 of them with something new\n"
+    assert result.stdout == "2 rows: 1 taken, 1 not; 1 address, 1 of them with something new\n"
     assert result.stderr == "line 3: not an address: 'no'\n"
     assert list_("export", "out.ndjson").exit_code == 0
     row = json.loads((here / "out.ndjson").read_text())

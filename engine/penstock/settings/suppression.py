@@ -25,7 +25,7 @@ class SuppressionSettings(Table):
         default=4 * _GIB,
         ge=1 << 20,
         le=1 << 40,
-        description="How large its file may become; ten million addresses take up to 1 GiB.",
+        description="How large its file may become; ten million addresses take about 1 GiB.",
     )
     plus_addresses: Literal["distinct", "same"] = Field(
         default="distinct",
