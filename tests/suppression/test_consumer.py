@@ -121,9 +121,17 @@ def test_a_place_without_changes_is_written_by_flush(writer: SuppressionWriter) 
     one = consumer(writer)
     one.take("00", lines(on(1, records.Delivered)), (0, 10))
     one.take("01", [], (4, 4))
-    assert one.checkpoint() == {}
+    assert writer.checkpoints() == {}
     assert one.flush() == {"00": (0, 10), "01": (4, 4)}
     assert consumer(writer).checkpoint() == {"00": (0, 10), "01": (4, 4)}
+
+
+def test_what_was_not_written_comes_again_after_trouble(writer: SuppressionWriter) -> None:
+    one = consumer(writer)
+    one.take("00", lines(on(1)), (0, 10))
+    one.take("00", lines(on(1, records.Delivered, recipient="x@a.example")), (0, 20))
+    assert one.checkpoint() == {"00": (0, 10)}
+    assert one.flush() == {"00": (0, 10)}
 
 
 def test_a_recipient_that_is_none_stops_nothing(writer: SuppressionWriter) -> None:

@@ -99,7 +99,9 @@ class SuppressionConsumer:
         return dict(self._written)
 
     def checkpoint(self) -> dict[str, Position]:
-        """At the start: up to where each log has been read."""
+        """Up to where each log has been read. Asked at the start and after each trouble: what comes
+        then comes from there."""
+        self._at = dict(self._written)
         return dict(self._written)
 
     def _counts(self, event: AnyEvent) -> bool:
