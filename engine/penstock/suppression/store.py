@@ -171,10 +171,9 @@ class Suppressions:
             normal = normal_address(address)
         except ValueError:
             return []
-        found = self._get(normal, tenant)
         if self._tags_too and "+" in normal:
-            found += self._get(without_tag(normal), tenant)
-        return found
+            return self._get(normal, tenant) + self._get(without_tag(normal), tenant)
+        return self._get(normal, tenant)
 
     def _get(self, normal: str, tenant: str) -> list[Entry]:
         key = normal.encode() + SEPARATOR
@@ -185,10 +184,7 @@ class Suppressions:
             reading = self._begin(self._entries)
         try:
             cursor = reading.cursor()
-            if not cursor.set_range(key):
-                return []
-            first = cursor.key()
-            if not first.startswith(key):
+            if not cursor.set_range(key) or not (first := cursor.key()).startswith(key):
                 return []  # nothing is known of most addresses, and one descent says so
             for_all = cursor.value() if first == key else None
             own = cursor.get(key + tenant.encode()) if tenant else None
