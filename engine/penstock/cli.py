@@ -35,6 +35,7 @@ _GROUPS = {
     "bounces": "See what comes back, and what nobody could read.",
     "warmup": "See and steer how new sources are warmed up.",
     "feedback": "Keys for what comes back, and the DNS records for it.",
+    "suppression": "See and change who gets no mail any more.",
     "dkim": "Make signing keys and their DNS records.",
 }
 # Commands that need much to be loaded: each is the function of its name in a module of its own.

@@ -300,8 +300,28 @@ _EVENTS = (
     ),
 )
 
+_SUPPRESSION = (
+    _counter(
+        "penstock_suppressed_total",
+        "Recipients that got nothing, since their address is on the suppression list.",
+        Label("stage", "where it was found out", ("intake", "delivery")),
+        Label("reason", "why the address is on the list"),
+    ),
+    _counter(
+        "penstock_suppression_unread_total",
+        "Recipients of whom the suppression list could not be asked; they get their mail.",
+    ),
+    _gauge(
+        "penstock_suppression_addresses",
+        "Addresses on the suppression list, once for each tenant.",
+        merge="max",
+    ),
+    _gauge("penstock_suppression_bytes", "Size of the list's file on disk.", merge="max"),
+    _gauge("penstock_suppression_bytes_max", "What it may become (map_bytes).", merge="max"),
+)
+
 DEFINITIONS: tuple[Definition, ...] = (
-    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + _EVENTS
+    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + _EVENTS + _SUPPRESSION
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 

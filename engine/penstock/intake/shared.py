@@ -16,6 +16,7 @@ from penstock.intake.config import ListenerConfig
 from penstock.intake.control import ControlRules, no_pools
 from penstock.intake.hooks import Hooks
 from penstock.intake.ports import Observer, Reception, Sink
+from penstock.suppression.screen import Screen
 
 if TYPE_CHECKING:
     from penstock.intake.connection import Connection
@@ -37,13 +38,14 @@ _INHERITED = (
 class Shared:
     """``clock`` gives seconds since the epoch, for messages; sweeps bring their own time.
     ``pools`` gives the names of the pools that messages may name: none where nobody says.
-    ``reception`` takes what clients who may not relay send, and gets all messages."""
+    ``reception`` takes what clients who may not relay send, and gets all messages; ``screen``: the
+    suppression list, where it is looked at."""
 
     __slots__ = (
         "authenticator", "clients", "clock", "config", "connections", "control", "discard_max",
         "draining", "empty",
         "greeting", "loop", "messages", "observer", "receiving", "reception",
-        "refused", "sessions", "sink",
+        "refused", "screen", "sessions", "sink",
         "template", "timeouts", "tls_context",
     )  # fmt: skip
 
@@ -58,8 +60,10 @@ class Shared:
         clock: Callable[[], float] = time.time,
         pools: Callable[[], Collection[str]] = no_pools,
         reception: Reception | None = None,
+        screen: Screen | None = None,
     ) -> None:
         self.config = config
+        self.screen = screen
         self.control = ControlRules(pools, config.deliver_at_max_s)
         self.sink, self.reception = sink, reception
         self.observer = observer

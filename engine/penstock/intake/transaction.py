@@ -11,22 +11,31 @@ from penstock.intake import replies
 from penstock.intake.config import ListenerConfig
 from penstock.intake.peer import Peer
 from penstock.intake.ports import Reception, Sink
+from penstock.intake.sifting import refuse_early
 from penstock.mail.envelope import Envelope, Recipient
 from penstock.smtp.content import TOO_BIG
 from penstock.smtp.data import ChunkReader, DataReader, parse_bdat
 from penstock.smtp.grammar import parse_mail, parse_rcpt
 from penstock.smtp.reply import Reply
+from penstock.suppression.screen import Screen
 
 
 class Transaction:
-    """Lives as long as its session. ``envelope`` is ``None`` outside a transaction."""
+    """Lives as long as its session. ``envelope`` is ``None`` outside a transaction; ``screen``:
+    the suppression list, where it is looked at."""
 
     __slots__ = (
-        "_config", "_offered", "_reception", "_sink", "chunks", "envelope", "messages", "peer",
+        "_config", "_offered", "_reception", "_screen", "_sink",
+        "chunks", "envelope", "messages", "peer", "screened",
     )  # fmt: skip
 
     def __init__(
-        self, config: ListenerConfig, sink: Sink, peer: Peer, reception: Reception | None = None
+        self,
+        config: ListenerConfig,
+        sink: Sink,
+        peer: Peer,
+        reception: Reception | None = None,
+        screen: Screen | None = None,
     ) -> None:
         self.peer = peer
         self.envelope: Envelope | None = None
@@ -35,11 +44,14 @@ class Transaction:
         self._offered = False
         self._config = config
         self._sink, self._reception = sink, reception
+        self._screen = screen
+        self.screened = True  # of each recipient so far it is settled that it is not suppressed
 
     def reset(self) -> None:
         self.envelope = None
         self.chunks = None
         self._offered = False
+        self.screened = True
 
     def take(self) -> Envelope:
         """The finished envelope; the transaction is over."""
@@ -106,6 +118,11 @@ class Transaction:
         address, notify, orcpt = command
         if "@" not in address:  # <Postmaster>
             address = f"{address}@{self._config.hostname}"
+        if self._screen is not None:
+            answer = refuse_early(self._screen, self.peer, envelope, address)
+            if isinstance(answer, Reply):
+                return answer
+            self.screened &= answer
         envelope.recipients.append(Recipient(address, notify, orcpt))
         return replies.RCPT_OK
 

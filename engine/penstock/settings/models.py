@@ -13,6 +13,7 @@ from penstock.settings.feedback import FeedbackSettings
 from penstock.settings.fields import HostName, PathText, RequiredPath, Workers
 from penstock.settings.intake import HttpSettings, SmtpSettings
 from penstock.settings.outbound import DkimSettings, DnsSettings, RelaySettings, RouteSettings
+from penstock.settings.suppression import SuppressionSettings
 
 _MIB = 1 << 20
 _SPOOL = "var/spool"
@@ -133,6 +134,9 @@ class Settings(Table):
     dns: DnsSettings = Field(default=DnsSettings(), description="Name look-ups.")
     feedback: FeedbackSettings = Field(
         default=FeedbackSettings(), description="What comes back: tokens, and addresses for it."
+    )
+    suppression: SuppressionSettings = Field(
+        default=SuppressionSettings(), description="The suppression list."
     )
     log: LogSettings = Field(default=LogSettings(), description="Logging.")
     events: EventSettings = Field(default=EventSettings(), description="The event log.")

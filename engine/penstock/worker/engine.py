@@ -7,7 +7,6 @@ import functools
 import socket
 import sys
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -30,34 +29,22 @@ from penstock.schedule.clock import SteadyClock
 from penstock.settings.files import read_file
 from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
-from penstock.worker import feedback, parts, report_stubs
+from penstock.worker import feedback, parts
 from penstock.worker.gauges import CommitFigures, Gauges, ReplyFigures
+from penstock.worker.greeting import Greeting
 from penstock.worker.journals import Keeper, Sent, open_journal
 from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
 from penstock.worker.shards import take_over
 from penstock.worker.sink import IntakeSink, refused
+from penstock.worker.suppression import SuppressionList
 from penstock_queue import Committer
 
 log = structlog.get_logger("penstock.worker")
 _LOG_FLUSH_S = 0.1
 _LOOK_S = 1.0
 _IN_FLIGHT_NAMED_MAX = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Greeting:
-    """What the supervisor tells a worker: who it is and what it owns."""
-
-    config: str
-    number: int
-    workers: int
-    shards: list[int]
-    listeners: list[int]
-    world: dict[str, Any] | None = None
-    rules: list[dict[str, Any]] = field(default_factory=list)
-    paces: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Engine:
@@ -92,7 +79,9 @@ class Engine:
             RemoteConfig(workers=greeting.workers, index=greeting.number),
         )
         self._keys = keys = feedback.token_keys(settings)
-        self._receptions: feedback.Receptions | None = None
+        self._suppression = SuppressionList(
+            settings, registry, machine, self._class_of, journal.write
+        )
         self._outbound = Outbound(
             settings,
             policies,
@@ -106,10 +95,10 @@ class Engine:
             machine=machine,
             clock=self._clock,
             keys=keys,
+            screen=self._suppression.screen,
         )
         self._dispatcher = self._outbound.dispatcher
         journal.sent_as = Sent(lambda: self._dispatcher.placing.policies)
-        EventFigures(registry, journal.stats)
         self._dispatcher.ordered(greeting.rules)
         self._dispatcher.paces.told(greeting.paces)
         self._dispatcher.warming.ask = self._ask_warmup
@@ -124,7 +113,24 @@ class Engine:
             observe=registry.histogram("penstock_accept_seconds").observe,
             accepted=journal.accepted,
         )
-        self._gauges = Gauges(
+        self._gauges = self._figures(registry, journal)
+        reading = self._outbound.reading
+        self._receptions = feedback.Receptions(
+            registry, journal, feedback.reader(lambda: reading.classifier), machine.now
+        )
+        self._observer = IntakeObserver(
+            registry, journal, settings.events.rejected_per_s_max, self._clock
+        )
+        self._listeners: list[Listener] = []
+        self._authenticators: list[Authenticator | None] = []
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._looked = 0.0
+
+    def _figures(self, registry: Registry, journal: Keeper) -> Gauges:
+        """Everything that is read off when somebody asks for the metrics."""
+        EventFigures(registry, journal.stats)
+        ReplyFigures(registry, self._outbound.reading)
+        return Gauges(
             registry,
             self._spool,
             self._dispatcher,
@@ -133,14 +139,6 @@ class Engine:
             lambda: self._outbound.census.counts,
             self._outbound.sources.up,
         )
-        ReplyFigures(registry, self._outbound.reading)
-        self._observer = IntakeObserver(
-            registry, journal, settings.events.rejected_per_s_max, self._clock
-        )
-        self._listeners: list[Listener] = []
-        self._authenticators: list[Authenticator | None] = []
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._looked = 0.0
 
     @classmethod
     async def open(
@@ -221,7 +219,13 @@ class Engine:
             bound = socket.socket(fileno=fd)  # ours alone: closed, we hold the port no more
             bound.setblocking(False)
             authenticator = parts.authenticator(smtp)
-            reception = self._reception(len(self._listeners)) if smtp.role == "feedback" else None
+            reception: Reception | None = None
+            if smtp.role == "feedback":
+                number = len(self._listeners)
+                policies = self._dispatcher.placing.policies
+                reception = self._receptions.make(
+                    number, self._settings, policies, self._keys, self._sink
+                )
             self._authenticators.append(authenticator)
             self._listeners.append(
                 await serve(
@@ -233,26 +237,19 @@ class Engine:
                     clock=self._machine.now,
                     pools=self._pools,
                     reception=reception,
+                    screen=self._suppression.screen,
                 )
             )
         self._tick()
         self._keep_up(self._loop.time())
 
-    def _reception(self, number: int) -> Reception:
-        """For a listener of role feedback."""
-        if self._receptions is None:
-            self._receptions = feedback.Receptions(
-                self._registry,
-                report_stubs.Journal(f"{self._settings.spool}/events/{self._shards[0].number:02d}"),
-                report_stubs.reader(lambda: self._outbound.reading.classifier),
-                self._machine.now,
-            )
-        policies = self._dispatcher.placing.policies
-        return self._receptions.make(number, self._settings, policies, self._keys, self._sink)
-
     def _pools(self) -> Collection[str]:
         """The names that mail may ask for by X-Penstock-Pool."""
         return self._dispatcher.placing.policies.pools
+
+    def _class_of(self, tenant: str, class_: str) -> str:
+        """The class that mail is sent as which names ``class_`` or none."""
+        return self._dispatcher.placing.policies.resolve_class(tenant, class_)[0]
 
     async def stop(self, deadline_s: float) -> None:
         """No new mail, let what is under way end, write everything down."""
@@ -263,13 +260,13 @@ class Engine:
             *(listener.close(deadline_s) for listener in self._listeners),
             self._dispatcher.stop(deadline_s),
         )
-        if self._receptions is not None:
-            self._receptions.close()
+        self._receptions.close()
         await self._dispatcher.warming.close()
         await self._outbound.close()
         await self._limiter.close()
         await self._spool.stop(self._journal.close)
         self._attempts.flush()
+        self._suppression.close()
 
     # what runs by itself
 
@@ -294,6 +291,7 @@ class Engine:
                 self._look_at_the_clock()
                 self._dispatcher.sweep()
                 self._outbound.look()
+                self._suppression.look()
                 self._tell_tally()
                 self._dispatcher.warming.look()
                 if self._sink.look():
@@ -383,8 +381,7 @@ class Engine:
         self._settings = settings
         self._keys = keys
         self._outbound.reload(settings, policies, ring, keys)
-        if self._receptions is not None:
-            self._receptions.reload(settings, policies, keys, self._sink)
+        self._receptions.reload(settings, policies, keys, self._sink)
         for listener, context in zip(self._listeners, contexts, strict=False):
             if context is not None:
                 listener.reload_tls(context)

@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Callable
 
 from penstock.events.metrics import Registry
+from penstock.feedback.classify import Classifier
+from penstock.feedback.report import parse_report
+from penstock.feedback.report_values import as_fields
 from penstock.intake.accept import Origin, prepare
 from penstock.intake.ports import Refused, Sink
 from penstock.intake.reception import Forward, Read, Reception, ReceptionConfig, ReportLog
@@ -33,6 +36,11 @@ def stamp(keys: TokenKeys | None, policies: Policies, now: Callable[[], float]) 
     if keys is None or not any(one.on for one in policies.feedbacks().values()):
         return None
     return Stamp(keys, policies, now)
+
+
+def reader(classifier: Callable[[], Classifier]) -> Read:
+    """What reads a report; ``classifier`` is asked for each time, since rules are reloaded."""
+    return lambda content: as_fields(parse_report(content, classifier()))
 
 
 def ages(feedback: FeedbackSettings) -> Ages:

@@ -27,6 +27,7 @@ from penstock.relay.reading import Reading
 from penstock.relay.report import ReportConfig, Reporter
 from penstock.relay.resolver import DnsResolver
 from penstock.relay.resumption import TlsSessions
+from penstock.relay.screening import Screening
 from penstock.relay.selection import Selection
 from penstock.relay.settle import OutcomeSettler, SettleConfig
 from penstock.relay.site import Site
@@ -37,6 +38,7 @@ from penstock.relay.telemetry import Telemetry
 from penstock.relay.tls import TlsMemory
 from penstock.settings.files import read_file
 from penstock.settings.models import Settings
+from penstock.suppression.screen import Screen
 from penstock.worker import feedback, parts
 from penstock.worker.machine import Machine
 from penstock.worker.sources import Sources
@@ -44,7 +46,8 @@ from penstock.worker.sources import Sources
 
 class Outbound:
     """Made inside the running loop. ``sandbox`` stands in for DNS where it is given, ``keys`` sign
-    the tokens in what goes out, where there are any."""
+    the tokens in what goes out, where there are any; ``screen``: the suppression list, where it is
+    looked at."""
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Outbound:
         machine: Machine,
         clock: Callable[[], float],
         keys: TokenKeys | None,
+        screen: Screen | None = None,
     ) -> None:
         self._now = clock
         self._rng = rng = machine.rng  # for jitter and the order of hosts
@@ -109,6 +113,9 @@ class Outbound:
             policies.replies, settings.relay.unmatched_replies_max, telemetry.forgot
         )
         self.dispatcher.paces.reading = self.reading
+        self._screening = Screening(screen, spool, clock) if screen is not None else None
+        if self._screening is not None:
+            self.dispatcher.stager.sift = self._screening.sift
         self.settler = self._settler(settings, spool)
         self.dispatcher.settler = self.settler
         self.sources = Sources(
@@ -136,6 +143,8 @@ class Outbound:
     def _steering(self, spool: Spool, worker: int) -> Steering:
         dispatcher = self.dispatcher
         self.explainer = Explainer(dispatcher, self.settler, spool, self._now, worker, self.reading)
+        if self._screening is not None:
+            self.explainer.suppressed = self._screening.why
         self.census = Census(dispatcher, self.settler, self.explainer, spool)
         selection = Selection(dispatcher.placing, dispatcher.locator, spool)
         sweeper = Sweeper(

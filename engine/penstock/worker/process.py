@@ -22,7 +22,8 @@ from penstock.control import Channel, ControlError
 from penstock.events.log import configure
 from penstock.settings.loader import load_settings
 from penstock.settings.models import Settings
-from penstock.worker.engine import Engine, Greeting
+from penstock.worker.engine import Engine
+from penstock.worker.greeting import Greeting
 
 log = structlog.get_logger("penstock.worker")
 _BEAT_S = 1.0
