@@ -102,17 +102,7 @@ class Engine:
         self._dispatcher.ordered(greeting.rules)
         self._dispatcher.paces.told(greeting.paces)
         self._dispatcher.warming.ask = self._ask_warmup
-        primary = shards[0].queue
-        max_age_s = policies.limits("", "", "").max_age_s
-        self._sink = IntakeSink(
-            parts.gate_config(settings, max_age_s),
-            self._spool,
-            primary.free,
-            now=self._clock,
-            monotonic=self._loop.time,
-            observe=registry.histogram("penstock_accept_seconds").observe,
-            accepted=journal.accepted,
-        )
+        self._sink = self._gate(policies, journal)
         self._gauges = self._figures(registry, journal)
         reading = self._outbound.reading
         self._receptions = feedback.Receptions(
@@ -125,6 +115,17 @@ class Engine:
         self._authenticators: list[Authenticator | None] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._looked = 0.0
+
+    def _gate(self, policies: Policies, journal: Keeper) -> IntakeSink:
+        return IntakeSink(
+            parts.gate_config(self._settings, policies.limits("", "", "").max_age_s),
+            self._spool,
+            self._shards[0].queue.free,
+            now=self._clock,
+            monotonic=self._loop.time,
+            observe=self._registry.histogram("penstock_accept_seconds").observe,
+            accepted=journal.accepted,
+        )
 
     def _figures(self, registry: Registry, journal: Keeper) -> Gauges:
         """Everything that is read off when somebody asks for the metrics."""
