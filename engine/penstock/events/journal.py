@@ -81,7 +81,7 @@ class Journal:
         self._jobs: Jobs | None = None
         self._make_jobs = jobs
         self._keeping, self._keep_after, self._open_after = False, 0.0, 0.0
-        self._refused = self._closed = False
+        self._refused = self._dropping = self._closed = False
         self.sent_as: SentAs = making.as_said
         self.written = self.dropped = self.errors = self.torn = 0
         with self._lock:
@@ -147,7 +147,8 @@ class Journal:
 
     def _drop(self) -> None:
         self.dropped += 1
-        if self.dropped == 1 or self.dropped % 100_000 == 0:
+        if not self._dropping:
+            self._dropping = True
             log.error("events are dropped", log=self._directory, so_far=self.dropped)
 
     # to the disk
@@ -189,8 +190,8 @@ class Journal:
         except OSError as error:
             self._failed(error)
             return
-        if self._refused:
-            self._refused = False
+        if self._refused or self._dropping:
+            self._refused = self._dropping = False
             log.info("events are written again", log=self._directory, dropped=self.dropped)
 
     def _opened(self) -> None:
@@ -248,7 +249,7 @@ class Journal:
         """Write and sync what there is, and let the directory go. Nothing is taken after."""
         with self._lock:
             self._put()
-            self._closed = True
+            self._closed, self._room = True, -1
             jobs, self._jobs = self._jobs, None
         self._store.closing = True
         if jobs is not None:
