@@ -22,6 +22,7 @@ import structlog
 
 from penstock.events import making
 from penstock.events.making import SentAs
+from penstock.events.reading import LogReader
 from penstock.events.records import Event
 from penstock.events.stamps import Stamps, run_name
 from penstock.events.store import Store, StoreConfig
@@ -67,7 +68,7 @@ class Journal:
         disk: Disk | None = None,
         jobs: Callable[[str], Jobs] = QueueThread,
     ) -> None:
-        disk = disk or RealDisk()
+        self._disk = disk = disk or RealDisk()
         self._config, self._now = config, now
         self._store = Store(directory, config.store, disk)
         self._directory = directory
@@ -86,6 +87,17 @@ class Journal:
         self.written = self.dropped = self.errors = self.torn = 0
         with self._lock:
             self._put()
+
+    def last_accepted(self) -> int:
+        """By what is written so far: see :meth:`LogReader.last_accepted`. Blocking."""
+        reader = LogReader(self._directory, self._disk)
+        try:
+            return reader.last_accepted()
+        except OSError as error:
+            self._failed(error)
+            return -1
+        finally:
+            reader.close()
 
     # what happened
 
@@ -267,6 +279,9 @@ class NoJournal:
     """Where the settings turn events off: hears everything and keeps nothing."""
 
     sent_as: SentAs = staticmethod(making.as_said)
+
+    def last_accepted(self) -> int:
+        return -1
 
     def write(self, make: type[Event], **fields: Any) -> str:
         return str(fields.get("id", ""))

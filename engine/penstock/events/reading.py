@@ -160,6 +160,15 @@ class LogReader:
                 offset += len(line)
         return Position(segment, offset)
 
+    def last_accepted(self) -> int:
+        """The ref of the newest message that this log says was accepted, -1 where there is none."""
+        for segment in reversed(self._numbers()):
+            for frame in reversed(self._glances.frames(segment)):
+                if frame.ref >= 0:
+                    block = self._glances.block(segment, frame.offset)
+                    return max(ref_of(line_at(block, start)) for start in accepted_lines(block))
+        return -1
+
     def accepted(self, ref: int) -> records.Accepted | None:
         """How the message came in that ``ref`` is a recipient of; ``None`` where this log does not
         have it. It is in the log of the worker whose number the shard of ``ref`` has."""
