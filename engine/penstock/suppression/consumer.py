@@ -154,6 +154,7 @@ class SuppressionConsumer:
         assert self._write is not None
         self._write(
             Admin,
+            id=note["id"],
             action=note.get("action", ""),
             who=note.get("who", ""),
             reason=note.get("reason", ""),
