@@ -258,6 +258,21 @@ _WEBHOOKS = (
     _gauge("penstock_webhook_disabled", "1 while nothing is delivered.", _WEBHOOK, merge="max"),
     _gauge("penstock_webhook_connections", "Deliveries under way."),
 )
+_UNSUBSCRIBE = (
+    _counter(
+        "penstock_unsubscribe_requests_total",
+        "Requests at the page for unsubscribing.",
+        Label(
+            "result",
+            "how it ended; shown: the page with the button; wrong: not understood",
+            (
+                *("one-click", "page", "shown", "forged", "expired", "limited", "wrong"),
+                "failed",
+            ),
+        ),
+    ),
+    _gauge("penstock_unsubscribe_clients", "Clients whose requests are counted."),
+)
 _STATE = (
     _gauge("penstock_queue_entries", "Recipients in the queue, whatever their state."),
     _gauge("penstock_queue_ready_entries", "Recipients ready to be sent now."),
@@ -313,7 +328,7 @@ _STATE = (
 )
 
 DEFINITIONS: tuple[Definition, ...] = (
-    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _WEBHOOKS + _STATE
+    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _WEBHOOKS + _UNSUBSCRIBE + _STATE
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 
