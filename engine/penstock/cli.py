@@ -34,6 +34,7 @@ _GROUPS = {
     "policy": "Check, show and compare traffic policies.",
     "bounces": "See what comes back, and what nobody could read.",
     "warmup": "See and steer how new sources are warmed up.",
+    "feedback": "Keys for what comes back, and the DNS records for it.",
     "dkim": "Make signing keys and their DNS records.",
 }
 
@@ -73,8 +74,9 @@ def check(config: Config = CONFIG) -> None:
     problems = find_problems(config, machine=machine)
     for problem in problems:
         typer.echo(str(problem))
-    if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    wrong = sum(not problem.warning for problem in problems)
+    if wrong:
+        count = "1 problem" if wrong == 1 else f"{wrong} problems"
         raise CommandError(f"{config}: {count}", WRONG)
     typer.echo(f"{config}: no problems")
 

@@ -70,6 +70,11 @@ REPLY_ACTIONS = (
     *("slow", "fewer-connections", "suspend", "other-source"),
     *("suspend-tenant", "suspend-campaign"),
 )
+FEEDBACK_ROLES = ("bounce", "complaint", "unsubscribe", "postmaster", "other")
+FEEDBACK_RESULTS = (
+    *("accepted", "forwarded", "automatic", "refused"),
+    *("malformed", "unknown-key", "forged", "expired", "unknown", "elsewhere"),
+)
 SHUT_REASONS = ("stopping", "disk", "memory", "late")
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -110,6 +115,18 @@ _INTAKE = (
         "Workers that take no mail now, by the reason.",
         Label("reason", "what stands against it", SHUT_REASONS),
     ),
+    _counter(
+        "penstock_feedback_received_total",
+        "Recipients offered to listeners of role feedback, and what became of them.",
+        Label("role", "what the address is for", FEEDBACK_ROLES),
+        Label(
+            "result",
+            "accepted: in the event log; forwarded: to postmaster; automatic: an answer of a "
+            "machine, dropped; refused: no room for it; else why the address is none of ours",
+            FEEDBACK_RESULTS,
+        ),
+    ),
+    _gauge("penstock_feedback_pending", "Reports received and not acknowledged yet."),
     _histogram("penstock_accept_seconds", "From the end of the content to its 250.", _FAST),
 )
 _DELIVERY_METRICS = (

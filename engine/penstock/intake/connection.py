@@ -72,7 +72,8 @@ class Connection(Verbs):
 
     def meet(self, peer: Peer) -> None:
         self.session = peer
-        self._transaction = Transaction(self._shared.config, self._shared.sink, peer)
+        shared = self._shared
+        self._transaction = Transaction(shared.config, shared.sink, peer, shared.reception)
 
     def _open(self, address: str, near: bool, tls: str) -> None:
         """The client is known: take it in or turn it away."""

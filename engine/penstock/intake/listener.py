@@ -12,7 +12,7 @@ from contextlib import suppress
 from penstock.intake.auth import Authenticator
 from penstock.intake.config import ListenerConfig
 from penstock.intake.control import no_pools
-from penstock.intake.ports import NoObserver, Observer, Sink
+from penstock.intake.ports import NoObserver, Observer, Reception, Sink
 from penstock.intake.session import Session
 from penstock.intake.shared import Shared
 
@@ -89,9 +89,11 @@ async def serve(
     authenticator: Authenticator | None = None,
     clock: Callable[[], float] = time.time,
     pools: Callable[[], Collection[str]] = no_pools,
+    reception: Reception | None = None,
 ) -> Listener:
     """Serve ``sock`` (bound; it becomes the listener's). ``clock``: seconds since the epoch;
-    ``pools``: the names that ``X-Penstock-Pool`` may give, asked for each time."""
+    ``pools``: the names that ``X-Penstock-Pool`` may give, asked for each time; with ``reception``
+    all mail is that one's."""
     loop = asyncio.get_running_loop()
     shared = Shared(
         config,
@@ -101,6 +103,7 @@ async def serve(
         authenticator=authenticator,
         clock=clock,
         pools=pools,
+        reception=reception,
     )
     listener = Listener(shared)
     await listener.start(sock)

@@ -39,6 +39,18 @@ class Sink(Protocol):
         ...
 
 
+class Reception(Protocol):
+    """What a listener that is no relay takes; see :mod:`penstock.intake.reception`."""
+
+    def admit(self, address: str, client: str) -> Reply | None:
+        """``None`` for an address that is taken from anybody, else what its sender is told."""
+        ...
+
+    def take(self, envelope: Envelope, content: bytes) -> asyncio.Future[None]:
+        """As :meth:`Sink.submit`."""
+        ...
+
+
 class Observer(Protocol):
     """``client`` is an address without port; ``phase`` the verb answered, in lower case, or
     ``"connect"``, ``"message"``, ``"timeout"``."""

@@ -11,6 +11,8 @@ from penstock.intake.shared import Shared
 from penstock.mail.envelope import Envelope
 from penstock.smtp.reply import Reply
 
+TAKEN = b"250 2.0.0 Taken, thank you\r\n"
+
 
 class Submission:
     """One message between its last byte and its reply."""
@@ -35,6 +37,8 @@ class Submission:
             shared.observer.on_error(error, "message")
             return replies.TROUBLE
         shared.messages += 1
+        if shared.reception is not None:
+            return TAKEN
         shared.observer.on_accept(envelope, self._size)
         return b"250 2.6.0 Message queued as %b\r\n" % self.id.encode("ascii")
 
@@ -50,6 +54,9 @@ def submit(
     envelope.dotted = dotted
     submission = Submission(shared, envelope, len(content))
     try:
+        if shared.reception is not None:
+            submission.future = shared.reception.take(envelope, content)
+            return submission
         envelope.ref = sink.reserve(len(envelope.recipients))
         submission.id = envelope.id
         body = prepare(

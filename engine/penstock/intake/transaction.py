@@ -10,7 +10,7 @@ from __future__ import annotations
 from penstock.intake import replies
 from penstock.intake.config import ListenerConfig
 from penstock.intake.peer import Peer
-from penstock.intake.ports import Sink
+from penstock.intake.ports import Reception, Sink
 from penstock.mail.envelope import Envelope, Recipient
 from penstock.smtp.content import TOO_BIG
 from penstock.smtp.data import ChunkReader, DataReader, parse_bdat
@@ -21,16 +21,20 @@ from penstock.smtp.reply import Reply
 class Transaction:
     """Lives as long as its session. ``envelope`` is ``None`` outside a transaction."""
 
-    __slots__ = ("_config", "_offered", "_sink", "chunks", "envelope", "messages", "peer")
+    __slots__ = (
+        "_config", "_offered", "_reception", "_sink", "chunks", "envelope", "messages", "peer",
+    )  # fmt: skip
 
-    def __init__(self, config: ListenerConfig, sink: Sink, peer: Peer) -> None:
+    def __init__(
+        self, config: ListenerConfig, sink: Sink, peer: Peer, reception: Reception | None = None
+    ) -> None:
         self.peer = peer
         self.envelope: Envelope | None = None
         self.chunks: ChunkReader | None = None  # of a message that BDAT has begun
         self.messages = 0
         self._offered = False
         self._config = config
-        self._sink = sink
+        self._sink, self._reception = sink, reception
 
     def reset(self) -> None:
         self.envelope = None
@@ -92,7 +96,11 @@ class Transaction:
         if isinstance(command, Reply):
             return command
         if not self.peer.trusted:
-            return replies.RELAY_DENIED
+            if self._reception is None:
+                return replies.RELAY_DENIED
+            refusal = self._reception.admit(command.address, self.peer.address)
+            if refusal is not None:
+                return refusal
         if len(envelope.recipients) >= self._config.recipients_max:
             return replies.TOO_MANY_RECIPIENTS
         address, notify, orcpt = command

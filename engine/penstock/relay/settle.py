@@ -112,7 +112,7 @@ class OutcomeSettler:
             self._telemetry.attempt(attempt)
             if kind is Kind.DELIVERED:
                 tally.delivered += 1
-                if recipient.notify and not feed.passes_dsn:
+                if recipient.notify and (ticket.returns_to_us or not feed.passes_dsn):
                     self._reporter.report([Case(ref, stored, outcome, Action.RELAYED)], now)
                 self._spool.settle(ref)
             elif kind is Kind.BOUNCED:

@@ -63,7 +63,7 @@ class Stager:
         without refs: what was there is settled, look again."""
         live = self._owner.live
         limit, spool = site.limits.recipients_per_transaction, self._spool
-        while refs := site.ready.take(spool.group, limit):
+        while refs := site.ready.take(spool.group, _limit(site) if site.alone else limit):
             # what is in the cache exists and was never attempted: nothing else need be looked up
             stored = [one for ref in refs if (one := spool.cached(ref)) is not None]
             if len(stored) == len(refs) and self._owner.in_flight.isdisjoint(refs):
@@ -102,8 +102,7 @@ class Stager:
 
     def take_refs(self, site: Site) -> list[int]:
         """The refs of one transaction; those settled or taken meanwhile are left out."""
-        limit = site.limits.recipients_per_transaction
-        while refs := site.ready.take(self._spool.group, limit):
+        while refs := site.ready.take(self._spool.group, _limit(site)):
             live = [ref for ref in refs if self._owner.live(ref)]
             if live:
                 return live
@@ -229,3 +228,10 @@ class Stager:
     def cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+
+def _limit(site: Site) -> int:
+    """Recipients that one transaction of the mail that goes next may have."""
+    if site.alone and site.ready.turn() in site.alone:
+        return 1
+    return site.limits.recipients_per_transaction

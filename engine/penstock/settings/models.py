@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from penstock.policy.fields import Duration, Size, Table
+from penstock.settings.feedback import FeedbackSettings
 from penstock.settings.fields import HostName, PathText, RequiredPath, Workers
 from penstock.settings.intake import HttpSettings, SmtpSettings
 from penstock.settings.outbound import DkimSettings, DnsSettings, RelaySettings, RouteSettings
@@ -143,6 +144,9 @@ class Settings(Table):
     queue: QueueSettings = Field(default=QueueSettings(), description="The durable queue.")
     relay: RelaySettings = Field(default=RelaySettings(), description="Delivery.")
     dns: DnsSettings = Field(default=DnsSettings(), description="Name look-ups.")
+    feedback: FeedbackSettings = Field(
+        default=FeedbackSettings(), description="What comes back: tokens, and addresses for it."
+    )
     log: LogSettings = Field(default=LogSettings(), description="Logging.")
 
     @model_validator(mode="before")

@@ -1,4 +1,4 @@
-"""The page as HTML: one column, no script, nothing from outside, for phones and for reading aloud."""
+"""The page as HTML: one column, no script, nothing from outside, good on phones."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def page(texts: Texts, language: str, about: str, *, form: bool, reason_chars_ma
             '<form method="post">',
             '<input type="hidden" name="from" value="page">',
             f'<label for="reason">{escape(texts["reason_label"])}</label>',
-            f'<textarea id="reason" name="reason" rows="2" maxlength="{reason_chars_max}"></textarea>',
+            f'<textarea id="reason" name="reason" maxlength="{reason_chars_max}"></textarea>',
             f'<button type="submit">{escape(texts["ask_button"])}</button>',
             "</form>",
         ]

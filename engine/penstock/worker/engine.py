@@ -18,6 +18,7 @@ from penstock.events.metrics import Registry
 from penstock.events.writer import Writer
 from penstock.intake.auth import Authenticator
 from penstock.intake.listener import Listener, serve
+from penstock.intake.ports import Reception
 from penstock.limits.remote import GovernorLimiter, RemoteConfig
 from penstock.mail.envelope import id_text
 from penstock.policy.policies import Policies
@@ -28,7 +29,7 @@ from penstock.schedule.clock import SteadyClock
 from penstock.settings.files import read_file
 from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
-from penstock.worker import parts
+from penstock.worker import feedback, parts, report_stubs
 from penstock.worker.gauges import CommitFigures, Gauges, ReplyFigures
 from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
@@ -85,6 +86,8 @@ class Engine:
             self._loop.time,
             RemoteConfig(workers=greeting.workers, index=greeting.number),
         )
+        self._keys = keys = feedback.token_keys(settings)
+        self._receptions: feedback.Receptions | None = None
         self._outbound = Outbound(
             settings,
             policies,
@@ -96,6 +99,7 @@ class Engine:
             workers=greeting.workers,
             machine=machine,
             clock=self._clock,
+            keys=keys,
         )
         self._dispatcher = self._outbound.dispatcher
         self._dispatcher.ordered(greeting.rules)
@@ -198,6 +202,7 @@ class Engine:
             bound = socket.socket(fileno=fd)  # ours alone: closed, we hold the port no more
             bound.setblocking(False)
             authenticator = parts.authenticator(smtp)
+            reception = self._reception(len(self._listeners)) if smtp.role == "feedback" else None
             self._authenticators.append(authenticator)
             self._listeners.append(
                 await serve(
@@ -208,10 +213,23 @@ class Engine:
                     authenticator=authenticator,
                     clock=self._machine.now,
                     pools=self._pools,
+                    reception=reception,
                 )
             )
         self._tick()
         self._keep_up(self._loop.time())
+
+    def _reception(self, number: int) -> Reception:
+        """For a listener of role feedback."""
+        if self._receptions is None:
+            self._receptions = feedback.Receptions(
+                self._registry,
+                report_stubs.Journal(f"{self._settings.spool}/events/{self._shards[0].number:02d}"),
+                report_stubs.reader(lambda: self._outbound.reading.classifier),
+                self._machine.now,
+            )
+        policies = self._dispatcher.placing.policies
+        return self._receptions.make(number, self._settings, policies, self._keys, self._sink)
 
     def _pools(self) -> Collection[str]:
         """The names that mail may ask for by X-Penstock-Pool."""
@@ -226,6 +244,8 @@ class Engine:
             *(listener.close(deadline_s) for listener in self._listeners),
             self._dispatcher.stop(deadline_s),
         )
+        if self._receptions is not None:
+            self._receptions.close()
         await self._dispatcher.warming.close()
         await self._outbound.close()
         await self._limiter.close()
@@ -336,11 +356,15 @@ class Engine:
             raise ControlError("invalid", "\n".join(map(str, policies)))
         try:
             ring = parts.key_ring(settings, read_file)
+            keys = feedback.token_keys(settings)
             contexts = [parts.tls_context(smtp) for smtp in settings.smtp]
         except (OSError, ValueError) as error:
             raise ControlError("invalid", str(error)) from None
         self._settings = settings
-        self._outbound.reload(settings, policies, ring)
+        self._keys = keys
+        self._outbound.reload(settings, policies, ring, keys)
+        if self._receptions is not None:
+            self._receptions.reload(settings, policies, keys, self._sink)
         for listener, context in zip(self._listeners, contexts, strict=False):
             if context is not None:
                 listener.reload_tls(context)

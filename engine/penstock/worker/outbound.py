@@ -9,6 +9,7 @@ from typing import Any
 from penstock.limits.ports import Limiter
 from penstock.mail.dkim_ring import KeyRing
 from penstock.mail.outcome import Outcome
+from penstock.mail.verp import TokenKeys
 from penstock.policy.policies import Policies
 from penstock.relay.addresses import interface_addresses
 from penstock.relay.build import Builder
@@ -35,13 +36,14 @@ from penstock.relay.telemetry import Telemetry
 from penstock.relay.tls import TlsMemory
 from penstock.settings.files import read_file
 from penstock.settings.models import Settings
-from penstock.worker import parts
+from penstock.worker import feedback, parts
 from penstock.worker.machine import Machine
 from penstock.worker.sources import Sources
 
 
 class Outbound:
-    """Made inside the running loop. ``sandbox`` stands in for DNS where it is given."""
+    """Made inside the running loop. ``sandbox`` stands in for DNS where it is given, ``keys`` sign
+    the tokens in what goes out, where there are any."""
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class Outbound:
         workers: int,
         machine: Machine,
         clock: Callable[[], float],
+        keys: TokenKeys | None,
     ) -> None:
         self._now = clock
         self._rng = rng = machine.rng  # for jitter and the order of hosts
@@ -80,7 +83,12 @@ class Outbound:
             config=own,
             sandbox=sandbox,
         )
-        self._builder = Builder(parts.key_ring(settings, read_file), machine.now)
+        self._wall = machine.now
+        self._builder = Builder(
+            parts.key_ring(settings, read_file),
+            machine.now,
+            feedback.stamp(keys, policies, machine.now),
+        )
         self.dispatcher = Dispatcher(
             parts.dispatch_config(settings, workers),
             policies=policies,
@@ -94,6 +102,7 @@ class Outbound:
             rng=rng,
             waited=telemetry.waited,
         )
+        self.dispatcher.placing.stamps = self._builder.stamp is not None
         self.reading = Reading(
             policies.replies, settings.relay.unmatched_replies_max, telemetry.forgot
         )
@@ -153,9 +162,13 @@ class Outbound:
         """What goes on by provider and source: see ``relay/live.py``."""
         return live_rows(self.dispatcher, self.census, self._telemetry.pulse, self._now())
 
-    def reload(self, settings: Settings, policies: Policies, ring: KeyRing) -> None:
+    def reload(
+        self, settings: Settings, policies: Policies, ring: KeyRing, keys: TokenKeys | None
+    ) -> None:
         """New routes, policies and keys hold from the next message on."""
         self._builder.ring = ring
+        self._builder.stamp = stamp = feedback.stamp(keys, policies, self._wall)
+        self.dispatcher.placing.stamps = stamp is not None
         self._destinations.reload(policies, parts.routes(settings))
         self.dispatcher.reload(policies, parts.route_limits(settings))
         self.sources.reload(policies)
