@@ -35,6 +35,7 @@ _GROUPS = {
     "bounces": "See what comes back, and what nobody could read.",
     "warmup": "See and steer how new sources are warmed up.",
     "feedback": "Keys for what comes back, and the DNS records for it.",
+    "webhooks": "See, test and steer what applications are told.",
     "dkim": "Make signing keys and their DNS records.",
 }
 

@@ -275,6 +275,11 @@ _WEBHOOKS = (
     _gauge("penstock_webhook_disabled", "1 while nothing is delivered.", _WEBHOOK, merge="max"),
     _gauge("penstock_webhook_connections", "Deliveries under way."),
 )
+_SINK = Label("sink", "name of the sink")
+_SINKS = (
+    _counter("penstock_sink_events_total", "Events that the broker has acknowledged.", _SINK),
+    _counter("penstock_sink_failures_total", "Times that it did not take a batch.", _SINK),
+)
 _UNSUBSCRIBE = (
     _counter(
         "penstock_unsubscribe_requests_total",
@@ -345,7 +350,7 @@ _STATE = (
 )
 
 DEFINITIONS: tuple[Definition, ...] = (
-    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _WEBHOOKS + _UNSUBSCRIBE + _STATE
+    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _WEBHOOKS + _SINKS + _UNSUBSCRIBE + _STATE
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 
