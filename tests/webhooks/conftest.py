@@ -26,7 +26,6 @@ from penstock.webhooks.consumer import moment
 from penstock.webhooks.service import Webhooks
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwZ4Kx"
-OTHER_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDrPp3"
 START_S = 1_800_000_000.0
 
 

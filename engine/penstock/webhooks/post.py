@@ -58,7 +58,7 @@ class Secrets:
         self._secrets: tuple[bytes, ...] = ()
 
     def get(self) -> tuple[bytes, ...]:
-        """Raises ``OSError`` and :class:`BadSecret` where there never were any."""
+        """Raises :class:`BadSecret` where there never were any."""
         try:
             found = os.stat(self._path)
             stamp = (found.st_mtime_ns, found.st_size)
@@ -66,7 +66,10 @@ class Secrets:
                 with open(self._path, "rb") as file:
                     self._secrets = parse_secrets(file.read(_SECRET_FILE_BYTES_MAX))
                 self._stamp = stamp
-        except (OSError, BadSecret):
+        except OSError as error:
+            if not self._secrets:
+                raise BadSecret(f"cannot be read: {error.strerror or error}") from None
+        except BadSecret:
             if not self._secrets:
                 raise
         return self._secrets
@@ -93,9 +96,11 @@ class Poster:
     async def post(self, message: str, body: bytes) -> Answer:
         """Never raises but for bugs and a cancellation."""
         began = time.monotonic()
+        until = asyncio.get_running_loop().time() + self._endpoint.timeout_s
         try:
-            async with asyncio.timeout(self._endpoint.timeout_s):
-                answer = await self._attempt(message, body)
+            async with asyncio.timeout_at(until):
+                response = await self._attempt(message, body)
+            answer = await self._answer(response, until)
         except (TimeoutError, httpx.TimeoutException):
             answer = Answer("timeout", text=f"no answer within {self._endpoint.timeout_s:g} s")
         except BadSecret as error:
@@ -112,7 +117,7 @@ class Poster:
             await self._transport.aclose()
             self._transport = None
 
-    async def _attempt(self, message: str, body: bytes) -> Answer:
+    async def _attempt(self, message: str, body: bytes) -> httpx.Response:
         secrets = self._secrets.get()
         headers = {
             **dict(self._endpoint.headers),
@@ -147,7 +152,7 @@ class Poster:
             )
         return allowed[: self._config.address_tries_max]
 
-    async def _send(self, address: str, headers: dict[str, str], body: bytes) -> Answer:
+    async def _send(self, address: str, headers: dict[str, str], body: bytes) -> httpx.Response:
         limit_s = self._endpoint.timeout_s
         request = httpx.Request(
             "POST",
@@ -161,25 +166,25 @@ class Poster:
         )
         if self._transport is None:
             self._transport = _transport(self._endpoint)
-        response = await self._transport.handle_async_request(request)
-        try:
-            text = await self._beginning(response)
-        finally:
-            await response.aclose()
-        asked = retry_after_s(response.headers.get("retry-after", ""), self._now())
-        return Answer(_kind_of(response.status_code), response.status_code, text, asked)
+        return await self._transport.handle_async_request(request)
 
-    async def _beginning(self, response: httpx.Response) -> str:
-        """What was said, so far as it is short; an answer counts whether or not it ends well."""
+    async def _answer(self, response: httpx.Response, until: float) -> Answer:
+        """What ``response`` means. It counts from its status on: the rest is read for people, and
+        so that the connection can be used again, if it is short and comes in time."""
         said = bytearray()
         try:
-            async for part in response.aiter_raw():
-                said += part[: self._config.response_bytes_max]
-                if len(said) >= self._config.response_bytes_max:
-                    break
-        except (httpx.HTTPError, TimeoutError):
+            async with asyncio.timeout_at(until):
+                async for part in response.aiter_raw():
+                    said += part[: self._config.response_bytes_max]
+                    if len(said) >= self._config.response_bytes_max:
+                        break
+        except (httpx.HTTPError, OSError):
             pass
-        return _shown(said.decode("utf-8", "replace"))
+        finally:
+            await response.aclose()
+        text = _shown(said.decode("utf-8", "replace"))
+        asked = retry_after_s(response.headers.get("retry-after", ""), self._now())
+        return Answer(_kind_of(response.status_code), response.status_code, text, asked)
 
 
 def _transport(endpoint: Endpoint) -> httpx.AsyncHTTPTransport:
