@@ -116,6 +116,18 @@ def test_promises_are_swept_of_those_who_never_came_back(clock) -> None:
     assert governor.stats()["waiting"] < 1100
 
 
+def test_one_that_dies_again_with_nothing_does_not_keep_its_seats_for_longer(clock) -> None:
+    governor = Governor(clock)
+    assert governor.handle(2, "connect", [["a", 2]])[0]
+    governor.worker_gone(2)
+    clock.now += 0.25
+    assert governor.handle(2, "connect", [["b", 2]])[0]
+    governor.handle(2, "disconnect", [["b", 1]])
+    governor.worker_gone(2)
+    clock.now += 0.25
+    assert governor.stats()["seats"] == 0
+
+
 class Seats(RuleBasedStateMachine):
     """Any history of connections, deaths and restatements: the limit, and nothing leaks. What a
     dead worker had counts for half a second more, or until it says anew what it has."""

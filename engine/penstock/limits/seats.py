@@ -56,7 +56,7 @@ class SeatBook:
     def gone(self, worker: int, until: float) -> None:
         """``worker`` has died: its seats are free from ``until`` on."""
         held = self._held.pop(worker, None)
-        if held is None:
+        if not held:
             return
         for key, n in self._left.pop(worker, (until, {}))[1].items():  # it died just before, too
             held[key] = held.get(key, 0) + n
