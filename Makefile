@@ -84,6 +84,7 @@ format: setup
 docs: setup
 	$(BIN)/python -m penstock.settings.reference docs/reference policies/schema
 	$(BIN)/python -m penstock.events.reference docs/reference/metrics.md
+	$(BIN)/python -m penstock.events.schema docs/reference
 
 lock:
 	$(BIN)/python -m pip install --quiet uv

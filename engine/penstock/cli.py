@@ -38,6 +38,8 @@ _GROUPS = {
     "webhooks": "See, test and steer what applications are told.",
     "dkim": "Make signing keys and their DNS records.",
 }
+# Commands that need much to be loaded: each is the function of its name in a module of its own.
+_COMMANDS = {"events": "Show what became of messages, oldest first."}
 
 app = typer.Typer(
     name="penstock",
@@ -235,6 +237,10 @@ def _add_groups(wanted: str) -> None:
             group = typer.Typer()
             group.callback()(_nothing)
         app.add_typer(group, name=name, help=text, no_args_is_help=True)
+    app.registered_commands[:] = [c for c in app.registered_commands if c.name not in _COMMANDS]
+    for name, text in _COMMANDS.items():
+        module = importlib.import_module(f"penstock.cli_{name}") if name == wanted else None
+        app.command(name, help=text)(getattr(module, name, _nothing))
 
 
 def _nothing() -> None:

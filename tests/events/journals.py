@@ -3,7 +3,7 @@
 import json
 
 from penstock.events.journal import Journal, JournalConfig
-from penstock.events.reading import LogReader, Position
+from penstock.events.reading import Position
 from penstock.events.records import Admin
 from penstock.events.store import StoreConfig
 

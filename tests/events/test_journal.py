@@ -9,12 +9,12 @@ import pytest
 import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.events.journals import EPOCH, Clock, journal, numbers, read_all, say
+
 from penstock.events.reading import LogReader, Position, log_directories
 from penstock.events.records import Admin, Rejected
 from penstock.events.segments import FRAME_BYTES
-
 from penstock_queue import RealDisk, SimDisk
-from tests.events.journals import EPOCH, Clock, journal, numbers, read_all, say
 
 DAY_S = 86_400.0
 
@@ -136,7 +136,10 @@ def test_events_wait_while_the_disk_refuses_then_are_dropped_and_counted(clock):
     assert 0 < stats["buffered_bytes"] <= 2000
     assert stats["dropped"] > 50
     assert stats["errors"]
-    assert [one["event"] for one in said] == ["events cannot be written and wait", "events are dropped"]
+    assert [one["event"] for one in said] == [
+        "events cannot be written and wait",
+        "events are dropped",
+    ]
     with pytest.raises(OSError):
         log.sync()
     disk.capacity = None
@@ -172,7 +175,9 @@ def test_a_second_writer_waits_until_the_first_has_gone(tmp_path, clock):
 
 def test_what_utf8_cannot_say_is_no_reason_to_fail(tmp_path, clock):
     log = journal(tmp_path / "00", clock)
-    log.write(Rejected, client="::1", phase="mail", code=550, reply="bad \udcff", tags={"\ud800": "x"})
+    log.write(
+        Rejected, client="::1", phase="mail", code=550, reply="bad \udcff", tags={"\ud800": "x"}
+    )
     log.flush()
     [line], _ = LogReader(str(tmp_path / "00")).read(Position(0, 0))
     assert json.loads(line)["reply"] == "bad ?"
@@ -233,7 +238,6 @@ def test_whatever_happens_every_whole_line_comes_once_and_in_order(tmp_path_fact
     clock, directory = Clock(), tmp_path_factory.mktemp("log")
     log, reader = journal(directory, clock), LogReader(str(directory))
     position, seen, said = Position(0, 0), [], 0
-    written: list[int] = []
     for what, how in steps:
         if what == "say":
             for _ in range(how):
@@ -242,13 +246,11 @@ def test_whatever_happens_every_whole_line_comes_once_and_in_order(tmp_path_fact
         elif what == "flush":
             clock.now += how
             log.flush()
-            written = list(range(said))
         elif what == "read":
             lines, position = reader.read(position, how)
             seen += numbers(lines)
         elif what == "close":
             log.close()
-            written = list(range(said))
             log = journal(directory, clock)
         else:
             log.flush()
@@ -259,7 +261,6 @@ def test_whatever_happens_every_whole_line_comes_once_and_in_order(tmp_path_fact
             left = data[: read + int(how * (len(data) - read))]
             active.write_bytes(left)
             gone = data.count(b"\n") - left.count(b"\n")
-            written = list(range(said - gone))
             said -= gone
             log = journal(directory, clock)
     log.flush()

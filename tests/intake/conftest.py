@@ -83,7 +83,9 @@ class Recorder:
     def on_accept(self, envelope: Envelope, size: int) -> None:
         self.heard.append(("accept", envelope.id, size))
 
-    def on_reject(self, reply: Reply, phase: str, client: str) -> None:
+    def on_reject(
+        self, reply: Reply, phase: str, client: str, account: str = "", tenant: str = ""
+    ) -> None:
         self.heard.append(("reject", str(reply), phase))
 
     def on_auth(self, client: str, account: str, reason: str) -> None:

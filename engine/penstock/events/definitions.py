@@ -349,8 +349,36 @@ _STATE = (
     ),
 )
 
+_EVENTS = (
+    _counter("penstock_events_written_total", "Events written to the event logs."),
+    _counter(
+        "penstock_events_dropped_total",
+        "Events that nobody will hear of.",
+        Label(
+            "reason",
+            "disk: it refused, and the buffer was full; rejected: too many refusals in a second",
+            ("disk", "rejected"),
+        ),
+    ),
+    _counter("penstock_events_errors_total", "Times that the disk refused an event log something."),
+    _gauge("penstock_events_buffered_bytes", "Events that wait to be written."),
+    _gauge("penstock_events_segments", "Files of the event logs."),
+    _gauge("penstock_events_log_bytes", "Size of the event logs on disk."),
+    _gauge(
+        "penstock_events_oldest_age_seconds", "Age of the oldest event that is kept.", merge="max"
+    ),
+)
+
 DEFINITIONS: tuple[Definition, ...] = (
-    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _WEBHOOKS + _SINKS + _UNSUBSCRIBE + _STATE
+    _INTAKE
+    + _DELIVERY_METRICS
+    + _PACE
+    + _WARMUP
+    + _WEBHOOKS
+    + _SINKS
+    + _UNSUBSCRIBE
+    + _STATE
+    + _EVENTS
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
@@ -43,6 +43,7 @@ class Recorder(Protocol):
         self, attempt: Attempt, envelope: Envelope, *, retry_at: float = 0.0, expired: bool = False
     ) -> None: ...
     def accepted(self, messages: Sequence[tuple[Envelope, int]]) -> None: ...
+    def flush(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class JournalConfig:
     """``buffer_bytes_max``: what waits for the disk at most."""
 
     buffer_bytes_max: int = 16 << 20
-    store: StoreConfig = StoreConfig()
+    store: StoreConfig = field(default_factory=StoreConfig)
 
 
 class Journal:
@@ -199,6 +200,8 @@ class Journal:
             log.warning("a torn event was cut off", log=self._directory, bytes=found.torn)
 
     def _failed(self, error: OSError) -> None:
+        if isinstance(error, BlockingIOError):
+            return  # the one before us is about to end
         self.errors += 1
         if not self._refused:
             self._refused = True
@@ -225,9 +228,9 @@ class Journal:
             kept = self._store.keep(now)
             if kept.removed:
                 log.info("old events are removed", log=self._directory, segments=len(kept.removed))
-            for error in kept.errors:
+            for met in kept.errors:
                 self.errors += 1
-                log.error("the event log", log=self._directory, reason=str(error))
+                log.error("the event log", log=self._directory, reason=str(met))
         finally:
             self._keeping = False
 

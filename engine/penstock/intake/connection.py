@@ -173,7 +173,9 @@ class Connection(Verbs):
 
     def refuse(self, reply: Reply, phase: str) -> bytes:
         shared = self._shared
-        shared.observer.on_reject(reply, phase, self.peer.address)
+        peer = self.peer
+        account = peer.account.name if peer.account is not None else ""
+        shared.observer.on_reject(reply, phase, peer.address, account, peer.defaults[0])
         answer = replies.wire(reply)
         if reply.code == 421:
             self._reason = self._reason or "refused"

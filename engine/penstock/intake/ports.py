@@ -66,8 +66,11 @@ class Observer(Protocol):
         """After the commit. ``size``: bytes of the content as it came."""
         ...
 
-    def on_reject(self, reply: Reply, phase: str, client: str) -> None:
-        """Every negative reply, whatever it was about."""
+    def on_reject(
+        self, reply: Reply, phase: str, client: str, account: str = "", tenant: str = ""
+    ) -> None:
+        """Every negative reply, whatever it was about. ``account`` and ``tenant``: whose session it
+        is, where that is known."""
         ...
 
     def on_auth(self, client: str, account: str, reason: str) -> None:
@@ -92,7 +95,9 @@ class NoObserver:
     def on_accept(self, envelope: Envelope, size: int) -> None:
         return
 
-    def on_reject(self, reply: Reply, phase: str, client: str) -> None:
+    def on_reject(
+        self, reply: Reply, phase: str, client: str, account: str = "", tenant: str = ""
+    ) -> None:
         return
 
     def on_auth(self, client: str, account: str, reason: str) -> None:

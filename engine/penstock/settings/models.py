@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from penstock.policy.fields import Duration, Size, Table
+from penstock.settings.events import EventSettings
 from penstock.settings.feedback import FeedbackSettings
 from penstock.settings.fields import HostName, PathText, RequiredPath, Workers
 from penstock.settings.intake import HttpSettings, SmtpSettings
@@ -148,6 +149,7 @@ class Settings(Table):
         default=FeedbackSettings(), description="What comes back: tokens, and addresses for it."
     )
     log: LogSettings = Field(default=LogSettings(), description="Logging.")
+    events: EventSettings = Field(default=EventSettings(), description="The event log.")
 
     @model_validator(mode="before")
     @classmethod

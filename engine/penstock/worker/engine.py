@@ -14,6 +14,7 @@ import structlog
 
 from penstock.control import Channel, ControlError
 from penstock.events.attempts import AttemptLog, AttemptLogConfig
+from penstock.events.figures import EventFigures
 from penstock.events.metrics import Registry
 from penstock.events.writer import Writer
 from penstock.intake.auth import Authenticator
@@ -31,6 +32,7 @@ from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
 from penstock.worker import feedback, parts, report_stubs
 from penstock.worker.gauges import CommitFigures, Gauges, ReplyFigures
+from penstock.worker.journals import Keeper, Sent, open_journal
 from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
@@ -70,11 +72,14 @@ class Engine:
         shards: list[Shard],
         registry: Registry,
         machine: Machine,
+        clock: SteadyClock,
+        journal: Keeper,
     ) -> None:
+        self._journal = journal
         self._settings, self._greeting, self._shards = settings, greeting, shards
         self._loop = asyncio.get_running_loop()
         self._registry, self._machine, self._channel = registry, machine, channel
-        self._clock = SteadyClock(machine.now, machine.steady)
+        self._clock = clock
         self._attempts = AttemptLog(
             machine.write or Writer(sys.stdout.fileno()).write,
             AttemptLogConfig(settings.log.format),
@@ -94,6 +99,7 @@ class Engine:
             spool=self._spool,
             limiter=self._limiter,
             telemetry=Telemetry(registry, self._attempts if settings.log.attempts else None),
+            recorder=journal,
             sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
             worker=greeting.number,
             workers=greeting.workers,
@@ -102,6 +108,8 @@ class Engine:
             keys=keys,
         )
         self._dispatcher = self._outbound.dispatcher
+        journal.sent_as = Sent(lambda: self._dispatcher.placing.policies)
+        EventFigures(registry, journal.stats)
         self._dispatcher.ordered(greeting.rules)
         self._dispatcher.paces.told(greeting.paces)
         self._dispatcher.warming.ask = self._ask_warmup
@@ -114,6 +122,7 @@ class Engine:
             now=self._clock,
             monotonic=self._loop.time,
             observe=registry.histogram("penstock_accept_seconds").observe,
+            accepted=journal.accepted,
         )
         self._gauges = Gauges(
             registry,
@@ -125,7 +134,9 @@ class Engine:
             self._outbound.sources.up,
         )
         ReplyFigures(registry, self._outbound.reading)
-        self._observer = IntakeObserver(registry)
+        self._observer = IntakeObserver(
+            registry, journal, settings.events.rejected_per_s_max, self._clock
+        )
         self._listeners: list[Listener] = []
         self._authenticators: list[Authenticator | None] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -160,12 +171,20 @@ class Engine:
         loop = asyncio.get_running_loop()
         config, registry = parts.queue_config(settings), Registry()
         observer = CommitFigures(registry)
-        shards = []
+        queues = []
         for number in greeting.shards:
             path = shard_path(settings.spool, number)
             queue = await take_over(path, config, machine.disk, machine.now, waiting)
-            shards.append(Shard(number, queue, Committer(queue, loop, observer, machine.jobs)))
-        return cls(settings, policies, greeting, channel, shards, registry, machine)
+            queues.append((number, queue))
+        # whoever had our shards before us has let go of our log by now
+        name = f"{greeting.shards[0]:02d}"
+        clock = SteadyClock(machine.now, machine.steady)
+        journal = open_journal(settings, name, clock, machine.disk, machine.jobs)
+        shards = [
+            Shard(number, queue, Committer(queue, loop, observer, machine.jobs, journal.flush))
+            for number, queue in queues
+        ]
+        return cls(settings, policies, greeting, channel, shards, registry, machine, clock, journal)
 
     @property
     def spool(self) -> Spool:
@@ -249,7 +268,7 @@ class Engine:
         await self._dispatcher.warming.close()
         await self._outbound.close()
         await self._limiter.close()
-        await self._spool.stop()
+        await self._spool.stop(self._journal.close)
         self._attempts.flush()
 
     # what runs by itself
@@ -269,6 +288,7 @@ class Engine:
             self._gauges.lag(now - planned)
             self._sink.lag(now - planned)
             self._attempts.flush()
+            self._journal.flush()
             if now - self._looked >= _LOOK_S:
                 self._looked = now
                 self._look_at_the_clock()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from penstock.events.journal import Recorder
 from penstock.limits.ports import Limiter
 from penstock.mail.dkim_ring import KeyRing
 from penstock.mail.outcome import Outcome
@@ -53,6 +54,7 @@ class Outbound:
         spool: Spool,
         limiter: Limiter,
         telemetry: Telemetry,
+        recorder: Recorder,
         sandbox: Sandbox | None,
         worker: int,
         workers: int,
@@ -66,7 +68,7 @@ class Outbound:
             sessions=TlsSessions(entries_max=settings.relay.tls_sessions_max),
             handshook=telemetry.handshook,
         )
-        self._telemetry, self._way_out = telemetry, WayOut()
+        self._telemetry, self._recorder, self._way_out = telemetry, recorder, WayOut()
         self._dns: DnsResolver | None = None
         resolver = machine.resolver
         if resolver is None:
@@ -121,6 +123,7 @@ class Outbound:
             spool=spool,
             reporter=Reporter(report, spool, self._telemetry.reported),
             telemetry=self._telemetry,
+            recorder=self._recorder,
             reading=self.reading,
             lane_of=self.dispatcher.lane_of,
             now=self._now,
