@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from penstock.policy.account import Sender, sending
 from penstock.policy.difference import difference
 from penstock.policy.load import load_policies
 from penstock.policy.policies import Policies
@@ -49,6 +50,16 @@ def test_the_common_ones_are_for_everybody_else_and_for_nobodys_mail(
     found = policies.feedback(name)
     assert (found.bounce_domain, found.feedback_id) == ("b.mailer.example", "mailer")
     assert not found.unsubscribes
+
+
+def test_it_is_shown_with_who_says_so(policies: Policies) -> None:
+    shown = {
+        value.name: (value.text, str(value.where))
+        for value in sending(policies, Sender(tenant="shop"))
+    }
+    assert shown["feedback.feedback_id"] == ("mailer", "policies/tenants.toml:3")
+    assert shown["feedback.unsubscribe_url"][1] == "policies/tenants.toml:6"
+    assert "feedback.cfbl_domain" not in shown
 
 
 def test_an_empty_text_turns_one_off(policies: Policies) -> None:

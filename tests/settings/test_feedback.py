@@ -126,6 +126,13 @@ def test_a_listener_for_reports_has_small_limits(settings_of: Callable[[str], Se
     assert own.size_max_bytes == 2 << 20
 
 
+def test_the_postmaster_is_somewhere_else(problems: Callable[..., list[str]]) -> None:
+    assert problems(KEYS + 'postmaster = "me@shop.example"\n' + DOOR, TENANT) == []
+    (said,) = problems(KEYS + 'postmaster = "me@B.Shop.Example"\n' + DOOR, TENANT)
+    assert said.startswith("config.toml:3: feedback.postmaster: ")
+    assert "come back for ever" in said
+
+
 @pytest.mark.parametrize("local", ["b-0123456789abcdefghjkmnpqrstvwxyz01", "two words", "a@b", ""])
 def test_local_parts_that_make_no_sense(
     problems_of: Callable[[str], list[str]], local: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from penstock.mail.address import split
 from penstock.policy.feedback import Feedback, all_domains
 from penstock.policy.limits import Provenance
 from penstock.policy.policies import Policies
@@ -70,6 +71,7 @@ def check_tenants(checked: Checked[Settings], policies: Policies) -> None:
     settings = checked.value
     if settings is None:
         return
+    _postmaster(checked, settings, policies)
     wanted = {name: one for name, one in policies.feedbacks().items() if one.on}
     if wanted and not settings.feedback.keys and not checked.bad(_KEYS):
         for name, one in wanted.items():
@@ -78,6 +80,16 @@ def check_tenants(checked: Checked[Settings], policies: Policies) -> None:
             checked.problems.append(Problem(place.file, place.line, (), message, _KEYS_HINT))
         return
     checked.problems += _warnings(settings, wanted)
+
+
+def _postmaster(checked: Checked[Settings], settings: Settings, policies: Policies) -> None:
+    """Mail for a person must not come back to where it is sent on from."""
+    path: Path = ("feedback", "postmaster")
+    domain = split(settings.feedback.postmaster)[1]
+    taken = domains(policies).union(*(smtp.domains for smtp in settings.smtp))
+    if domain in taken:
+        message = f"{quoted(domain)} takes reports only: this would come back for ever"
+        checked.contradict(path, message, "give an address that somebody reads elsewhere")
 
 
 def _warnings(settings: Settings, wanted: dict[str, Feedback]) -> Iterator[Problem]:
