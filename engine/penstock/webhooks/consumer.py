@@ -8,6 +8,7 @@ nothing moved: the same call may be made again.
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
@@ -67,7 +68,7 @@ class Queues:
         with self.lock:
             if self._buffered_bytes >= self._config.buffer_bytes_max:
                 self._commit(sync=False)
-            told: dict[str, list[Told]] = {name: [] for name in self.lines}
+            told: defaultdict[str, list[Told]] = defaultdict(list)
             by = self._wanted.by
             for text, event in events:
                 for name in by(event):
@@ -75,8 +76,8 @@ class Queues:
             now = self._now()
             start = self.positions.get(log, BEGIN)
             for name, line in self.lines.items():
-                if told[name] or line.backlog is not None:
-                    chunks = line.offer(log, start, upto, told[name], now, self.positions)
+                if name in told or line.backlog is not None:
+                    chunks = line.offer(log, start, upto, told.get(name, ()), now, self.positions)
                     self._chunks += chunks
                     self._buffered_bytes += sum(chunk.size for chunk in chunks)
             self.positions[log] = upto

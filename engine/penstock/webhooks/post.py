@@ -31,6 +31,7 @@ Kind = Literal[
 _SHOWN_CHARS = 200
 _SECRET_FILE_BYTES_MAX = 64 << 10
 _GONE = 410
+_IDLE_S = 4.0  # less than servers wait, so that none hangs up while we begin to send
 
 
 class Answer(NamedTuple):
@@ -197,7 +198,7 @@ def _transport(endpoint: Endpoint) -> httpx.AsyncHTTPTransport:
         limits=httpx.Limits(
             max_connections=endpoint.connections_max,
             max_keepalive_connections=endpoint.connections_max,
-            keepalive_expiry=30.0,
+            keepalive_expiry=_IDLE_S,
         ),
     )
 
