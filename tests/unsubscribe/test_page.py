@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.mail.verp import BadToken
 from penstock.policy.rate import Rate
 from penstock.unsubscribe.clients import client_of
 from penstock.unsubscribe.content import BadContent, fields_of
@@ -76,6 +77,13 @@ async def test_200_only_after_it_is_durable(page: Any) -> None:
     page.fail = None
     assert (await page.click()).status_code == 200
     assert len(page.told) == 1
+
+
+async def test_a_link_that_nobody_remembers_is_too_old(page: Any) -> None:
+    page.fail = BadToken("expired")
+    answer = await page.click()
+    assert answer.status_code == 410
+    assert page.counted("expired") == 1
 
 
 @pytest.mark.parametrize(

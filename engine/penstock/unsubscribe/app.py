@@ -1,9 +1,9 @@
 """The web application: ``GET`` shows the button, ``POST`` unsubscribes.
 
 Whoever hosts it gives it two things: ``read``, which knows the token or raises
-:class:`~penstock.mail.verp.BadToken`, and ``done``, which makes the wish durable before it returns.
-A 200 is given after that and not before; where ``done`` fails the answer is 503, and a machine
-asks again.
+:class:`~penstock.mail.verp.BadToken`, and ``done``, which makes the wish durable before it returns,
+or raises that too where nobody knows any more what the token is about. A 200 is given after that
+and not before; where ``done`` fails otherwise the answer is 503, and a machine asks again.
 """
 
 from __future__ import annotations
@@ -101,10 +101,7 @@ class _Door:
             token = self._read(text)
         except BadToken as error:
             self._limits.forged(client, self._monotonic())
-            self._count("expired" if error.reason == "expired" else "forged")
-            if error.reason == "expired":
-                return self._say(request, 410, "expired")
-            return self._say(request, 404, "bad")
+            return self._bad(request, error)
         if request.method != "POST":
             self._count("shown")
             return self._say(request, 200, "ask", form=True)
@@ -129,6 +126,8 @@ class _Door:
             via: Literal["one-click", "page"] = "one-click" if one_click else "page"
             try:
                 await self._done(UnsubscribeRequest(token, via, reason, client, self._now()))
+            except BadToken as error:
+                return self._bad(request, error)
             except Exception as error:
                 _log.error("unsubscribing failed", error=f"{type(error).__name__}: {error}")
                 self._count("failed")
@@ -161,6 +160,13 @@ class _Door:
         peer = request.client.host if request.client else ""
         forwarded = ",".join(request.headers.getlist(self._config.client_header))
         return client_of(peer, forwarded, self._config.proxies)
+
+    def _bad(self, request: Request, error: BadToken) -> Response:
+        if error.reason == "expired":
+            self._count("expired")
+            return self._say(request, 410, "expired")
+        self._count("forged")
+        return self._say(request, 404, "bad")
 
     def _wrong(self, request: Request, status: int) -> Response:
         self._count("wrong")

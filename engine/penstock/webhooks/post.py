@@ -13,6 +13,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Literal, NamedTuple
 
@@ -189,11 +190,8 @@ class Poster:
 
 
 def _transport(endpoint: Endpoint) -> httpx.AsyncHTTPTransport:
-    context = ssl.create_default_context(cafile=endpoint.authorities_file or None)
-    if not endpoint.authorities_file and not context.cert_store_stats()["x509_ca"]:
-        context = httpx.create_ssl_context()  # a machine without any: those that httpx brings
     return httpx.AsyncHTTPTransport(
-        verify=context,
+        verify=_tls(endpoint.authorities_file),
         trust_env=False,
         limits=httpx.Limits(
             max_connections=endpoint.connections_max,
@@ -201,6 +199,15 @@ def _transport(endpoint: Endpoint) -> httpx.AsyncHTTPTransport:
             keepalive_expiry=_IDLE_S,
         ),
     )
+
+
+@lru_cache(maxsize=64)
+def _tls(authorities_file: str) -> ssl.SSLContext:
+    """One for all endpoints that trust the same: reading the system's authorities takes long."""
+    context = ssl.create_default_context(cafile=authorities_file or None)
+    if not authorities_file and not context.cert_store_stats()["x509_ca"]:
+        return httpx.create_ssl_context()  # a machine without any: those that httpx brings
+    return context
 
 
 def _kind_of(status: int) -> Kind:
