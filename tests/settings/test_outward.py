@@ -12,6 +12,7 @@ import pytest
 from penstock.settings.check import check
 from penstock.settings.models import Settings
 from penstock.settings.outward_configs import sink_configs, unsubscribe_config, webhooks_config
+from penstock.sim.certificate import certificate_pem
 
 HOOK = '[[webhook]]\nname = "shop"\ntenant = "shop"\nsecret_file = "s"\n'
 
@@ -80,6 +81,19 @@ def test_check_reads_the_secrets(tmp_path: Path, content: str | None, problem: s
     assert len(found) == bool(problem), found
     assert problem in "".join(found)
     assert "c2hvcnQ" not in "".join(found)
+
+
+def test_check_reads_the_certificate_of_the_page(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "web.pem").write_bytes(certificate_pem(("localhost",)))
+    (tmp_path / "web.key").write_text("no key")
+    file = tmp_path / "config.toml"
+    text = '[unsubscribe]\nlisten = "127.0.0.1:1"\ncertificate = "web.pem"\nkey = "{}"\n'
+    file.write_text(text.format("web.pem"))
+    assert check(str(file)) == []
+    file.write_text(text.format("web.key"))
+    (problem,) = check(str(file))
+    assert "holds no private key" in str(problem)
 
 
 def test_the_rooms_are_told_what_is_set(settings_of: Callable[[str], Settings]) -> None:

@@ -109,6 +109,18 @@ async def test_what_was_taken_and_not_flushed_comes_again_once(stage: Any, recei
     assert len(receiver.got[0][1].split(b'"id"')) == 3
 
 
+async def test_a_flush_without_news_leaves_the_disk_alone(stage: Any, receiver: Any) -> None:
+    hooks = stage.open()
+    stage.happen(stage.event())
+    wal = stage.path / "webhooks/webhooks.sqlite-wal"
+    before = wal.stat()
+    for _ in range(3):
+        assert hooks.flush() == hooks.queues.positions
+    assert wal.stat().st_mtime_ns == before.st_mtime_ns
+    stage.happen(stage.event("elsewhere"))
+    assert wal.stat().st_mtime_ns > before.st_mtime_ns
+
+
 async def test_a_new_endpoint_is_told_the_last_minute_only(stage: Any, receiver: Any) -> None:
     stage.write(stage.event())
     stage.clock.advance(600)

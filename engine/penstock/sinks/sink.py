@@ -53,6 +53,7 @@ class Sink:
         self._publisher = publisher or make_publisher(config)
         self._places = Places(os.path.join(config.directory, f"{config.name}.sqlite"))
         self._positions: dict[str, Position] = {}
+        self._saved: dict[str, Position] = {}
         self._published = registry.counter("penstock_sink_events_total")
         self._failures = registry.counter("penstock_sink_failures_total")
         self._loop = asyncio.new_event_loop()
@@ -61,6 +62,7 @@ class Sink:
 
     def checkpoint(self) -> dict[str, Position]:
         self._positions = self._places.load()
+        self._saved = dict(self._positions)
         return dict(self._positions)
 
     def take(self, log: str, events: Sequence[tuple[bytes, AnyEvent]], upto: Position) -> None:
@@ -78,7 +80,9 @@ class Sink:
         self._positions[log] = upto
 
     def flush(self) -> dict[str, Position]:
-        self._places.save(self._positions)
+        if self._positions != self._saved:
+            self._places.save(self._positions)
+            self._saved = dict(self._positions)
         return dict(self._positions)
 
     def close(self) -> None:

@@ -58,6 +58,7 @@ class Queues:
         with self.lock:
             self._chunks, self._buffered_bytes = [], 0
             self.positions = self._store.positions()
+            self._durable: dict[str, Position] = {}
             kept = self._store.states()
             for name, line in self.lines.items():
                 line.load(kept.get(name), *self._store.queued(name))
@@ -86,7 +87,9 @@ class Queues:
         """Make durable what was taken; up to where each log is read then."""
         with self.lock:
             added = {chunk.endpoint for chunk in self._chunks}
-            self._commit(sync=True)
+            if self.positions != self._durable or any(one.changed for one in self.lines.values()):
+                self._commit(sync=True)
+                self._durable = dict(self.positions)
             positions = dict(self.positions)
         if added:
             self.on_queued(added)
