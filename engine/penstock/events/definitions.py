@@ -226,6 +226,75 @@ _WARMUP = (
         Label("verdict", "what follows", ("advance", "hold", "back")),
     ),
 )
+_WEBHOOK = Label("webhook", "name of the webhook")
+_WEBHOOKS = (
+    _counter(
+        "penstock_webhook_deliveries_total",
+        "Attempts to deliver a batch of events to a webhook.",
+        _WEBHOOK,
+        Label(
+            "result",
+            "how it ended; refused: 3xx or 4xx; failed: 5xx; address: not public; "
+            "secret: its file cannot be used",
+            (
+                *("delivered", "gone", "refused", "failed", "timeout", "unreachable", "tls"),
+                *("address", "secret"),
+            ),
+        ),
+    ),
+    _counter("penstock_webhook_events_delivered_total", "Events delivered.", _WEBHOOK),
+    _counter(
+        "penstock_webhook_events_lost_total",
+        "Events that a webhook was never given.",
+        _WEBHOOK,
+        Label(
+            "reason",
+            "tries: given up after the last; retention: deleted from the log before",
+            ("tries", "retention"),
+        ),
+    ),
+    _histogram("penstock_webhook_delivery_seconds", "Duration of one attempt.", _ATTEMPT),
+    _gauge(
+        "penstock_webhook_events_waiting",
+        "Events to be delivered, in the queue and left in the log.",
+        _WEBHOOK,
+    ),
+    _gauge("penstock_webhook_queue_bytes", "Events in the queue on disk.", _WEBHOOK),
+    _gauge(
+        "penstock_webhook_lag_seconds",
+        "Age of the oldest event to be delivered.",
+        _WEBHOOK,
+        merge="max",
+    ),
+    _gauge(
+        "penstock_webhook_behind",
+        "1 while events are left in the log, for the queue is full or the webhook disabled.",
+        _WEBHOOK,
+        merge="max",
+    ),
+    _gauge("penstock_webhook_disabled", "1 while nothing is delivered.", _WEBHOOK, merge="max"),
+    _gauge("penstock_webhook_connections", "Deliveries under way."),
+)
+_SINK = Label("sink", "name of the sink")
+_SINKS = (
+    _counter("penstock_sink_events_total", "Events that the broker has acknowledged.", _SINK),
+    _counter("penstock_sink_failures_total", "Times that it did not take a batch.", _SINK),
+)
+_UNSUBSCRIBE = (
+    _counter(
+        "penstock_unsubscribe_requests_total",
+        "Requests at the page for unsubscribing.",
+        Label(
+            "result",
+            "how it ended; shown: the page with the button; wrong: not understood",
+            (
+                *("one-click", "page", "shown", "forged", "expired", "limited", "wrong"),
+                "failed",
+            ),
+        ),
+    ),
+    _gauge("penstock_unsubscribe_clients", "Clients whose requests are counted."),
+)
 _STATE = (
     _gauge("penstock_queue_entries", "Recipients in the queue, whatever their state."),
     _gauge("penstock_queue_ready_entries", "Recipients ready to be sent now."),
@@ -321,7 +390,16 @@ _SUPPRESSION = (
 )
 
 DEFINITIONS: tuple[Definition, ...] = (
-    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + _EVENTS + _SUPPRESSION
+    _INTAKE
+    + _DELIVERY_METRICS
+    + _PACE
+    + _WARMUP
+    + _WEBHOOKS
+    + _SINKS
+    + _UNSUBSCRIBE
+    + _STATE
+    + _EVENTS
+    + _SUPPRESSION
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 
