@@ -62,6 +62,11 @@ def test_a_listener_for_reports_needs_a_key_and_relays_for_nobody(
     assert "config.toml:5: smtp[0].tenant: a listener of role feedback relays for nobody" in said
 
 
+def test_a_listener_for_reports_needs_the_event_log(problems: Callable[..., list[str]]) -> None:
+    (said,) = problems(KEYS + DOOR + "[events]\nenabled = false\n")
+    assert said.startswith("config.toml:5: smtp[0].role: reports are kept in the event log")
+
+
 def test_a_relay_has_no_domains_and_takes_a_hundred_recipients(
     problems: Callable[..., list[str]],
 ) -> None:

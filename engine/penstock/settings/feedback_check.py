@@ -59,6 +59,10 @@ def check_listeners(checked: Checked[Settings], settings: Settings) -> None:
         if not settings.feedback.keys:
             message = "a listener of role feedback needs keys, or it could take nothing"
             checked.contradict(role, message, _KEYS_HINT, about=[role, _KEYS])
+        if not settings.events.enabled:
+            about: list[Path] = [role, ("events", "enabled")]
+            message = "reports are kept in the event log, which is off: they would be lost"
+            checked.contradict(role, message, "remove events.enabled = false", about=about)
         for name in _FOR_RELAYING:
             if getattr(smtp, "class_" if name == "class" else name):
                 path = (*here, name)
