@@ -32,7 +32,7 @@ from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
 from penstock.worker import feedback, parts, report_stubs
 from penstock.worker.gauges import CommitFigures, Gauges, ReplyFigures
-from penstock.worker.journals import Keeper, Sent, open_journal
+from penstock.worker.journals import Keeper, Sent, catch_up, open_journal
 from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
@@ -215,6 +215,9 @@ class Engine:
         for shard in self._shards:
             shard.queue.forget_in_flight()
             shard.committer.start()
+        caught_up = catch_up(self._journal, self._spool)
+        if caught_up:
+            log.info("accepted before the crash, told now", messages=caught_up)
         if self._sink.look():
             log.warning("intake", shut=True, reason="disk space or inodes")
         for fd, smtp in zip(self._greeting.listeners, self._settings.smtp, strict=True):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 from penstock.events.journal import Journal, JournalConfig, NoJournal
 from penstock.events.reading import log_directory
 from penstock.events.store import StoreConfig
-from penstock.mail.envelope import Envelope
+from penstock.mail.envelope import SEQUENCE_BITS, SEQUENCE_MASK, Envelope
 from penstock.policy.policies import Policies
+from penstock.relay.spool import Spool
 from penstock.settings.models import Settings
 from penstock_queue.committer import Jobs, QueueThread
 from penstock_queue.disk import Disk
 
 _KNOWN_MAX = 10_000
+_CAUGHT_UP_MAX = 10_000  # deliveries; a commit has far fewer
 Keeper = Journal | NoJournal
 
 
@@ -37,6 +40,28 @@ def open_journal(
     )
     config = JournalConfig(events.buffer_bytes_max, store)
     return Journal(log_directory(settings.spool, name), config, now, disk, jobs)
+
+
+def catch_up(journal: Keeper, spool: Spool) -> int:
+    """Write what a crash kept from being written: ``accepted`` of messages that are in the queue
+    and newer than the newest in the log; their number. Where they are too many, or the log has
+    none, it was turned off meanwhile, and they are left as they are. Their sizes are those of the
+    whole records: the content is not read for that."""
+    shard, last = spool.shards[0], journal.last_accepted()
+    if last < 0 or last >> SEQUENCE_BITS != shard.number:
+        return 0
+    seqs = shard.queue.seqs(last & SEQUENCE_MASK)
+    refs = [shard.base | seq for seq in islice(seqs, _CAUGHT_UP_MAX + 1)]
+    if len(refs) > _CAUGHT_UP_MAX:
+        return 0
+    found: dict[int, Envelope] = {}
+    for stored in spool.read_heads(refs):
+        # our own reports come from no client, and nobody accepted them
+        if stored is not None and stored.envelope.client and stored.envelope.ref > last:
+            envelope = found.setdefault(stored.envelope.ref, stored.envelope)
+            envelope.recipients.append(stored.recipient)
+    journal.accepted([(one, spool.size(ref)) for ref, one in found.items() if spool.exists(ref)])
+    return len(found)
 
 
 class Sent:
