@@ -316,6 +316,15 @@ def test_complaints(
     assert report.original == ALL
 
 
+def test_what_only_the_report_tells_of_the_original(shipped: Classifier) -> None:
+    mail = complaint(
+        "Feedback-Type: abuse", "CFBL-Feedback-ID: 7:8", "Original-Mail-From: <b@example.net>"
+    )
+    bare = mail.replace(ORIGINAL, "Subject: news\n")
+    assert read(shipped, bare).original == Original(feedback_id="7:8", return_path="b@example.net")
+    assert read(shipped, mail).original == ALL
+
+
 def test_the_original_tells_who_complained_if_it_went_to_one(shipped: Classifier) -> None:
     mail = complaint("Feedback-Type: abuse").replace(", bob@example.com", "")
     assert [one.recipient for one in read(shipped, mail).findings] == ["anna@example.com"]
