@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from penstock.policy.fields import Duration, Size, Table
+from penstock.settings.events import EventSettings
 from penstock.settings.fields import HostName, PathText, RequiredPath, Workers
 from penstock.settings.intake import HttpSettings, SmtpSettings
 from penstock.settings.outbound import DkimSettings, DnsSettings, RelaySettings, RouteSettings
@@ -130,6 +131,7 @@ class Settings(Table):
     relay: RelaySettings = Field(default=RelaySettings(), description="Delivery.")
     dns: DnsSettings = Field(default=DnsSettings(), description="Name look-ups.")
     log: LogSettings = Field(default=LogSettings(), description="Logging.")
+    events: EventSettings = Field(default=EventSettings(), description="The event log.")
 
     @model_validator(mode="before")
     @classmethod
