@@ -21,7 +21,7 @@ import structlog
 
 from penstock.control import ControlError
 from penstock.daemon.reactions import ON_MAIL, WANTED, Reaction, Reactions
-from penstock.daemon.whole_file import read_whole, write_whole
+from penstock.whole_file import read_whole, write_whole
 from penstock.daemon.workers import Worker, ask_those_there
 from penstock.events.metrics import Registry
 from penstock.mail.verdict import Category
