@@ -32,10 +32,12 @@ _GROUPS = {
     "queue": "See and steer the mail that waits.",
     "spool": "Look into a spool that no daemon has open.",
     "policy": "Check, show and compare traffic policies.",
+    "stats": "Show what became of the mail: counts and rates.",
     "bounces": "See what comes back, and what nobody could read.",
     "warmup": "See and steer how new sources are warmed up.",
     "dkim": "Make signing keys and their DNS records.",
 }
+_ALONE = {"stats"}  # a command by itself
 
 app = typer.Typer(
     name="penstock",
@@ -231,7 +233,7 @@ def _add_groups(wanted: str) -> None:
         else:
             group = typer.Typer()
             group.callback()(_nothing)
-        app.add_typer(group, name=name, help=text, no_args_is_help=True)
+        app.add_typer(group, name=name, help=text, no_args_is_help=name not in _ALONE)
 
 
 def _nothing() -> None:

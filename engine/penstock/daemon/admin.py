@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("penstock.admin")
 ROWS_MAX = 10_000
-_WHILE_UPGRADING = {"status", "metrics", "upgrade"}
+_WHILE_UPGRADING = {"status", "metrics", "upgrade", "stats", "guards"}
 
 
 class Admin:
@@ -54,7 +54,9 @@ class Admin:
             "queue.resume": self.steer.resume,
             "queue.cancel": self.steer.cancel,
             "queue.retry": self.steer.retry,
-            "explain": Explain(supervisor).explain,
+            "explain": Explain(supervisor, supervisor.collecting.trips_of).explain,
+            "stats": functools.partial(supervisor.collecting.call, "stats"),
+            "guards": functools.partial(supervisor.collecting.call, "guards"),
             "bounces.unmatched": Bounces(supervisor).unmatched,
             "top": Top(supervisor.children, self.steer).top,
         }
@@ -95,6 +97,7 @@ class Admin:
                 }
                 for c, s in zip(supervisor.children, stats, strict=True)
             ],
+            "collector": await supervisor.collecting.state(),
             "governor": supervisor.governor.stats(),
             "operations": self.steer.rules(),
             "operations_max": OPERATIONS_MAX,
@@ -154,6 +157,7 @@ class Admin:
             )
         changes = difference(supervisor.policies, policies)
         await ask_all(supervisor.children, "reload", {})
+        await supervisor.collecting.reload()
         supervisor.settings, supervisor.policies = settings, policies
         log.info("reloaded", changes=len(changes))
         return {"changes": [str(change) for change in changes]}

@@ -70,6 +70,14 @@ REPLY_ACTIONS = (
     *("slow", "fewer-connections", "suspend", "other-source"),
     *("suspend-tenant", "suspend-campaign"),
 )
+UNMATCHED_REASONS = (
+    *("no-reference", "unknown-message", "other-recipient", "unreadable", "not-a-report"),
+    *("malformed", "unknown-key", "forged", "expired", "other-purpose"),
+)
+TENANT_RESULTS = (
+    *("accepted", "delivered", "deferred", "bounced", "expired", "suppressed"),
+    *("complained", "unsubscribed"),
+)
 SHUT_REASONS = ("stopping", "disk", "memory", "late")
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -262,8 +270,53 @@ _STATE = (
         Label("metric", "name of the metric"),
     ),
 )
+_CONSUMER = Label("consumer", "what reads the event log")
+_COLLECTOR = (
+    _gauge("penstock_collector_up", "1 while the collector reads events, 0 while it is away."),
+    _counter("penstock_consumer_events_total", "Events that a consumer was fed with.", _CONSUMER),
+    _counter("penstock_consumer_failures_total", "Times that a consumer failed.", _CONSUMER),
+    _gauge("penstock_consumer_lag_events", "Events behind the logs, by their size.", _CONSUMER),
+    _gauge("penstock_consumer_lag_seconds", "Age of the event read last, if behind.", _CONSUMER),
+    _gauge("penstock_event_lines_unreadable", "Lines left out since they are no events of ours."),
+    _gauge("penstock_event_batches", "Batches of events kept for readers a little behind."),
+    _counter(
+        "penstock_reports_resolved_total",
+        "What reports told of recipients of ours.",
+        Label(
+            "result",
+            "what it became; ignored: nothing follows from it",
+            ("bounced", "complained", "unsubscribed", "auto-replied", "ignored"),
+        ),
+    ),
+    _counter(
+        "penstock_reports_unmatched_total",
+        "Reports, or recipients in them, that were not matched to mail of ours.",
+        Label("reason", "why", UNMATCHED_REASONS),
+    ),
+    _gauge("penstock_statistics_rows", "Rows of counters by hour, of the finest kind."),
+    _gauge("penstock_statistics_pending", "Rows that wait to be written."),
+    _counter(
+        "penstock_statistics_folded_total", "Times that (other) was counted for want of rows."
+    ),
+    _counter(
+        "penstock_tenant_recipients_total",
+        "Recipients by what became of them, for the tenants with most mail.",
+        Label("tenant", "name of the tenant; empty for mail of none"),
+        Label("result", "what became of them", TENANT_RESULTS),
+    ),
+    _gauge("penstock_guarded", "Tenants and campaigns that guards watch."),
+    _counter("penstock_guard_folded_total", "Tenants and campaigns not watched: too many at once."),
+    _counter(
+        "penstock_guard_trips_total",
+        "Times that a guard tripped.",
+        Label("guard", "name of the guard"),
+        Label("action", "what followed", ("tell", "pause")),
+    ),
+)
 
-DEFINITIONS: tuple[Definition, ...] = _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE
+DEFINITIONS: tuple[Definition, ...] = (
+    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + _COLLECTOR
+)
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 
 
