@@ -216,7 +216,8 @@ def _show_rules(out: Console, rules: Iterable[Mapping[str, Any]], now: float) ->
 def _show_guards(out: Console, trips: Iterable[Mapping[str, Any]], now: float) -> None:
     """What went badly with mail of this kind lately, and what followed."""
     lines = [
-        f"  {ago(now - trip['at'])} ago  guard {trip['guard']} ({trip['where']}): {trip['reason']}; "
+        f"  {ago(now - trip['at'])} ago  guard {trip['guard']} ({trip['where']}): "
+        f"{trip['reason']}; "
         + ("mail was suspended" if trip["action"] == "pause" else "it only tells")
         for trip in trips
     ]

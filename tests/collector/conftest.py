@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.daemon.conftest import Daemon
 
 from penstock.events import records
 from penstock.events.journal import Journal, JournalConfig
 from penstock.events.records import Event
-from tests.daemon.conftest import Daemon
 
 _NUMBERS = itertools.count(1)
 

@@ -18,6 +18,8 @@ from penstock.collector.consumer import Events
 from penstock.events.reading import LogReader, Position, log_directories
 from penstock.events.records import AnyEvent
 
+_SEGMENT_BYTES = 64 << 20  # as the journal begins a new one, if it has no other reason
+
 
 class Batch(NamedTuple):
     """``unreadable``: lines that are none of our events, and were left out."""
@@ -103,12 +105,11 @@ class Place:
         return self._logs.batch(log, self.positions[log], self._readers[log])
 
     def bytes_behind(self) -> int:
-        """How much there is that was not read, of all logs; whole segments count by what the
-        directory says of them where the reader can tell."""
+        """How much there is that was not read, of all logs; roughly where whole segments lie
+        between."""
         return sum(self._behind(log) for log in self._readers)
 
     def _behind(self, log: str) -> int:
         position, end = self.positions[log], self._readers[log].end()
-        if end.segment == position.segment:
-            return max(0, end.offset - position.offset)
-        return end.offset
+        between = (end.segment - position.segment) * _SEGMENT_BYTES
+        return max(0, between + end.offset - position.offset)

@@ -8,6 +8,7 @@ those that the supervisor bound for us, by name, as descriptors.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -125,7 +126,8 @@ def accepted(spool: str, ref: int) -> records.Accepted | None:
     directories.pop(OWN_LOG, None)
     own = f"{ref >> SEQUENCE_BITS:02d}"
     for name in sorted(directories, key=lambda name: name != own):
-        found = LogReader(directories[name]).accepted(ref)
+        with contextlib.closing(LogReader(directories[name])) as reader:
+            found = reader.accepted(ref)
         if found is not None:
             return found
     return None

@@ -59,7 +59,8 @@ class Runner:
         self._looked_at = self._flushed_at = float("-inf")
         self._event_bytes = _EVENT_BYTES_START
         self._last_at = ""
-        self._behind_since: float | None = None
+        self._reading = False  # there may be more at once
+        self._failing_since = 0.0
         self.failures = 0  # in a row
         self.error = ""
         self.lag = Lag(0, 0.0)
@@ -93,7 +94,7 @@ class Runner:
         """Feed what there is, one batch of each log; the seconds to wait before the next turn."""
         if not self._guarded(self._feed):
             return min(_RETRY_FIRST_S * 2.0 ** (self.failures - 1), self._config.retry_max_s)
-        return self._config.poll_s if self._behind_since is None else 0.0
+        return 0.0 if self._reading else self._config.poll_s
 
     def _guarded(self, action: Callable[[], None]) -> bool:
         try:
@@ -141,13 +142,11 @@ class Runner:
             self._event_bytes += 0.1 * ((offset - before) / events - self._event_bytes)
 
     def _measure(self, read: bool) -> None:
-        if not read:
-            self._behind_since, self.lag = None, Lag(0, 0.0)
-            return
-        if self._behind_since is None:
-            self._behind_since = self._now()
-        events = int(self._place.bytes_behind() / max(self._event_bytes, 1.0))
-        self.lag = Lag(events, self._seconds_behind() if events else 0.0)
+        """While it fails it is behind by as long: nothing that it took has come to anything."""
+        self._reading = read
+        events = int(self._place.bytes_behind() / max(self._event_bytes, 1.0)) if read else 0
+        seconds = self._seconds_behind() if events else 0.0
+        self.lag = Lag(events, max(seconds, self._failing_s()))
 
     def _seconds_behind(self) -> float:
         try:
@@ -155,14 +154,17 @@ class Runner:
         except ValueError:
             return 0.0
 
+    def _failing_s(self) -> float:
+        return self._now() - self._failing_since if self.failures else 0.0
+
     def _on_failure(self, error: Exception) -> None:
+        if not self.failures:
+            self._failing_since = self._now()
         self.failures += 1
         self._begun = False
         self.error = f"{type(error).__name__}: {error}"
         self._failed()
-        if self._behind_since is None:
-            self._behind_since = self._now()
-        self.lag = Lag(self.lag.events, self._now() - self._behind_since)
+        self.lag = Lag(self.lag.events, self._failing_s())
         log.error(
             "consumer failed",
             consumer=self.consumer.name,

@@ -104,7 +104,7 @@ class Statistics:
         now = self._now()
         hour = int(now) // HOUR_S
         trips = self._guarding.look(now)
-        dirty = self._positions != self._written or bool(trips)
+        dirty = self._positions != self._written or bool(self._pending) or bool(trips)
         if dirty or hour != self._purged_hour:
             self._transact(self._database, now, hour)
         self._shown.choose(now)
@@ -131,15 +131,15 @@ class Statistics:
     def _transact(self, database: sqlite3.Connection, now: float, hour: int) -> None:
         database.execute("BEGIN IMMEDIATE")
         try:
+            if hour != self._purged_hour:
+                tables.forget(database, int(now - self._config.keep_s))
+                self._rows = tables.rows_of_finest(database)
             rows = self._add(database)
             self._guarding.save(database, now)
             database.executemany(
                 "INSERT OR REPLACE INTO places VALUES (?, ?, ?)",
                 [(log, *position) for log, position in self._positions.items()],
             )
-            if hour != self._purged_hour:
-                tables.forget(database, int(now - self._config.keep_s))
-                rows = tables.rows_of_finest(database)
             database.execute("COMMIT")
         except BaseException:
             database.execute("ROLLBACK")

@@ -166,8 +166,9 @@ def forget(database: sqlite3.Connection, before: int) -> None:
 
 
 def rows_of_finest(database: sqlite3.Connection) -> int:
-    sql = "SELECT count(*) FROM hours WHERE grouping_ = ?"
-    return int(database.execute(sql, (FINEST,)).fetchone()[0])
+    """Without those of what found no row."""
+    sql = "SELECT count(*) FROM hours WHERE grouping_ = ? AND tenant <> ?"
+    return int(database.execute(sql, (FINEST, OTHER)).fetchone()[0])
 
 
 def is_known(database: sqlite3.Connection, hour: int, names: Names) -> bool:

@@ -210,9 +210,7 @@ class Store:
             if one.packed and not one.last:  # of an earlier run
                 self._look_into(number, one, now)
             elif not one.packed:
-                index = segments.pack(
-                    self._disk, self._directory, number, lambda: not self.closing
-                )
+                index = segments.pack(self._disk, self._directory, number, lambda: not self.closing)
                 if index is None:
                     return
                 one.packed, one.last = True, index.last
@@ -268,4 +266,3 @@ def _attempt(do: Callable[[], None], kept: Kept) -> bool:
         kept.errors.append(error)
         return False
     return True
-
