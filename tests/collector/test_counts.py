@@ -5,18 +5,25 @@ from __future__ import annotations
 import pytest
 from tests.collector.conftest import at, event
 
-from penstock.collector.counts import COLUMNS, Key, counts_of, rates, second_of
+from penstock.collector.counts import COLUMNS, Group, count, rates, second_of
 from penstock.collector.providers import Providers
 from penstock.events import records
 
 HOUR = 1_700_002_800  # 2023-11-14T23:00:00Z
 
 
+def groups_of(*events: records.AnyEvent) -> dict[Group, int]:
+    groups: dict[Group, int] = {}
+    for one in events:
+        count(one, groups, lambda address: "known")
+    return groups
+
+
 def counted(one: records.AnyEvent) -> dict[str, int]:
     found: dict[str, int] = {}
-    for count in counts_of(one, lambda address: "known"):
-        for index, value in count.added:
-            found[COLUMNS[index]] = found.get(COLUMNS[index], 0) + value
+    for group, times in groups_of(one).items():
+        for index in group[5].columns:
+            found[COLUMNS[index]] = found.get(COLUMNS[index], 0) + times
     return found
 
 
@@ -60,13 +67,41 @@ def test_the_row_is_that_of_the_hour_and_of_whose_mail_it_was() -> None:
         provider="gmail",
         category="bad-mailbox",
     )
-    (count,) = counts_of(one, lambda address: "other")
-    assert count.key == Key(HOUR, "t", "c", "gmail", "bulk")
-    assert count.category == "bad-mailbox"
+    ((group, times),) = groups_of(one, one).items()
+    assert times == 2
+    assert second_of(group[0]) == HOUR + 3590
+    assert group[1:5] == ("t", "c", "gmail", "bulk")
+    assert group[5].category == "bad-mailbox"
 
 
-def test_times_are_read_to_the_second_and_nonsense_is_refused() -> None:
-    assert second_of(at(1_700_000_123.9)) == 1_700_000_123
+@pytest.mark.parametrize(
+    ("one", "guards"),
+    [
+        (
+            event(records.Delivered),
+            {"complaints": (0, 1), "unsubscribes": (0, 1), "hard-bounces": (0, 1)}
+            | {"deferrals": (0, 1)},
+        ),
+        (event(records.Deferred, phase="rcpt"), {"deferrals": (1, 1)}),
+        (event(records.Deferred, phase="rcpt", category="greylisted"), {}),
+        (event(records.Deferred, phase="connect"), {}),
+        (
+            event(records.Bounced, phase="rcpt", suppress=True),
+            {"hard-bounces": (1, 1), "deferrals": (0, 1)},
+        ),
+        (event(records.Bounced, late=True, suppress=True), {"hard-bounces": (1, 0)}),
+        (event(records.Complained), {"complaints": (1, 0)}),
+        (event(records.Unsubscribed), {"unsubscribes": (1, 0)}),
+        (event(records.Expired), {}),
+    ],
+)
+def test_what_guards_hear(one: records.AnyEvent, guards: dict[str, tuple[int, int]]) -> None:
+    (group,) = groups_of(one)
+    assert {metric: (part, whole) for metric, part, whole in group[5].guards} == guards
+
+
+def test_times_are_read_to_ten_seconds_and_nonsense_is_refused() -> None:
+    assert second_of(at(1_700_000_123.9)[:18]) == 1_700_000_120
     with pytest.raises(ValueError):
         second_of("yesterday")
 

@@ -20,13 +20,15 @@ unsubscribes  of recipients who want no more
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any
 
 from penstock.events import records
 from penstock.events.records import AnyEvent
+from penstock.mail.verdict import Category
 
 COLUMNS = (
     *("accepted", "sent", "delivered", "deferred", "bounced", "hard_bounced", "late_bounced"),
@@ -35,77 +37,104 @@ COLUMNS = (
 HOUR_S, DAY_S = 3600, 86_400
 _INDEX = {name: index for index, name in enumerate(COLUMNS)}
 _UNANSWERED = frozenset({"", "resolve", "egress", "connect"})  # phases before a host says anything
-_ACCEPTED, _SENT, _DELIVERED, _DEFERRED, _BOUNCED, _HARD, _LATE = range(7)
-_EXPIRED, _SUPPRESSED, _COMPLAINTS, _UNSUBSCRIBES = range(7, 11)
+_MOMENT_CHARS = len("2026-01-01T00:00:0")
 
 
-class Key(NamedTuple):
-    """One row: ``hour`` is its first second since the epoch."""
+@dataclass(frozen=True, slots=True, eq=False)
+class What:
+    """What an event adds: indexes in ``COLUMNS``; the ``category`` of a bounce, else ``""``; and
+    for guards, by metric, whether it is of the part and of the whole that they compare. There are
+    few of them, each once, so that they are compared by identity."""
 
-    hour: int
-    tenant: str
-    campaign: str
-    provider: str
-    class_: str
-
-
-class Count(NamedTuple):
-    """``added``: (index in ``COLUMNS``, how much); ``category``: of a bounce, else ``""``."""
-
-    key: Key
-    added: tuple[tuple[int, int], ...]
+    columns: tuple[int, ...]
     category: str = ""
+    guards: tuple[tuple[str, int, int], ...] = ()
 
 
-def index_of(column: str) -> int:
-    return _INDEX[column]
+# When (to ten seconds, as text), tenant, campaign, provider, class, and what. Mail comes in runs
+# that are alike: events are counted by this, and what that comes to is worked out once a second.
+Group = tuple[str, str, str, str, str, What]
+
+
+def _what(*columns: str, category: str = "", guards: tuple[tuple[str, int, int], ...] = ()) -> What:
+    return What(tuple(_INDEX[name] for name in columns), category, guards)
+
+
+_TOOK = (("complaints", 0, 1), ("unsubscribes", 0, 1), ("hard-bounces", 0, 1))
+_ANSWERED = ("deferrals", 0, 1)
+_DELIVERED = _what("delivered", "sent", guards=(*_TOOK, _ANSWERED))
+_DELIVERED_BLINDLY = _what("delivered", guards=_TOOK)
+_DEFERRED = _what("deferred", "sent", guards=(("deferrals", 1, 1),))
+_GREYLISTED = _what("deferred", "sent")  # says nothing of the sender: no guard hears of it
+_DEFERRED_UNHEARD = _what("deferred")
+_EXPIRED = _what("expired")
+_ACCEPTED = _what("accepted")
+_COMPLAINED = _what("complaints", guards=(("complaints", 1, 0),))
+_UNSUBSCRIBED = _what("unsubscribes", guards=(("unsubscribes", 1, 0),))
+_SUPPRESSED = _what("suppressed")
+
+
+@lru_cache(maxsize=1024)
+def _bounced(category: str, hard: bool, late: bool, answered: bool) -> What:
+    columns = ["bounced", *(["hard_bounced"] if hard else [])]
+    if late:  # counted as delivered before: no more of the whole
+        columns.append("late_bounced")
+        guards = [("hard-bounces", int(hard), 0)]
+    else:
+        guards = [("hard-bounces", int(hard), 1)]
+        if answered:
+            columns.append("sent")
+            guards.append(_ANSWERED)
+    return _what(*columns, category=category or "unknown", guards=tuple(guards))
+
+
+def _delivered(event: records.Delivered) -> What:
+    return _DELIVERED_BLINDLY if event.phase in _UNANSWERED else _DELIVERED
+
+
+def _deferred(event: records.Deferred) -> What:
+    if event.phase in _UNANSWERED:
+        return _DEFERRED_UNHEARD
+    return _GREYLISTED if event.category == Category.GREYLISTED._value_ else _DEFERRED
+
+
+def _refused(event: records.Bounced) -> What:
+    answered = event.phase not in _UNANSWERED
+    return _bounced(event.category, event.suppress, event.late, answered)
+
+
+_WHAT_OF: dict[type, Callable[[Any], What]] = {
+    records.Delivered: _delivered,
+    records.Deferred: _deferred,
+    records.Bounced: _refused,
+    records.Expired: lambda event: _EXPIRED,
+    records.Complained: lambda event: _COMPLAINED,
+    records.Unsubscribed: lambda event: _UNSUBSCRIBED,
+    records.Suppressed: lambda event: _SUPPRESSED,
+}
+
+
+def count(event: AnyEvent, groups: dict[Group, int], provider_of: Callable[[str], str]) -> None:
+    """Add ``event`` to ``groups``; most kinds of events are of none. ``provider_of`` an address,
+    where the event does not say."""
+    told: Any = event  # of one of the types in the table
+    what_of = _WHAT_OF.get(type(event))
+    moment = event.at[:_MOMENT_CHARS]
+    if what_of is not None:
+        provider = getattr(told, "provider", "") or provider_of(told.recipient)
+        group = (moment, told.tenant, told.campaign, provider, told.class_, what_of(told))
+        groups[group] = groups.get(group, 0) + 1
+    elif isinstance(event, records.Accepted):
+        for recipient in event.recipients:
+            provider = provider_of(recipient)
+            group = (moment, event.tenant, event.campaign, provider, event.class_, _ACCEPTED)
+            groups[group] = groups.get(group, 0) + 1
 
 
 @lru_cache(maxsize=4096)
-def _minute(text: str) -> int:
-    return int(datetime.fromisoformat(f"{text}:00+00:00").timestamp())
-
-
-def second_of(at: str) -> int:
-    """The time of an event, in whole seconds since the epoch; ``ValueError`` where it is none."""
-    return _minute(at[:16]) + int(at[17:19])
-
-
-def counts_of(event: AnyEvent, provider_of: Callable[[str], str]) -> Iterator[Count]:
-    """What ``event`` adds; nothing for most kinds of events. ``provider_of`` an address, where the
-    event does not say."""
-    if isinstance(event, records.OfDelivery):
-        added, category = _of_delivery(event)
-        provider = event.provider or provider_of(event.recipient)
-        yield Count(_key(event, provider), added, category)
-    elif isinstance(event, records.Accepted):
-        for recipient in event.recipients:
-            yield Count(_key(event, provider_of(recipient)), ((_ACCEPTED, 1),))
-    elif isinstance(event, records.Complained):
-        provider = event.provider or provider_of(event.recipient)
-        yield Count(_key(event, provider), ((_COMPLAINTS, 1),))
-    elif isinstance(event, records.Unsubscribed):
-        yield Count(_key(event, provider_of(event.recipient)), ((_UNSUBSCRIBES, 1),))
-    elif isinstance(event, records.Suppressed):
-        yield Count(_key(event, provider_of(event.recipient)), ((_SUPPRESSED, 1),))
-
-
-def _of_delivery(event: records.OfDelivery) -> tuple[tuple[tuple[int, int], ...], str]:
-    answered = () if event.phase in _UNANSWERED else ((_SENT, 1),)
-    if isinstance(event, records.Delivered):
-        return ((_DELIVERED, 1), *answered), ""
-    if isinstance(event, records.Deferred):
-        return ((_DEFERRED, 1), *answered), ""
-    if isinstance(event, records.Bounced):
-        hard = ((_HARD, 1),) if event.suppress else ()
-        more = ((_LATE, 1),) if event.late else answered
-        return ((_BOUNCED, 1), *hard, *more), event.category or "unknown"
-    return ((_EXPIRED, 1),), ""
-
-
-def _key(event: records.OfTenant, provider: str) -> Key:
-    second = second_of(event.at)
-    return Key(second - second % HOUR_S, event.tenant, event.campaign, provider, event.class_)
+def second_of(moment: str) -> int:
+    """The first second of ten, since the epoch; ``ValueError`` where the text is no time."""
+    return int(datetime.fromisoformat(f"{moment}0+00:00").timestamp())
 
 
 def rates(row: dict[str, int]) -> dict[str, float | None]:

@@ -14,23 +14,17 @@ from hashlib import sha256
 
 import structlog
 
-from penstock.collector.counts import second_of
+from penstock.collector.counts import Group, second_of
 from penstock.control import ControlError
-from penstock.events import records
 from penstock.events.metrics import Registry
-from penstock.events.records import AnyEvent
 from penstock.feedback.guards import GuardWindow, Sender, Slot, Trip
-from penstock.mail.verdict import Category
 from penstock.policy.guards import Guard
 
 log = structlog.get_logger("penstock.guards")
-_UNANSWERED = frozenset({"", "resolve", "egress", "connect"})
 _TRIPS_KEPT_S = 30 * 86_400.0
 _TRIPS_SHOWN = 1000
 _TIDY_S = 300.0
 _NEVER = 1 << 62
-# What an event is a part of, and what it is among the whole of, by the guards' metrics.
-Weights = dict[str, tuple[int, int]]
 
 
 class Guarding:
@@ -76,16 +70,17 @@ class Guarding:
             own = [trip for trip in trips if trip.guard == window.guard.name]
             window.load(slots.get(window.identity, ()), own)
 
-    def count(self, event: AnyEvent) -> None:
-        weights = _weights(event)
-        if not weights:
+    def count(self, group: Group, times: int) -> None:
+        """So many events that are alike; ``ValueError`` where their time is none."""
+        moment, tenant, campaign, _, _, what = group
+        if not what.guards:
             return
-        assert isinstance(event, records.OfTenant)
-        at = float(second_of(event.at))
+        at = float(second_of(moment))
         for window in self._windows:
-            weight = weights.get(window.guard.metric)
-            if weight is not None:
-                window.add(window.sender(event.tenant, event.campaign), at, *weight)
+            for metric, part, whole in what.guards:
+                if metric == window.guard.metric:
+                    sender = window.sender(tenant, campaign)
+                    window.add(sender, at, part * times, whole * times)
 
     def look(self, now: float) -> list[Trip]:
         """What trips now; to be saved before it is acted on."""
@@ -193,26 +188,3 @@ def trips_of(
         (id_, Trip(guard, Sender(tenant, campaign), *rest))
         for id_, guard, tenant, campaign, *rest in found
     ]
-
-
-def _weights(event: AnyEvent) -> Weights:
-    if isinstance(event, records.Delivered):
-        return {
-            "complaints": (0, 1),
-            "unsubscribes": (0, 1),
-            "hard-bounces": (0, 1),
-            "deferrals": (0, 1),
-        }
-    if isinstance(event, records.Bounced):
-        hard = {"hard-bounces": (int(event.suppress), 0 if event.late else 1)}
-        answered = not event.late and event.phase not in _UNANSWERED
-        return {**hard, "deferrals": (0, 1)} if answered else hard
-    if isinstance(event, records.Deferred):
-        if event.phase in _UNANSWERED or event.category == Category.GREYLISTED.value:
-            return {}  # no host, or a host that says nothing of the sender
-        return {"deferrals": (1, 1)}
-    if isinstance(event, records.Complained):
-        return {"complaints": (1, 0)}
-    if isinstance(event, records.Unsubscribed):
-        return {"unsubscribes": (1, 0)}
-    return {}

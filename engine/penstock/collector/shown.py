@@ -6,7 +6,7 @@ only the largest are told apart, and the rest is ``other``.
 
 from __future__ import annotations
 
-from penstock.collector.counts import COLUMNS, Count
+from penstock.collector.counts import COLUMNS, What
 from penstock.events.definitions import OTHER, TENANT_RESULTS
 from penstock.events.metrics import Registry
 
@@ -30,17 +30,16 @@ class ShownTenants:
         self._seen: dict[str, int] = {}
         self._chosen_at: float | None = None
 
-    def count(self, count: Count) -> None:
-        tenant = count.key.tenant
+    def count(self, tenant: str, what: What, times: int) -> None:
         if tenant not in self._shown and len(self._shown) < self._tenants_max:
             self._shown.add(tenant)
         label = tenant if tenant in self._shown else OTHER
-        for index, value in count.added:
+        for index in what.columns:
             result = _RESULT_OF.get(index)
             if result is not None:
-                self._recipients.inc((label, result), value)
+                self._recipients.inc((label, result), times)
         if tenant in self._seen or len(self._seen) < _SEEN_MAX:
-            self._seen[tenant] = self._seen.get(tenant, 0) + 1
+            self._seen[tenant] = self._seen.get(tenant, 0) + times
 
     def choose(self, now: float) -> None:
         """Once an hour: those with most events in the hour before."""

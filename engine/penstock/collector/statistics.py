@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from penstock.collector import tables
 from penstock.collector.consumer import Events
-from penstock.collector.counts import COLUMNS, HOUR_S, Count, Key, counts_of
+from penstock.collector.counts import COLUMNS, HOUR_S, Group, count, second_of
 from penstock.collector.guarding import Guarding
 from penstock.collector.providers import Providers
 from penstock.collector.shown import ShownTenants
@@ -22,11 +22,15 @@ from penstock.events.metrics import Registry
 from penstock.events.reading import Position
 
 FILE = "statistics.sqlite3"
+_NO_ROOM: tables.Names = (tables.OTHER,) * 4
+Rows = dict[tuple[int, tables.Names], list[int]]
+Bounces = dict[tuple[tuple[int, tables.Names], str], int]
 
 
 @dataclass(frozen=True, slots=True)
 class StatisticsConfig:
-    """``pending_max``: rows added up in memory, before they are written without waiting."""
+    """``pending_max``: groups of events that are alike, in memory, before they are written without
+    waiting for the second to be over."""
 
     path: str
     keep_s: float = 90 * 86_400.0
@@ -54,8 +58,7 @@ class Statistics:
         self._database: sqlite3.Connection | None = None
         self._rows = 0
         self._purged_hour = 0
-        self._pending: dict[Key, list[int]] = {}
-        self._bounces: dict[tuple[Key, str], int] = {}
+        self._pending: dict[Group, int] = {}
         self._positions: dict[str, Position] = {}
         self._written: dict[str, Position] = {}
         self._folded = registry.counter("penstock_statistics_folded_total")
@@ -72,7 +75,6 @@ class Statistics:
             self._database.close()
             self._database = None
         self._pending.clear()
-        self._bounces.clear()
         os.makedirs(os.path.dirname(self._config.path) or ".", exist_ok=True)
         database = self._database = tables.open_database(self._config.path)
         self._rows = tables.rows_of_finest(database)
@@ -83,18 +85,10 @@ class Statistics:
         return dict(self._positions)
 
     def take(self, log: str, events: Events, upto: Position) -> None:
-        oldest = self._now() - self._config.keep_s
-        provider_of = self._providers.of
+        learn, provider_of, pending = self._providers.learn, self._providers.of, self._pending
         for _, event in events:
-            self._providers.learn(event)
-            try:
-                for count in counts_of(event, provider_of):
-                    if count.key.hour + HOUR_S > oldest:
-                        self._count(count)
-                        self._shown.count(count)
-                self._guarding.count(event)
-            except ValueError:
-                continue  # a time that is none: of no hour
+            learn(event)
+            count(event, pending, provider_of)
         self._positions[log] = upto
         if len(self._pending) >= self._config.pending_max:
             self.flush()
@@ -103,10 +97,11 @@ class Statistics:
         assert self._database is not None
         now = self._now()
         hour = int(now) // HOUR_S
+        rows, bounces = self._added(now)
         trips = self._guarding.look(now)
-        dirty = self._positions != self._written or bool(self._pending) or bool(trips)
-        if dirty or hour != self._purged_hour:
-            self._transact(self._database, now, hour)
+        moved = self._positions != self._written or bool(self._pending)
+        if moved or trips or hour != self._purged_hour:
+            self._transact(self._database, rows, bounces, now, hour)
         self._shown.choose(now)
         self._guarding.act(self._database, now)
         return dict(self._written)
@@ -118,23 +113,46 @@ class Statistics:
 
     # inside
 
-    def _count(self, count: Count) -> None:
-        row = self._pending.get(count.key)
-        if row is None:
-            row = self._pending[count.key] = [0] * len(COLUMNS)
-        for index, value in count.added:
-            row[index] += value
-        if count.category:
-            key = (count.key, count.category)
-            self._bounces[key] = self._bounces.get(key, 0) + 1
+    def _added(self, now: float) -> tuple[Rows, Bounces]:
+        """What the groups come to, by hour and names; guards and metrics hear of it too."""
+        rows: Rows = {}
+        bounces: Bounces = {}
+        oldest = now - self._config.keep_s
+        for group, times in self._pending.items():
+            moment, what = group[0], group[5]
+            try:
+                second = second_of(moment)
+                self._guarding.count(group, times)
+            except ValueError:
+                continue  # a time that is none: of no hour
+            self._shown.count(group[1], what, times)
+            hour = second - second % HOUR_S
+            if hour + HOUR_S <= oldest:
+                continue
+            key = (hour, group[1:5])
+            row = rows.get(key)
+            if row is None:
+                row = rows[key] = [0] * len(COLUMNS)
+            for index in what.columns:
+                row[index] += times
+            if what.category:
+                bounces[key, what.category] = bounces.get((key, what.category), 0) + times
+        return rows, bounces
 
-    def _transact(self, database: sqlite3.Connection, now: float, hour: int) -> None:
+    def _transact(
+        self,
+        database: sqlite3.Connection,
+        rows: Rows,
+        bounces: Bounces,
+        now: float,
+        hour: int,
+    ) -> None:
         database.execute("BEGIN IMMEDIATE")
         try:
             if hour != self._purged_hour:
                 tables.forget(database, int(now - self._config.keep_s))
                 self._rows = tables.rows_of_finest(database)
-            rows = self._add(database)
+            count = self._add(database, rows, bounces)
             self._guarding.save(database, now)
             database.executemany(
                 "INSERT OR REPLACE INTO places VALUES (?, ?, ?)",
@@ -144,28 +162,28 @@ class Statistics:
         except BaseException:
             database.execute("ROLLBACK")
             raise
-        self._rows, self._purged_hour = rows, hour
+        self._rows, self._purged_hour = count, hour
         self._written = dict(self._positions)
         self._pending.clear()
-        self._bounces.clear()
         self._guarding.saved()
 
-    def _add(self, database: sqlite3.Connection) -> int:
+    def _add(self, database: sqlite3.Connection, rows: Rows, bounces: Bounces) -> int:
         """The number of rows of the finest kind that there are then."""
-        count, added, names_of = self._rows, [], dict[Key, tables.Names]()
-        for key, values in self._pending.items():
-            names: tables.Names = key[1:]
-            if not tables.is_known(database, key.hour, names):
-                if count >= self._config.rows_max:
-                    names = (tables.OTHER,) * 4
+        known, added = self._rows, []
+        folded: set[tuple[int, tables.Names]] = set()
+        for key, values in rows.items():
+            hour, names = key
+            if not tables.is_known(database, hour, names):
+                if known >= self._config.rows_max:
+                    folded.add(key)
+                    names = _NO_ROOM
                     self._folded.inc()
                 else:
-                    count += 1
-            names_of[key] = names
-            added.append(tables.Row(key.hour, names, values))
-        bounces = [
-            tables.Bounces(key.hour, names_of[key], category, recipients)
-            for (key, category), recipients in self._bounces.items()
+                    known += 1
+            added.append(tables.Row(hour, names, values))
+        told = [
+            tables.Bounces(key[0], _NO_ROOM if key in folded else key[1], category, times)
+            for (key, category), times in bounces.items()
         ]
-        tables.add(database, added, bounces)
-        return count
+        tables.add(database, added, told)
+        return known

@@ -1,8 +1,8 @@
 """Whether a share of a sender's mail is above what a guard says: counting and deciding, no more.
 
-Each guard counts over a sliding window in slots of a sixtieth of it, by the times of the events, so
-that what is read late counts where it belongs. It trips once for a sender and is quiet then for its
-window, and for as long as the pause lasts that it ordered.
+Each guard counts over a sliding window in slots of a thirtieth of it, by the times of the events,
+so that what is read late counts where it belongs. It trips once for a sender and is quiet then for
+its window, and for as long as the pause lasts that it ordered.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from penstock.policy.guards import BASES, Guard, percent_text
 from penstock.policy.units import duration_text
 
-SLOTS = 60
+SLOTS = 30
 _PART = 1 << 40  # a slot is one number, part * _PART + whole: there may be millions of them
 
 

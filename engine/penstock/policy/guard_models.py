@@ -53,7 +53,7 @@ class GuardTable(Table):
     metric: Metric = Field(description="What is counted.")
     above: Percent = Field(description="It trips when the share is above this.")
     window: Duration = Field(
-        default=3600.0, ge=60, le=WINDOW_S_MAX, description="Counted over this time, up to now."
+        default=3600.0, ge=300, le=WINDOW_S_MAX, description="Counted over this time, up to now."
     )
     sample_min: int = Field(
         default=500,
