@@ -7,10 +7,16 @@ import os
 import signal
 from typing import Any
 
+import msgspec
 import pytest
 
+from penstock.collector.counts import COLUMNS
 from penstock.control import ControlError
 from penstock.events import records
+from penstock.events.reading import LogReader
+from penstock.feedback.report import Finding, Original, Report, as_fields
+from penstock.mail.envelope import id_text
+from penstock.mail.verdict import Category, Fault
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +38,7 @@ def total(daemon: Any, **asked: Any) -> dict[str, Any]:
     with contextlib.suppress(ControlError):
         found: dict[str, Any] = daemon.call("stats", **asked)["total"]
         return found
-    return {"delivered": -1}
+    return dict.fromkeys(COLUMNS, -1)
 
 
 def collector(daemon: Any) -> dict[str, Any]:
@@ -89,4 +95,91 @@ def test_off_is_off(daemon) -> None:
     assert collector(daemon) == {"enabled": False, "ready": False}
     with pytest.raises(ControlError, match=r"events\.enabled"):
         daemon.call("stats")
+    assert daemon.stop() == 0
+
+
+GUARD = """
+[guard.dead]
+metric = "hard-bounces"
+above = "3%"
+sample_min = 50
+per = "campaign"
+action = "pause"
+for = "2h"
+"""
+
+
+def test_a_guard_suspends_the_campaign_and_explain_says_so(daemon, write) -> None:
+    (daemon.policies / "guards.toml").write_text(GUARD.replace('"pause"\nfor = "2h"', '"tell"'))
+    daemon.start()
+    daemon.until(lambda: collector(daemon)["ready"], "collecting")
+    (daemon.policies / "guards.toml").write_text(GUARD)
+    assert any("guard dead: action: tell -> pause" in c for c in daemon.call("reload")["changes"])
+    dead = (
+        records.Bounced,
+        {**delivered()[1], "phase": "rcpt", "suppress": True, "category": "bad-mailbox"},
+    )
+    write("50", *[delivered()] * 90, *[dead] * 10)
+    daemon.until(lambda: daemon.call("queue.operations")["operations"], "suspended")
+    (operation,) = daemon.call("queue.operations")["operations"]
+    assert operation["verb"] == "suspend"
+    assert operation["selector"] == {"tenant": "shop", "campaign": "spring"}
+    assert operation["who"] == "guard dead"
+    assert "hard-bounces 10% of 100 delivered or bounced in 1h, above 3%" in operation["reason"]
+    assert "guards.toml:4" in operation["reason"]
+    assert 7000 < operation["until"] - operation["since"] <= 7200
+    mail = "X-Penstock-Tenant: shop\r\nX-Penstock-Campaign: spring\r\nSubject: hi\r\n\r\nhello\r\n"
+    daemon.send("ann@gmail.com", text=mail)
+    (one,) = daemon.call("explain", target="ann@gmail.com")["explanations"]
+    assert one["reason"] == "suspended"
+    assert [rule["who"] for rule in one["rules"]] == ["guard dead"]
+    assert [(trip["guard"], trip["action"]) for trip in one["guards"]] == [("dead", "pause")]
+    daemon.call("queue.cancel", id=operation["id"])  # the operator has the last word
+    os.kill(collector(daemon)["pid"], signal.SIGKILL)
+    write("50", *[dead] * 50)
+    daemon.until(lambda: total(daemon)["bounced"] == 60, "counted")
+    assert daemon.call("queue.operations")["operations"] == []
+    told = [one for one in own_log(daemon) if one["type"] == "policy"]
+    assert [(one["rule"], one["action"], one["tenant"]) for one in told] == [
+        ("guard dead", "pause", "shop")
+    ]
+    assert daemon.stop() == 0
+
+
+def own_log(daemon: Any) -> list[dict[str, Any]]:
+    """The events that the collector has written."""
+    reader = LogReader(str(daemon.home / "spool" / "events" / "collector"))
+    position, found = reader.start(), []
+    while True:
+        lines, position = reader.read(position, 1 << 20)
+        if not lines:
+            reader.close()
+            return found
+        found += [msgspec.json.decode(line) for line in lines]
+
+
+def test_a_report_becomes_a_late_bounce_that_is_counted(daemon, write) -> None:
+    daemon.start()
+    message = id_text((50 << 48) + 1)
+    accepted = {
+        "message": message,
+        "sender": "s@shop.test",
+        "recipients": ("ann@gmail.test", "bob@gmail.test"),
+        "size": 9,
+        "tenant": "shop",
+        "class_": "bulk",
+    }
+    dead = Finding(
+        *("BOB@gmail.test", "5.1.1", "550", "550 no such user", "failed"),
+        *(Category.BAD_MAILBOX, Fault.RECIPIENT, True),
+    )
+    report = Report("bounce", (dead,), Original(reference=message), "mailer@mx.test")
+    write("50", (records.Accepted, accepted))
+    write("51", (records.Reported, {"role": "bounce", "found": as_fields(report), "id": "r7"}))
+    daemon.until(lambda: total(daemon)["bounced"] == 1, "resolved and counted")
+    assert total(daemon, tenant="shop", **{"class": "bulk"})["late_bounced"] == 1
+    (told,) = own_log(daemon)
+    assert (told["id"], told["type"], told["report"]) == ("r7-0", "bounced", "r7")
+    assert (told["recipient"], told["late"], told["suppress"]) == ("bob@gmail.test", True, True)
+    assert daemon.metric("penstock_reports_resolved_total") == 1
     assert daemon.stop() == 0

@@ -213,9 +213,8 @@ def test_mail_to_an_unsubscribe_address_needs_its_token() -> None:
     assert told.make is records.Unsubscribed
     assert (told.fields["recipient"], told.fields["via"]) == ("Ann@gmail.test", "mailto")
     records.Unsubscribed(id="x", at="y", **told.fields)
-    blind = reported(
-        finding("bob@mail.test"), kind="other", role="unsubscribe", reference=id_text(REF)
-    )
+    named = finding("bob@mail.test")
+    blind = reported(named, kind="other", role="unsubscribe", reference=id_text(REF))
     assert resolve(blind).unmatched == "no-reference"
     bounced = reported(finding("Ann@gmail.test"), role="unsubscribe", token=exact)
     assert resolve(bounced).told == ()

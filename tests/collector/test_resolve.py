@@ -97,10 +97,8 @@ def test_each_report_is_told_once_and_the_place_is_kept(tmp_path) -> None:
     again.resolver.flush()
     assert again.told() == ids(1, 2, 3)
     series = again.registry.snapshot()["series"]
-    assert dict((labels[0], n) for labels, n in series["penstock_reports_resolved_total"]) == {
-        "auto-replied": 2,
-        "ignored": 1,
-    }
+    counted = {labels[0]: n for labels, n in series["penstock_reports_resolved_total"]}
+    assert counted == {"auto-replied": 2, "ignored": 1}
     again.journal.close()
 
 
