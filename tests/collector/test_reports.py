@@ -18,6 +18,7 @@ from penstock.mail.verp import Key, TokenKeys, make_token
 NOW = 1_700_000_000.0
 KEYS = TokenKeys([Key("0", b"k" * 32)])
 OTHERS = TokenKeys([Key("0", b"x" * 32)])
+AGES = {"b": 30, "c": 180, "u": 400}
 REF = (3 << 48) + 1000
 MESSAGE: Accepted = event(
     records.Accepted,
@@ -64,7 +65,7 @@ def resolve(one: Reported, keys: TokenKeys | None = KEYS) -> Resolved:
     def accepted(ref: int) -> Accepted | None:
         return MESSAGE if REF <= ref < REF + 3 else None
 
-    reports = Reports(lambda: keys, 30, accepted, lambda address: "provider", lambda: NOW)
+    reports = Reports(lambda: keys, AGES, accepted, lambda address: "provider", lambda: NOW)
     return reports.resolve(one)
 
 
@@ -162,6 +163,30 @@ def test_a_token_in_the_headers_of_the_original_is_as_good_as_one_in_the_address
     fields = {**one.found, "original": forged}
     again = Reported(id="r2", at=one.at, role="complaint", found=fields)
     assert resolve(again).unmatched == "no-reference"
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        {"reference": token("c", REF + 2, exact=True)},
+        {"list_unsubscribe": f"<https://news.test/u/{token('u', REF + 2, exact=True).upper()}>"},
+        {"list_unsubscribe": f"<mailto:u-{token('u', REF + 2, exact=True)}@n.test?subject=x>"},
+        {"return_path": f"prvs=4711abcdef=b-{token('b', REF + 2, exact=True)}@n.test"},
+    ],
+)
+def test_wherever_our_token_stands_in_the_original_it_is_found(original) -> None:
+    one = reported(kind="complaint", role="complaint", **original)
+    assert who(resolve(one)) == [("Complained", "cy@mail.test")]
+
+
+def test_a_token_is_good_as_long_as_its_purpose_says() -> None:
+    def of(purpose: str, days: int) -> Reported:
+        made = make_token(KEYS, purpose, REF, True, NOW - days * 86_400)
+        return reported(kind="complaint", role="complaint", token=made)
+
+    assert resolve(of("c", 179)).unmatched == ""
+    assert resolve(of("c", 182)).unmatched == "expired"
+    assert resolve(of("b", 32)).unmatched == "expired"
 
 
 def test_a_redacted_complaint_is_about_whom_the_token_names() -> None:

@@ -36,7 +36,7 @@ from penstock.policy.policies import Policies
 from penstock.settings.models import Settings
 
 OWN_LOG = "collector"
-_TOKEN_AGE_DAYS = 90.0
+_TOKEN_AGES_DAYS = {"b": 30.0, "c": 180.0, "u": 400.0}
 Service = Callable[[], Awaitable[None]]
 Method = Callable[[str, Any], Any]
 
@@ -83,7 +83,7 @@ def _add_reports(parts: Parts, around: Surroundings) -> None:
     providers = Providers(_listed(around))
     reports = Reports(
         lambda: _token_keys(around.settings),
-        _TOKEN_AGE_DAYS,
+        _TOKEN_AGES_DAYS,
         lambda ref: accepted(spool, ref),
         providers.of,
         time.time,

@@ -14,7 +14,7 @@ other        ``unsubscribed`` where it came to an unsubscribe address; else it i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from penstock.feedback.references import Match, matches, refs_in, tokens_in
 from penstock.feedback.report import Finding, Report, from_fields
 from penstock.mail.envelope import id_number
 from penstock.mail.verdict import Category, Fault
-from penstock.mail.verp import BadToken, Token, TokenKeys, read_token
+from penstock.mail.verp import DAY_S, BadToken, Token, TokenKeys, read_token
 
 PURPOSES = {"bounce": "b", "complaint": "c", "unsubscribe": "u"}  # of a token, by the role
 _NO_FINDING = Finding("", "", "", "", "", Category.UNKNOWN, Fault.NONE, False)
@@ -52,17 +52,18 @@ class Resolved:
 
 class Reports:
     """``accepted`` finds the record of a message by any of its recipients' numbers; ``provider_of``
-    an address; ``keys`` is ``None`` where there are none, and then no token is good."""
+    an address; ``keys`` is ``None`` where there are none, and then no token is good; ``ages``: how
+    many days one is good, by its purpose."""
 
     def __init__(
         self,
         keys: Callable[[], TokenKeys | None],
-        max_age_days: float,
+        ages: Mapping[str, float],
         accepted: Callable[[int], Accepted | None],
         provider_of: Callable[[str], str],
         now: Callable[[], float],
     ) -> None:
-        self._keys, self._max_age_days = keys, max_age_days
+        self._keys, self._ages = keys, ages
         self._accepted, self._provider_of, self._now = accepted, provider_of, now
 
     def resolve(self, event: Reported) -> Resolved:
@@ -98,7 +99,7 @@ class Reports:
         if event.token:
             if keys is None:
                 raise BadToken("unknown-key")
-            token = read_token(keys, event.token, self._now(), self._max_age_days)
+            token = self._read(keys, event.token)
             if token.purpose != PURPOSES.get(event.role):
                 raise BadToken("other-purpose")
             return token
@@ -106,10 +107,17 @@ class Reports:
             return None
         for text in tokens_in(report.original):
             try:
-                return read_token(keys, text, self._now(), self._max_age_days)
+                return self._read(keys, text)
             except BadToken:
                 continue
         return None
+
+    def _read(self, keys: TokenKeys, text: str) -> Token:
+        now = self._now()
+        token = read_token(keys, text, now, max(self._ages.values()))
+        if now // DAY_S - token.day > self._ages[token.purpose]:
+            raise BadToken("expired")
+        return token
 
     def _told(
         self, event: Reported, report: Report, message: Accepted, exact: str, *, signed: bool

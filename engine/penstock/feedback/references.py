@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 from penstock.feedback.report import Finding, Original, Report
 from penstock.mail.envelope import id_number
-from penstock.mail.verp import find_token
+from penstock.mail.verp import TOKEN_CHARS
 
 _IDS_MAX = 8
 _ID_CHARS_MAX = 13
 _WORD = re.compile(r"[0-9a-hjkmnp-tv-z]{1,13}")
+_TOKEN = re.compile(rf"(?<![0-9a-z])[0-9a-hjkmnp-tv-z]{{{TOKEN_CHARS}}}(?![0-9a-z])")
+_TOKENS_MAX = 8
 _SPLIT = re.compile(r"[^0-9A-Za-z]+")
 
 
@@ -29,16 +31,17 @@ class Match(NamedTuple):
 
 
 def tokens_in(original: Original) -> list[str]:
-    """The tokens that the headers of the original mail carry, none of them verified."""
+    """What has the form of a token in the headers of the original mail: in our reference, in
+    addresses and in links. None is verified."""
     places = (
-        original.return_path,
         original.reference,
+        original.return_path,
         original.list_unsubscribe,
         original.feedback_id,
         original.message_id,
     )
-    found = [addressed.token for text in places if (addressed := find_token(text)) is not None]
-    return list(dict.fromkeys(found))
+    found = [token for text in places for token in _TOKEN.findall(text.lower())]
+    return list(dict.fromkeys(found))[:_TOKENS_MAX]
 
 
 def refs_in(original: Original) -> list[int]:
