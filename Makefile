@@ -59,7 +59,7 @@ simulate: setup
 FUZZ_SECONDS ?= 600
 fuzz: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3.0"
-	for target in session reply address segment headers; do \
+	for target in session reply address segment headers report; do \
 	  $(BIN)/python -m tests.fuzz.run $$target --seconds $(FUZZ_SECONDS) || exit 1; done
 
 bench: setup
@@ -84,6 +84,7 @@ format: setup
 docs: setup
 	$(BIN)/python -m penstock.settings.reference docs/reference policies/schema
 	$(BIN)/python -m penstock.events.reference docs/reference/metrics.md
+	$(BIN)/python -m penstock.events.schema docs/reference
 
 lock:
 	$(BIN)/python -m pip install --quiet uv

@@ -36,6 +36,7 @@ BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "fairness": ((), ("--full",)),
     "adaptive": ((), ("--draw",)),
     "idle": ((), ("--full",)),
+    "suppression": (("--count=300000", "--lookups=50000"), ("--count=10000000",)),
     "tls": (("--count=500",), ("--count=3000", "--rounds=5")),
     "warmup": (("--days=10",), ("--draw",)),
 }

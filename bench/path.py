@@ -5,7 +5,9 @@ signal notes the innermost of our functions on the main thread's stack, so what 
 the kernel do on its behalf is in it. A sample that comes in between two callbacks is the event
 loop's own. The other threads' time is that of writing and syncing the queue.
 
-    python -m bench.path [--count N] [--dkim] [--json FILE]
+With ``--suppressed`` the suppression list holds so many addresses, none of which is written to.
+
+    python -m bench.path [--count N] [--dkim] [--suppressed N] [--json FILE]
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from bench.harness import Failed, NotThere, free_port, scratch, wait_until
 from bench.relay import SINK_HOST, WARM_UP, _through
 from bench.servers import Penstock
 from bench.sink import Sink
+from bench.suppression import fill
 from bench.usage import tree
 
 LOOP = "event loop: polling and reading sockets"
@@ -43,6 +46,9 @@ ROOMS = (
     ("(penstock/mail/canonical", "DKIM"),
     ("(penstock/mail/record", "queue: records, index, settlements"),
     ("(penstock/mail/", "header: scan and trace fields"),
+    ("(penstock/suppression/", "suppression list"),
+    ("(penstock/intake/sifting", "suppression list"),
+    ("(penstock/relay/screening", "suppression list"),
     ("(penstock/intake/accept", "header: scan and trace fields"),
     ("(penstock/smtp/client_reply", "relay: conversation with next hops"),
     ("(penstock/smtp/", "intake: commands and replies"),
@@ -118,12 +124,13 @@ def thread_us(pid: int) -> tuple[float, float]:
     return main, others
 
 
-def measure(count: int, signed: bool) -> dict[str, float]:
+def measure(count: int, signed: bool, suppressed: int = 0) -> dict[str, float]:
     """CPU microseconds a message, by room."""
     with scratch() as directory:
         (directory / "sitecustomize.py").write_text(SAMPLER)
         samples = directory / "samples"
         path = f"{directory}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        fill(str(directory / "spool/suppression"), suppressed)
         key = directory / "rsa2048.pem"
         keys.make_rsa(key)
         address = (SINK_HOST, free_port(SINK_HOST))
@@ -170,10 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.path")
     parser.add_argument("--count", type=int, default=8000, help="messages")
     parser.add_argument("--dkim", action="store_true", help="signed with RSA-2048")
+    parser.add_argument("--suppressed", type=int, default=0, help="addresses on the list")
     parser.add_argument("--json", type=pathlib.Path, help="default: bench/out/path.json")
     options = parser.parse_args(arguments)
     try:
-        rooms = measure(options.count, options.dkim)
+        rooms = measure(options.count, options.dkim, options.suppressed)
     except (Failed, NotThere) as error:
         print(f"bench.path: {error}", file=sys.stderr)
         return 1

@@ -35,8 +35,12 @@ _GROUPS = {
     "stats": "Show what became of the mail: counts and rates.",
     "bounces": "See what comes back, and what nobody could read.",
     "warmup": "See and steer how new sources are warmed up.",
+    "feedback": "Keys for what comes back, and the DNS records for it.",
+    "suppression": "See and change who gets no mail any more.",
     "dkim": "Make signing keys and their DNS records.",
 }
+# Commands that need much to be loaded: each is the function of its name in a module of its own.
+_COMMANDS = {"events": "Show what became of messages, oldest first."}
 _ALONE = {"stats"}  # a command by itself
 
 app = typer.Typer(
@@ -75,8 +79,9 @@ def check(config: Config = CONFIG) -> None:
     problems = find_problems(config, machine=machine)
     for problem in problems:
         typer.echo(str(problem))
-    if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    wrong = sum(not problem.warning for problem in problems)
+    if wrong:
+        count = "1 problem" if wrong == 1 else f"{wrong} problems"
         raise CommandError(f"{config}: {count}", WRONG)
     typer.echo(f"{config}: no problems")
 
@@ -151,6 +156,10 @@ def top(
 @app.command()
 @command
 def classify(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE...", help="Mails that report something, one in a file."),
+    ] = None,
     replies: Annotated[
         bool,
         typer.Option("--replies", help='Replies, as lines of {"provider": ..., "reply": ...}.'),
@@ -161,15 +170,26 @@ def classify(
     ] = "",
     config: Config = CONFIG,
 ) -> None:
-    """Read replies from standard input, and add what each means."""
-    if not replies:
-        raise CommandError("say what is to be read: --replies", WRONG)
-    from penstock.cli_classify import BadLine, lines_of, object_of, read_reply
+    """Say what mails report (FILE...), or what replies mean that come on standard input."""
+    if bool(files) == replies:
+        raise CommandError("say what is to be read: FILE... or --replies", WRONG)
+    from penstock.cli_classify import BadLine, lines_of, object_of, read_reply, read_report
     from penstock.cli_policy import policies_of
     from penstock.feedback.classify import Classifier
 
     classifier = Classifier(policies_of(config, directory).replies)
     bad = 0
+    for name in files or ():
+        try:
+            sys.stdout.write(json.dumps(read_report(classifier, name)) + "\n")
+        except OSError as error:
+            bad += 1
+            typer.echo(f"penstock: {name}: {error.strerror or error}", err=True)
+    sys.stdout.flush()
+    if bad:
+        raise CommandError("1 file was not read" if bad == 1 else f"{bad} files were not read")
+    if not replies:
+        return
     for number, line in lines_of(sys.stdin.buffer):
         try:
             answer = read_reply(classifier, object_of(line))
@@ -234,6 +254,10 @@ def _add_groups(wanted: str) -> None:
             group = typer.Typer()
             group.callback()(_nothing)
         app.add_typer(group, name=name, help=text, no_args_is_help=name not in _ALONE)
+    app.registered_commands[:] = [c for c in app.registered_commands if c.name not in _COMMANDS]
+    for name, text in _COMMANDS.items():
+        module = importlib.import_module(f"penstock.cli_{name}") if name == wanted else None
+        app.command(name, help=text)(getattr(module, name, _nothing))
 
 
 def _nothing() -> None:

@@ -1,13 +1,16 @@
-"""``penstock classify``: what replies mean, by the rules of the policies; no daemon is asked.
+"""``penstock classify``: what replies and reports mean, by the rules of the policies; no daemon is
+asked.
 
-NDJSON goes in on standard input and comes out with what was found added, a line for a line. A bad
-line is named on standard error and the others are answered all the same.
+Replies go in as NDJSON on standard input and come out with what was found added, a line for a line;
+of reports each file gives a line. What cannot be read is named on standard error, and the others
+are answered all the same.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from penstock.mail.outcome import Phase
@@ -21,6 +24,32 @@ _PHASES = {phase.value: phase for phase in Phase}
 
 class BadLine(ValueError):
     """Why a line cannot be answered."""
+
+
+def read_report(classifier: Classifier, path: str) -> dict[str, Any]:
+    """What the mail in the file at ``path`` reports. Raises ``OSError``."""
+    from penstock.feedback.report import ReportLimits, parse_report
+
+    limits = ReportLimits()
+    with Path(path).open("rb") as file:
+        content = file.read(limits.content_bytes_max)
+    report = parse_report(content, classifier, limits)
+    return {
+        "file": Path(path).name,
+        "kind": report.kind,
+        "recipients": [
+            {
+                "recipient": one.recipient,
+                "status": one.status,
+                "reply_code": one.reply_code,
+                "category": one.category.value,
+                "fault": one.fault.value,
+                "suppress": one.suppress,
+                "feedback_type": one.feedback_type,
+            }
+            for one in report.findings
+        ],
+    }
 
 
 def lines_of(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:

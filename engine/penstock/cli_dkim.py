@@ -45,7 +45,7 @@ def keygen(
         pem = make(kind.value, bits)
     except BadKey as error:
         raise CommandError(str(error), WRONG) from None
-    _write_secret(file, pem)
+    write_secret(file, pem)
     typer.echo(f"wrote {file}")
     if domain:
         typer.echo("publish this, then add the key to the settings:\n")
@@ -87,7 +87,7 @@ def _print_records(file: Path, domain: str, selector: str) -> None:
     typer.echo(zone_entry(selector, domain, key), nl=False)
 
 
-def _write_secret(file: Path, text: str) -> None:
+def write_secret(file: Path, text: str) -> None:
     """Whole, on disk and private from its first byte, or not there at all."""
     try:
         fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

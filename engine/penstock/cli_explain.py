@@ -81,8 +81,18 @@ def sentence(one: Explanation, now: float) -> str:
         said = f"waits: {_limit(binds)} of {binds['scope']}, {binds['value']}{_set(binds)}"
     else:
         said = f"{text}: {binds['scope']}, {binds['value']}, by {binds['where']}"
+    if one.get("suppressed"):
+        return f"{said}; then it is given up, since the address is suppressed: {_entry(one)}"
     following = _next(one, now)
     return f"{said}; next attempt {following}" if following else said
+
+
+def _entry(one: Explanation) -> str:
+    """The entry of the suppression list that stands against it."""
+    entry = one["suppressed"]
+    whose = f"by {entry['tenant']}" if entry["tenant"] else "for all tenants"
+    until = f" until {entry['until']}" if entry["until"] else ""
+    return f"{entry['reason']} since {entry['since']}{until}, {whose}"
 
 
 def _show_one(out: Console, one: Explanation, now: float) -> None:

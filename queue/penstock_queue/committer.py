@@ -29,6 +29,10 @@ STOP_TRIES: Final = 3
 Observer = Callable[[int, int, float], None]
 
 
+def nothing() -> None:
+    """Where nobody has anything to do before a group is written."""
+
+
 class GroupFuture(asyncio.Future[None]):
     """Shared by all waiters of a group: one that is cancelled must not cancel the others, so it
     hears of its cancellation when the group is done."""
@@ -69,7 +73,8 @@ class QueueThread:
 
 class Committer:
     """``observer(messages, bytes, seconds)`` is called after each group that succeeded;
-    ``jobs(name)`` makes what blocking work runs on."""
+    ``jobs(name)`` makes what blocking work runs on. ``before_write()`` is called there, before each
+    group is written: what it does comes before all that the group records."""
 
     def __init__(
         self,
@@ -77,8 +82,10 @@ class Committer:
         loop: asyncio.AbstractEventLoop,
         observer: Observer | None = None,
         jobs: Callable[[str], Jobs] = QueueThread,
+        before_write: Callable[[], None] = nothing,
     ) -> None:
         self._queue = queue
+        self._before_write = before_write
         self._loop = loop
         self._observer = observer
         self._jobs = jobs
@@ -184,6 +191,7 @@ class Committer:
     def _write(self, batch: Batch) -> None:
         started = perf_counter()
         try:
+            self._before_write()
             batch.run()
         except Exception as error:
             batch.error = self._unexpected(error)

@@ -46,7 +46,7 @@ def test_an_existing_file_is_kept(penstock, here):
 def test_a_file_that_appears_meanwhile_is_kept(here):
     (here / "k.pem").write_text("precious")
     with pytest.raises(cli_dkim.CommandError, match="exists already"):
-        cli_dkim._write_secret(here / "k.pem", "new")
+        cli_dkim.write_secret(here / "k.pem", "new")
     assert (here / "k.pem").read_text() == "precious"
 
 
@@ -56,7 +56,7 @@ def test_a_key_half_written_is_taken_away(here, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space"):
-        cli_dkim._write_secret(here / "k.pem", "new")
+        cli_dkim.write_secret(here / "k.pem", "new")
     assert not (here / "k.pem").exists()
 
 

@@ -264,3 +264,12 @@ def test_the_next_attempt_in_words(seconds, said):
 
 def test_a_next_attempt_that_nobody_knows_is_not_made_up():
     assert "next attempt" not in sentence(explanation(next_attempt=0), NOW)
+
+
+def test_what_is_suppressed_will_not_be_sent():
+    entry = {"reason": "complaint", "since": "2026-01-31T00:00:00Z", "until": "", "tenant": "shop"}
+    said = sentence(explanation(suppressed=entry, next_attempt=NOW + 60), NOW)
+    assert said.endswith(
+        "; then it is given up, since the address is suppressed: "
+        "complaint since 2026-01-31T00:00:00Z, by shop"
+    )

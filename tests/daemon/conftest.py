@@ -16,10 +16,13 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import pytest
 
 from penstock.control import call_once
 from penstock.daemon.operations import Operations
+from penstock.events.journal import NoJournal
+from penstock.events.records import Event
 from penstock.policy.merge import EMPTY
 from penstock.policy.policies import Policies, Provider
 
@@ -176,11 +179,24 @@ class FakeGovernor:
         return [self.uses.get((key, kind)) for key, kind in params]
 
 
+class Told(NoJournal):
+    """The events that were told, as dictionaries."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def write(self, make: type[Event], **fields: Any) -> str:
+        made = make(id="", at="", **fields)
+        self.events.append(msgspec.to_builtins(made))
+        return ""
+
+
 class Owner:
     """What the admin methods need of a supervisor: two workers, a spool, policies."""
 
     def __init__(self, spool: pathlib.Path) -> None:
         self.operations = Operations(str(spool))
+        self.events = Told()
         self.children = [FakeWorker(0), FakeWorker(1)]
         self.governor = FakeGovernor()
         gmail = Provider("gmail", ("google.com",), ("gmail.com",), EMPTY)

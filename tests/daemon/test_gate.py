@@ -44,6 +44,7 @@ class Gate:
             now=lambda: self.now,
             monotonic=lambda: self.now,
             observe=self.waits.append,
+            accepted=lambda messages: None,
         )
 
     def submit(self) -> None:

@@ -23,6 +23,7 @@ class Intake:
             now=world.now,
             monotonic=world.loop.time,
             observe=lambda seconds: None,
+            accepted=lambda messages: None,
         )
 
     async def take(self, recipient: str, deliver_in_s: float = 0.0, **more: float | str) -> int:

@@ -13,7 +13,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-TARGETS = ("session", "reply", "address", "segment", "headers")
+TARGETS = ("session", "reply", "address", "segment", "headers", "report")
 CORPUS = Path(__file__).parent / "corpus"
 HANG_S = 10
 MEMORY_MIB = 1024

@@ -22,6 +22,7 @@ from penstock.intake.session import Session
 from penstock.intake.shared import Shared
 from penstock.mail.envelope import Envelope
 from penstock.smtp.reply import Reply
+from penstock.suppression.screen import Screen
 
 NOW = 1_700_000_000.0
 
@@ -83,7 +84,9 @@ class Recorder:
     def on_accept(self, envelope: Envelope, size: int) -> None:
         self.heard.append(("accept", envelope.id, size))
 
-    def on_reject(self, reply: Reply, phase: str, client: str) -> None:
+    def on_reject(
+        self, reply: Reply, phase: str, client: str, account: str = "", tenant: str = ""
+    ) -> None:
         self.heard.append(("reject", str(reply), phase))
 
     def on_auth(self, client: str, account: str, reason: str) -> None:
@@ -191,8 +194,8 @@ def observer() -> Recorder:
 
 @pytest.fixture
 async def connect(sink: MemorySink, observer: Recorder) -> Callable[..., Line]:
-    """``connect(client="127.0.0.1", authenticator=None, pools=..., **config)``; all share one
-    listener as long as the configuration is not given again."""
+    """``connect(client="127.0.0.1", authenticator=None, pools=..., screen=None, **config)``; all
+    share one listener as long as the configuration is not given again."""
     listeners: list[Shared] = []
 
     def make(
@@ -200,9 +203,10 @@ async def connect(sink: MemorySink, observer: Recorder) -> Callable[..., Line]:
         authenticator: Authenticator | None = None,
         room: int = 1 << 30,
         pools: Callable[[], Collection[str]] = no_pools,
+        screen: Screen | None = None,
         **config: Any,
     ) -> Line:
-        if config or authenticator or not listeners or pools is not no_pools:
+        if config or authenticator or not listeners or pools is not no_pools or screen:
             listeners.append(
                 Shared(
                     ListenerConfig(**{"hostname": "mx.example"} | config),
@@ -212,6 +216,7 @@ async def connect(sink: MemorySink, observer: Recorder) -> Callable[..., Line]:
                     authenticator=authenticator,
                     clock=lambda: NOW,
                     pools=pools,
+                    screen=screen,
                 )
             )
         peername = (client, 1234, 0, 0) if ":" in client else (client, 1234)

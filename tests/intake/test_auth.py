@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
+from penstock.events.journal import NoJournal
 from penstock.events.metrics import Registry
 from penstock.intake import auth
 from penstock.intake.auth import Account, AuthConfig, Authenticator
@@ -394,7 +395,7 @@ async def test_an_unknown_name_is_verified_like_a_known_one(
 
 async def test_failures_are_counted_by_reason(connect: Run, time: Time) -> None:
     registry = Registry()
-    observer = IntakeObserver(registry)
+    observer = IntakeObserver(registry, NoJournal(), 100, lambda: 0.0)
     config = AuthConfig(failures_max=2)
     guarded = Authenticator([ANN], config, clock=lambda: time.now, sleep=time.sleep)
     line = connect(authenticator=guarded)

@@ -38,8 +38,10 @@ def test_the_examples_in_its_comments_are_valid_too(root: Path, password_hash: s
     checked = parse_settings(example.sub("", text), "config.toml")
     assert [str(problem) for problem in checked.problems] == []
     assert checked.value is not None
-    assert [smtp.listen for smtp in checked.value.smtp] == ["127.0.0.1:2525", "0.0.0.0:587"]
+    listens = ["127.0.0.1:2525", "0.0.0.0:587", "0.0.0.0:25"]
+    assert [smtp.listen for smtp in checked.value.smtp] == listens
     assert checked.value.smtp[1].auth[0].tenant == "shop"
+    assert checked.value.smtp[2].role == "feedback"
     assert checked.value.route[0].message_rate == Rate.parse("600/min")
     assert checked.value.dkim[0].selector == "s1"
     assert checked.value.control == "/run/penstock/control.sock"
@@ -48,6 +50,9 @@ def test_the_examples_in_its_comments_are_valid_too(root: Path, password_hash: s
     assert checked.value.queue == defaults.queue
     assert checked.value.log == defaults.log
     assert checked.value.relay == defaults.relay
+    feedback = checked.value.feedback
+    assert feedback.complaint_addresses == defaults.feedback.complaint_addresses
+    assert feedback.unsubscribe_days == defaults.feedback.unsubscribe_days
 
 
 def test_an_empty_file_is_valid(settings_of: SettingsOf) -> None:

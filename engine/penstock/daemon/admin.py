@@ -18,6 +18,7 @@ from penstock.daemon.explain import Explain
 from penstock.daemon.operations import OPERATIONS_MAX, VERBS
 from penstock.daemon.selector import check_names, parse_selector
 from penstock.daemon.steer import Steer
+from penstock.daemon.told import operator_did
 from penstock.daemon.top import Top
 from penstock.daemon.warmup_orders import WarmupOrders
 from penstock.daemon.workers import ask_all
@@ -60,7 +61,9 @@ class Admin:
             "bounces.unmatched": Bounces(supervisor).unmatched,
             "top": Top(supervisor.children, self.steer).top,
         }
-        warmup = WarmupOrders(supervisor.warmups, lambda: supervisor.policies, time.time)
+        warmup = WarmupOrders(
+            supervisor.warmups, lambda: supervisor.policies, time.time, supervisor.events
+        )
         for name in ("show", "start", "hold", "resume", "set", "complained"):
             self._methods[f"warmup.{name}"] = getattr(warmup, name)
         for verb in VERBS:
@@ -160,6 +163,7 @@ class Admin:
         await supervisor.collecting.reload()
         supervisor.settings, supervisor.policies = settings, policies
         log.info("reloaded", changes=len(changes))
+        operator_did(supervisor.events, "reload", reason=f"{len(changes)} policy changes")
         return {"changes": [str(change) for change in changes]}
 
 

@@ -21,7 +21,9 @@ import structlog
 
 from penstock.control import ControlError
 from penstock.daemon.reactions import ON_MAIL, WANTED, Reaction, Reactions
+from penstock.daemon.told import engine_did
 from penstock.daemon.workers import Worker, ask_those_there
+from penstock.events.journal import Recorder
 from penstock.events.metrics import Registry
 from penstock.mail.verdict import Category
 from penstock.policy.limits import AdaptiveMode, Limits
@@ -51,6 +53,9 @@ class Owner(Protocol):
     """What is needed of the supervisor; a reload replaces its policies."""
 
     policies: Policies
+
+    @property
+    def events(self) -> Recorder: ...
 
     @property
     def children(self) -> Sequence[Worker]: ...
@@ -172,8 +177,12 @@ class Pacing:
         if heard is not None or self._seen[pair] > now - IDLE_S:
             counts = {name: heard[name] for name in _NUMBERS} if heard else {}
             tally = Tally(**counts, busy=bool(heard and heard["busy"]))
+            was = adaptive.pace(config, state, now).not_before
             state = adaptive.step(config, state, tally, now)
             self._states[pair] = state
+            found = adaptive.pace(config, state, now)
+            if mode == "on" and found.not_before > now and found.not_before != was:
+                self._did("pace", "suspend", pair, reason=found.reason, until=found.not_before)
             for rule, about, n in heard["fired"] if heard else ():
                 orders = [*orders, *self._react(pair, mode, rule, about, n, tally.in_use, now)]
         return mode, strictest([adaptive.pace(config, state, now), *orders])
@@ -236,11 +245,17 @@ class Pacing:
             about=about,
             until=reaction.until,
         )
+        if mode == "on":
+            where, until = reaction.where, reaction.until
+            self._did(reaction.rule, reaction.action, pair, about=about, where=where, until=until)
         if reaction.action not in ON_MAIL:
             return [reaction.pace()]
         if mode == "on":
             self._spawn(self._order(reaction, now))
         return []
+
+    def _did(self, rule: str, action: str, pair: Pair, **more: Any) -> None:
+        engine_did(self._owner.events, rule, action, source=pair[0], provider=pair[1], **more)
 
     async def _order(self, reaction: Reaction, now: float) -> None:
         params = {

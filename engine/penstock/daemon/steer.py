@@ -19,7 +19,9 @@ import structlog
 from penstock.control import ControlError
 from penstock.daemon.operations import OPERATIONS_MAX, VERBS, Operation, Operations
 from penstock.daemon.selector import check_name, check_names, parse_selector
+from penstock.daemon.told import operator_did
 from penstock.daemon.workers import Worker, ask_all, ask_those_there
+from penstock.events.journal import Recorder
 from penstock.policy.policies import Policies
 
 log = structlog.get_logger("penstock.admin")
@@ -34,6 +36,9 @@ class Owner(Protocol):
 
     operations: Operations
     policies: Policies
+
+    @property
+    def events(self) -> Recorder: ...
 
     @property
     def children(self) -> Sequence[Worker]: ...
@@ -53,8 +58,11 @@ class Steer:
 
     # what the command line asks
 
-    async def begin(self, verb: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Suspend, bounce, reroute or expire: ``{"id", "keys", "messages", "away"}``."""
+    async def begin(
+        self, verb: str, params: dict[str, Any], *, by_itself: bool = False
+    ) -> dict[str, Any]:
+        """Suspend, bounce, reroute or expire: ``{"id", "keys", "messages", "away"}``.
+        ``by_itself``: no operator asked for it, and what did has told of it."""
         if verb not in VERBS:
             raise ControlError("unknown-method", f"no operation {verb!r}")
         selector = parse_selector(params)
@@ -70,6 +78,8 @@ class Steer:
             )
         except ValueError as error:
             raise ControlError("too-many", str(error)) from None
+        if not by_itself:
+            self._event("", operation, who=who, reason=reason)
         answer = await self._tell(selector)
         _log("begun", operation, **_counted(answer))
         return {"id": operation.id, **answer}
@@ -97,6 +107,7 @@ class Steer:
         answers = await ask_all(self._owner.children, "queue.retry", asked, _RETRY_TIMEOUT_S)
         who, reason = _said(params)
         answer = {**_sum(answers), "away": []}
+        operator_did(self._owner.events, "queue.retry", selector, who=who, reason=reason)
         log.info("queue retry", **selector, who=who, reason=reason, messages=answer["messages"])
         return answer
 
@@ -149,6 +160,7 @@ class Steer:
         self._operations.drop(one.id for one in over)
         for one in over:
             _log(what, one)
+            self._event(f".{what}", one)
         await self._tell({})
 
     async def _finished(self) -> list[Operation]:
@@ -166,10 +178,21 @@ class Steer:
     ) -> dict[str, Any]:
         self._operations.drop(one.id for one in gone)
         answer = await self._tell(counted)
-        who, _ = _said(params)
+        who, reason = _said(params)
         for one in gone:
             _log("cancelled", one, cancelled_by=who)
+            self._event(".cancelled", one, who=who, reason=reason)
         return {"ids": [one.id for one in gone], **answer}
+
+    def _event(self, what: str, operation: Operation, *, who: str = "", reason: str = "") -> None:
+        operator_did(
+            self._owner.events,
+            f"queue.{operation.verb}{what}",
+            operation.selector,
+            who=who,
+            reason=reason,
+            operation=operation.id,
+        )
 
     def _args(
         self, verb: str, params: dict[str, Any], now: float, *, lasting: bool

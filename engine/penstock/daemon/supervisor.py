@@ -35,13 +35,16 @@ from penstock.daemon.operations import Operations
 from penstock.daemon.pacing import Pacing
 from penstock.daemon.sandbox import Sandbox
 from penstock.daemon.shards import assign_shards
+from penstock.daemon.told import operator_did
 from penstock.daemon.warmup import Warmups
 from penstock.daemon.workers import ask_those_there
+from penstock.events.figures import EventFigures
 from penstock.events.metrics import Registry
 from penstock.intake.http import HttpConfig, HttpServer, make_app
 from penstock.limits.governor import Governor
 from penstock.policy.policies import Policies
 from penstock.settings.models import Settings
+from penstock.worker.journals import open_journal
 
 log = structlog.get_logger("penstock.supervisor")
 _BEAT_S = 1.0
@@ -72,6 +75,8 @@ class Supervisor:
         self._successor: Successor | None = None
         self._handed_over = False
         self.registry = Registry()
+        self.events = open_journal(settings, "supervisor", time.time)
+        EventFigures(self.registry, self.events.stats)
         self.governor = Governor(time.monotonic)
         self.operations = Operations(settings.spool)
         self.started = time.time()
@@ -97,7 +102,7 @@ class Supervisor:
             self.warmups.load()
         self.collecting = Collecting(self, collector or {}, lock)
         self.admin = Admin(self)
-        suspend = functools.partial(self.admin.steer.begin, "suspend")
+        suspend = functools.partial(self.admin.steer.begin, "suspend", by_itself=True)
         self.pacing = Pacing(
             self, settings.spool, self.registry, suspend, pairs_max=settings.relay.pairs_max
         )
@@ -162,6 +167,7 @@ class Supervisor:
                     os.unlink(self.settings.control)
             for server in servers:
                 await server.stop()
+            self.events.close()
 
     async def _end_workers(self) -> None:
         if self._successor is not None:
@@ -204,6 +210,7 @@ class Supervisor:
                 await self._take_back([child for child in self.children if child.stopped])
             raise ControlError("failed", f"{error}; nothing was changed") from None
         log.info("upgraded", pid=successor.pid, version=successor.version)
+        operator_did(self.events, "upgrade", reason=f"{__version__} -> {successor.version}")
         self._handed_over = True
         asyncio.get_running_loop().call_soon(self._stop.set)
         return {"pid": successor.pid, "version": successor.version, "was": __version__}
@@ -333,6 +340,7 @@ class Supervisor:
             self.admin.steer.tick()
             self.pacing.tick()
             self.warmups.tick()
+            self.events.flush()
 
     # seeing
 

@@ -15,8 +15,10 @@ import structlog
 
 from penstock.control import ControlError
 from penstock.daemon.selector import check_name
+from penstock.daemon.told import operator_did
 from penstock.daemon.warmup import Warmups, text_of
 from penstock.daemon.warmup_file import Pair
+from penstock.events.journal import NoJournal, Recorder
 from penstock.policy.policies import Policies
 from penstock.policy.problem import suggestion
 from penstock.policy.warmup import OTHER, Plan
@@ -41,9 +43,14 @@ class WarmupOrders:
     """The ``warmup.*`` methods of the control socket. ``policies()`` are those in force."""
 
     def __init__(
-        self, book: Warmups, policies: Callable[[], Policies], now: Callable[[], float]
+        self,
+        book: Warmups,
+        policies: Callable[[], Policies],
+        now: Callable[[], float],
+        events: Recorder | None = None,
     ) -> None:
         self._book, self._policies, self._now = book, policies, now
+        self._events = events or NoJournal()
 
     async def show(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """``{"rows": [...], "unused": [source, ...]}``: every pair of a source that has a plan;
@@ -135,6 +142,8 @@ class WarmupOrders:
         who, reason = (str(params.get(name, ""))[:TEXT_CHARS_MAX] for name in ("who", "reason"))
         at = "all" if provider is None else provider or OTHER
         log.info(f"warm-up {verb}", source=source, provider=at, who=who, reason=reason)
+        about = {"source": source, "provider": at}
+        operator_did(self._events, f"warmup.{verb}", about, who=who, reason=reason)
         return {"rows": [self._row(pair, plan, state) for pair, state in changed.items()]}
 
     def _named(self, params: Mapping[str, Any], *, needed: bool = True) -> tuple[str, str | None]:

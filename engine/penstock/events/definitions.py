@@ -78,6 +78,11 @@ TENANT_RESULTS = (
     *("accepted", "delivered", "deferred", "bounced", "expired", "suppressed"),
     *("complained", "unsubscribed"),
 )
+FEEDBACK_ROLES = ("bounce", "complaint", "unsubscribe", "postmaster", "other")
+FEEDBACK_RESULTS = (
+    *("accepted", "forwarded", "automatic", "refused"),
+    *("malformed", "unknown-key", "forged", "expired", "unknown", "elsewhere"),
+)
 SHUT_REASONS = ("stopping", "disk", "memory", "late")
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -118,6 +123,18 @@ _INTAKE = (
         "Workers that take no mail now, by the reason.",
         Label("reason", "what stands against it", SHUT_REASONS),
     ),
+    _counter(
+        "penstock_feedback_received_total",
+        "Recipients offered to listeners of role feedback, and what became of them.",
+        Label("role", "what the address is for", FEEDBACK_ROLES),
+        Label(
+            "result",
+            "accepted: in the event log; forwarded: to postmaster; automatic: an answer of a "
+            "machine, dropped; refused: no room for it; else why the address is none of ours",
+            FEEDBACK_RESULTS,
+        ),
+    ),
+    _gauge("penstock_feedback_pending", "Reports received and not acknowledged yet."),
     _histogram("penstock_accept_seconds", "From the end of the content to its 250.", _FAST),
 )
 _DELIVERY_METRICS = (
@@ -314,8 +331,48 @@ _COLLECTOR = (
     ),
 )
 
+_EVENTS = (
+    _counter("penstock_events_written_total", "Events written to the event logs."),
+    _counter(
+        "penstock_events_dropped_total",
+        "Events that nobody will hear of.",
+        Label(
+            "reason",
+            "disk: it refused, and the buffer was full; rejected: too many refusals in a second",
+            ("disk", "rejected"),
+        ),
+    ),
+    _counter("penstock_events_errors_total", "Times that the disk refused an event log something."),
+    _gauge("penstock_events_buffered_bytes", "Events that wait to be written."),
+    _gauge("penstock_events_segments", "Files of the event logs."),
+    _gauge("penstock_events_log_bytes", "Size of the event logs on disk."),
+    _gauge(
+        "penstock_events_oldest_age_seconds", "Age of the oldest event that is kept.", merge="max"
+    ),
+)
+
+_SUPPRESSION = (
+    _counter(
+        "penstock_suppressed_total",
+        "Recipients that got nothing, since their address is on the suppression list.",
+        Label("stage", "where it was found out", ("intake", "delivery")),
+        Label("reason", "why the address is on the list"),
+    ),
+    _counter(
+        "penstock_suppression_unread_total",
+        "Recipients of whom the suppression list could not be asked; they get their mail.",
+    ),
+    _gauge(
+        "penstock_suppression_addresses",
+        "Addresses on the suppression list, once for each tenant.",
+        merge="max",
+    ),
+    _gauge("penstock_suppression_bytes", "Size of the list's file on disk.", merge="max"),
+    _gauge("penstock_suppression_bytes_max", "What it may become (map_bytes).", merge="max"),
+)
+
 DEFINITIONS: tuple[Definition, ...] = (
-    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + _COLLECTOR
+    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + _EVENTS + _SUPPRESSION + _COLLECTOR
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 

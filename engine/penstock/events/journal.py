@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
@@ -43,6 +43,7 @@ class Recorder(Protocol):
         self, attempt: Attempt, envelope: Envelope, *, retry_at: float = 0.0, expired: bool = False
     ) -> None: ...
     def accepted(self, messages: Sequence[tuple[Envelope, int]]) -> None: ...
+    def flush(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class JournalConfig:
     """``buffer_bytes_max``: what waits for the disk at most."""
 
     buffer_bytes_max: int = 16 << 20
-    store: StoreConfig = StoreConfig()
+    store: StoreConfig = field(default_factory=StoreConfig)
 
 
 class Journal:
@@ -199,6 +200,8 @@ class Journal:
             log.warning("a torn event was cut off", log=self._directory, bytes=found.torn)
 
     def _failed(self, error: OSError) -> None:
+        if isinstance(error, BlockingIOError):
+            return  # the one before us is about to end
         self.errors += 1
         if not self._refused:
             self._refused = True
@@ -207,8 +210,9 @@ class Journal:
     def sync(self) -> None:
         """Everything made so far is durable when this returns; raises ``OSError`` where it is not.
         Blocking: it waits for the disk."""
+        wanted = self._added  # more may come meanwhile
         self.flush()
-        if self._added != self._taken or not self._store.is_open:
+        if self._taken < wanted or not self._store.is_open:
             raise OSError("events wait for the disk")
         self._store.sync()
 
@@ -225,9 +229,9 @@ class Journal:
             kept = self._store.keep(now)
             if kept.removed:
                 log.info("old events are removed", log=self._directory, segments=len(kept.removed))
-            for error in kept.errors:
+            for met in kept.errors:
                 self.errors += 1
-                log.error("the event log", log=self._directory, reason=str(error))
+                log.error("the event log", log=self._directory, reason=str(met))
         finally:
             self._keeping = False
 
@@ -263,6 +267,7 @@ class NoJournal:
     """Where the settings turn events off: hears everything and keeps nothing."""
 
     sent_as: SentAs = staticmethod(making.as_said)
+    dropped = 0
 
     def write(self, make: type[Event], **fields: Any) -> str:
         return str(fields.get("id", ""))

@@ -10,6 +10,7 @@ import time
 from datetime import datetime
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+_MILLISECONDS = [f".{number:03d}Z" for number in range(1000)]
 _RUN_TIME_CHARS = 7  # of seconds since the epoch: until the year 3058
 _RUN_LUCK_CHARS = 8
 
@@ -24,11 +25,11 @@ class Stamps:
         self._text = ""
 
     def text(self, now: float) -> str:
-        second = int(now)
+        second, millisecond = divmod(int(now * 1000), 1000)
         if second != self._second:
             self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._second = second
-        return f"{self._text}.{int((now - second) * 1000):03d}Z"
+        return self._text + _MILLISECONDS[millisecond]
 
 
 def seconds_of(text: str) -> float:

@@ -1,108 +1,170 @@
-"""What is read out of a report: values, and the form in which an event carries them.
+"""A mail that came in as a report, read: bounce, complaint, automatic reply, or something else.
 
-A report is about one mail and says something of each of its recipients: a finding. Everything here
-is bounded by :class:`ReportLimits`, so what is kept of a report is small however large it came in.
+Pure, and it never raises: a report is untrusted bytes. The order of questions is that of
+certainty. A machine part decides at once; then what only one sender writes; then what the text
+looks like; and a mail that is none of this may hold a report that somebody passed on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import NamedTuple
 
-from penstock.mail.verdict import Category, Fault
+from penstock.feedback import report_complaint as complaint
+from penstock.feedback import report_json
+from penstock.feedback.classify import Classifier
+from penstock.feedback.report_dsn import address_of, groups_of, in_text
+from penstock.feedback.report_evidence import from_groups, from_words
+from penstock.feedback.report_judge import judge, plain
+from penstock.feedback.report_kind import is_automatic_reply, is_bounce
+from penstock.feedback.report_mime import Fields, Part, fields_of, header_of, parts_of
+from penstock.feedback.report_original import (
+    KINDS,
+    fields_of_original,
+    is_mail,
+    original_of,
+    own_text,
+)
+from penstock.feedback.report_values import (
+    Finding,
+    Original,
+    Report,
+    ReportLimits,
+    as_fields,
+    from_fields,
+)
+from penstock.mail.verdict import Category
 
-Kind = Literal["bounce", "complaint", "auto-reply", "other"]
-KINDS: tuple[Kind, ...] = ("bounce", "complaint", "auto-reply", "other")
-
-
-@dataclass(frozen=True, slots=True)
-class ReportLimits:
-    """Of a report, no more than this is looked at; the rest is as if it had not come."""
-
-    content_bytes_max: int = 1 << 20
-    parts_max: int = 100
-    depth_max: int = 8
-    header_bytes_max: int = 64 << 10  # of one header
-    fields_max: int = 300  # of one header
-    value_chars_max: int = 2000  # of one field
-    text_bytes_max: int = 64 << 10  # of one part that is read as text
-    recipients_max: int = 100
-    reply_chars_max: int = 1000
-    forwards_max: int = 3  # mails within mails that are read as reports themselves
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What the report says of one recipient.
-
-    ``recipient``: as it was sent to, ``""`` where it is not told; ``status``: the enhanced status
-    code, ``reply_code``: three digits, ``reply``: what the host said, each ``""`` where there is
-    none; ``action``: of RFC 3464. ``suppress``: the address is dead for good, as in
-    :class:`penstock.mail.verdict.Verdict`. It is false for a complaint: there the address is alive,
-    and the category says what follows. ``feedback_type`` is that of RFC 5965.
-    """
-
-    recipient: str
-    status: str
-    reply_code: str
-    reply: str
-    action: str
-    category: Category
-    fault: Fault
-    suppress: bool
-    rule: str = ""
-    feedback_type: str = ""
+__all__ = (
+    "Finding",
+    "Original",
+    "Report",
+    "ReportLimits",
+    "as_fields",
+    "from_fields",
+    "parse_report",
+)
+_STATUS_KINDS = frozenset(
+    ("message/delivery-status", "message/global-delivery-status", "text/delivery-status")
+)
+_LIMITS = ReportLimits()
+_TEXTS_MAX = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
-    """What is known of the mail that the report is about. ``reference``: the value of its first
-    ``X-Penstock-*`` field; ``return_path``: its envelope sender; ``recipients``: those of its To
-    and Cc."""
+class _Mail(NamedTuple):
+    """``text``: what it says itself; ``quoted``: what it quotes of the original."""
 
-    message_id: str = ""
-    feedback_id: str = ""
-    reference: str = ""
-    sender: str = ""
-    recipients: tuple[str, ...] = ()
-    return_path: str = ""
-    list_unsubscribe: str = ""
+    fields: Fields
+    parts: list[Part]
+    text: str
+    quoted: str
+    original: Fields
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """``reporter``: the address that the report is from."""
-
-    kind: Kind
-    findings: tuple[Finding, ...] = ()
-    original: Original = field(default=Original())
-    reporter: str = ""
+def parse_report(content: bytes, classifier: Classifier, limits: ReportLimits = _LIMITS) -> Report:
+    """What ``content``, a whole mail, reports. Time and memory are bounded by ``limits``."""
+    return _read(content[: limits.content_bytes_max], classifier, limits, limits.forwards_max)
 
 
-def as_fields(report: Report) -> dict[str, Any]:
-    """``report`` as JSON has it; :func:`from_fields` is the way back."""
-    fields = asdict(report)
-    fields["original"]["recipients"] = list(report.original.recipients)
-    fields["findings"] = [
-        {**one, "category": one["category"].value, "fault": one["fault"].value}
-        for one in fields["findings"]
-    ]
-    return fields
+def _read(content: bytes, classifier: Classifier, limits: ReportLimits, forwards: int) -> Report:
+    mail = _open(content, limits)
+    original = original_of(mail.original)
+    reporter = address_of(mail.fields.get("from"))
+    reporter = reporter if "@" in reporter else ""
+    report = _complaint(mail, original, limits) or _bounce(mail, original, classifier, limits)
+    if report is not None and forwards > 0 and _says_nothing(report):
+        report = _wrapped(mail, classifier, limits, forwards) or report
+    if report is None:
+        report = report_json.report_of(mail.text, classifier, limits)
+    if report is None and is_automatic_reply(mail.fields):
+        report = Report("auto-reply", (plain(reporter, Category.AUTO_REPLY),), original)
+    if report is None and forwards > 0:
+        report = _forwarded(mail, classifier, limits, forwards)
+    if report is None:
+        return Report("other", (), original, reporter)
+    return Report(report.kind, report.findings, report.original, report.reporter or reporter)
 
 
-def from_fields(fields: Mapping[str, Any]) -> Report:
-    """The report of :func:`as_fields`. Raises ``ValueError`` for what that cannot have made."""
-    try:
-        kind = fields["kind"]
-        original = dict(fields["original"])
-        original["recipients"] = tuple(original["recipients"])
-        findings = tuple(
-            Finding(**{**one, "category": Category(one["category"]), "fault": Fault(one["fault"])})
-            for one in fields["findings"]
-        )
-        if kind not in KINDS:
-            raise ValueError(f"not a kind of report: {kind!r}")
-        return Report(kind, findings, Original(**original), fields["reporter"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"not the fields of a report: {error!r}") from None
+def _open(content: bytes, limits: ReportLimits) -> _Mail:
+    fields = header_of(content, limits)
+    parts = parts_of(content, limits)
+    text, quoted = own_text(_text(parts, limits))
+    return _Mail(fields, parts, text, quoted, fields_of_original(parts, quoted, limits))
+
+
+def _text(parts: list[Part], limits: ReportLimits) -> str:
+    """What people are meant to read: plain text, and HTML where there is none."""
+    for kind in ("text/plain", "text/html"):
+        texts = [
+            part.text(limits)
+            for number, part in enumerate(parts)
+            if part.kind == kind and not (number and is_mail(part))
+        ][:_TEXTS_MAX]
+        if any(text.strip() for text in texts):
+            return "\n\n".join(texts)[: limits.text_bytes_max]
+    return parts[0].text(limits) if parts[0].kind.startswith(("text/", "multipart/")) else ""
+
+
+def _complaint(mail: _Mail, original: Original, limits: ReportLimits) -> Report | None:
+    fields = complaint.fields_in(mail.parts, f"{mail.text}\n{mail.quoted}", limits)
+    if fields is None:
+        if complaint.is_old_style(mail.fields, mail.parts, mail.original):
+            fields = Fields((("feedback-type", "abuse"),))
+        elif complaint.is_opt_out(mail.fields):
+            who = address_of(mail.fields.get("from"))
+            return Report("complaint", (plain(who, Category.COMPLAINT, "opt-out"),), original)
+        else:
+            return None
+    findings = complaint.findings_of(fields, mail.original, original.recipients, limits)
+    return Report("complaint", findings, original)
+
+
+def _bounce(
+    mail: _Mail, original: Original, classifier: Classifier, limits: ReportLimits
+) -> Report | None:
+    groups = [
+        group
+        for part in mail.parts
+        if part.kind in _STATUS_KINDS
+        for group in groups_of(part.text(limits), limits)
+    ][: limits.recipients_max]
+    announced = "delivery-status" in mail.fields.get("content-type").lower()
+    announced = announced or any(part.kind in _STATUS_KINDS for part in mail.parts)
+    if not announced and not is_bounce(mail.fields, mail.text):
+        return None
+    groups = groups or in_text(mail.text, limits)
+    if groups:
+        evidence = from_groups(groups, mail.text, mail.fields)
+    else:
+        evidence = from_words(mail.text, mail.fields, original, limits)
+    return Report("bounce", tuple(judge(one, classifier, limits) for one in evidence), original)
+
+
+def _says_nothing(report: Report) -> bool:
+    return all(one.category is Category.UNKNOWN for one in report.findings)
+
+
+def _wrapped(
+    mail: _Mail, classifier: Classifier, limits: ReportLimits, forwards: int
+) -> Report | None:
+    """The bounce that this one only carries on, in its text or attached."""
+    attached = _forwarded(mail, classifier, limits, forwards)
+    if attached is not None:
+        return None if _says_nothing(attached) else attached
+    begin = mail.quoted.find("\n") + 1 if mail.quoted.startswith("From ") else 0
+    if not fields_of(mail.quoted[begin : begin + 4000], limits).has("subject"):
+        return None
+    inner = _read(mail.quoted[begin:].encode("utf-8", "replace"), classifier, limits, forwards - 1)
+    return inner if inner.kind == "bounce" and not _says_nothing(inner) else None
+
+
+def _forwarded(
+    mail: _Mail, classifier: Classifier, limits: ReportLimits, forwards: int
+) -> Report | None:
+    """The report in a mail that is attached to this one."""
+    for part in mail.parts:
+        if part.kind in KINDS:
+            inner = _read(part.raw(limits), classifier, limits, forwards - 1)
+            if inner.kind in ("bounce", "complaint"):
+                return inner
+            return None
+    return None

@@ -15,6 +15,7 @@ from penstock.intake.networks import plain_address
 from penstock.intake.peer import Peer
 from penstock.intake.proxy import BadProxyHeader, read_proxy
 from penstock.intake.shared import Shared
+from penstock.intake.sifting import SuppressedReply
 from penstock.intake.tls import describe, secure
 from penstock.intake.transaction import Transaction
 from penstock.intake.verbs import Verbs
@@ -72,7 +73,10 @@ class Connection(Verbs):
 
     def meet(self, peer: Peer) -> None:
         self.session = peer
-        self._transaction = Transaction(self._shared.config, self._shared.sink, peer)
+        shared = self._shared
+        self._transaction = Transaction(
+            shared.config, shared.sink, peer, shared.reception, shared.screen
+        )
 
     def _open(self, address: str, near: bool, tls: str) -> None:
         """The client is known: take it in or turn it away."""
@@ -172,11 +176,13 @@ class Connection(Verbs):
 
     def refuse(self, reply: Reply, phase: str) -> bytes:
         shared = self._shared
-        shared.observer.on_reject(reply, phase, self.peer.address)
+        peer = self.peer
+        account = peer.account.name if peer.account is not None else ""
+        shared.observer.on_reject(reply, phase, peer.address, account, peer.defaults[0])
         answer = replies.wire(reply)
         if reply.code == 421:
             self._reason = self._reason or "refused"
-        elif reply.code >= 500 and not self._reason:
+        elif reply.code >= 500 and not self._reason and not isinstance(reply, SuppressedReply):
             self._errors += 1
             if self._errors >= shared.config.errors_max:
                 self._reason = "errors"

@@ -12,9 +12,10 @@ from contextlib import suppress
 from penstock.intake.auth import Authenticator
 from penstock.intake.config import ListenerConfig
 from penstock.intake.control import no_pools
-from penstock.intake.ports import NoObserver, Observer, Sink
+from penstock.intake.ports import NoObserver, Observer, Reception, Sink
 from penstock.intake.session import Session
 from penstock.intake.shared import Shared
+from penstock.suppression.screen import Screen
 
 __all__ = ["Listener", "ListenerConfig", "serve"]
 
@@ -89,9 +90,12 @@ async def serve(
     authenticator: Authenticator | None = None,
     clock: Callable[[], float] = time.time,
     pools: Callable[[], Collection[str]] = no_pools,
+    reception: Reception | None = None,
+    screen: Screen | None = None,
 ) -> Listener:
     """Serve ``sock`` (bound; it becomes the listener's). ``clock``: seconds since the epoch;
-    ``pools``: the names that ``X-Penstock-Pool`` may give, asked for each time."""
+    ``pools``: the names that ``X-Penstock-Pool`` may give, asked for each time; with ``reception``
+    all mail is that one's; ``screen``: the suppression list, where it is looked at."""
     loop = asyncio.get_running_loop()
     shared = Shared(
         config,
@@ -101,6 +105,8 @@ async def serve(
         authenticator=authenticator,
         clock=clock,
         pools=pools,
+        reception=reception,
+        screen=screen,
     )
     listener = Listener(shared)
     await listener.start(sock)

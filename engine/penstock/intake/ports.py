@@ -39,6 +39,18 @@ class Sink(Protocol):
         ...
 
 
+class Reception(Protocol):
+    """What a listener that is no relay takes; see :mod:`penstock.intake.reception`."""
+
+    def admit(self, address: str, client: str) -> Reply | None:
+        """``None`` for an address that is taken from anybody, else what its sender is told."""
+        ...
+
+    def take(self, envelope: Envelope, content: bytes) -> asyncio.Future[None]:
+        """As :meth:`Sink.submit`."""
+        ...
+
+
 class Observer(Protocol):
     """``client`` is an address without port; ``phase`` the verb answered, in lower case, or
     ``"connect"``, ``"message"``, ``"timeout"``."""
@@ -54,8 +66,11 @@ class Observer(Protocol):
         """After the commit. ``size``: bytes of the content as it came."""
         ...
 
-    def on_reject(self, reply: Reply, phase: str, client: str) -> None:
-        """Every negative reply, whatever it was about."""
+    def on_reject(
+        self, reply: Reply, phase: str, client: str, account: str = "", tenant: str = ""
+    ) -> None:
+        """Every negative reply, whatever it was about. ``account`` and ``tenant``: whose session it
+        is, where that is known."""
         ...
 
     def on_auth(self, client: str, account: str, reason: str) -> None:
@@ -80,7 +95,9 @@ class NoObserver:
     def on_accept(self, envelope: Envelope, size: int) -> None:
         return
 
-    def on_reject(self, reply: Reply, phase: str, client: str) -> None:
+    def on_reject(
+        self, reply: Reply, phase: str, client: str, account: str = "", tenant: str = ""
+    ) -> None:
         return
 
     def on_auth(self, client: str, account: str, reason: str) -> None:

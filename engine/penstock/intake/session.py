@@ -266,8 +266,11 @@ class Session(Connection):
         if isinstance(content, Reply):
             self._transaction.reset()
             return self.refuse(content, "message")
+        screened = self._transaction.screened
         envelope = self._transaction.take()
-        submission = submit(self._shared, self.peer.origin, envelope, content, body.dotted)
+        submission = submit(
+            self._shared, self.peer.origin, envelope, content, body.dotted, screened
+        )
         if isinstance(submission, Reply):
             return self.refuse(submission, "message")
         if submission.future.done():

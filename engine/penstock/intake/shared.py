@@ -15,7 +15,8 @@ from penstock.intake.clients import Clients
 from penstock.intake.config import ListenerConfig
 from penstock.intake.control import ControlRules, no_pools
 from penstock.intake.hooks import Hooks
-from penstock.intake.ports import Observer, Sink
+from penstock.intake.ports import Observer, Reception, Sink
+from penstock.suppression.screen import Screen
 
 if TYPE_CHECKING:
     from penstock.intake.connection import Connection
@@ -36,12 +37,15 @@ _INHERITED = (
 
 class Shared:
     """``clock`` gives seconds since the epoch, for messages; sweeps bring their own time.
-    ``pools`` gives the names of the pools that messages may name: none where nobody says."""
+    ``pools`` gives the names of the pools that messages may name: none where nobody says.
+    ``reception`` takes what clients who may not relay send, and gets all messages; ``screen``: the
+    suppression list, where it is looked at."""
 
     __slots__ = (
         "authenticator", "clients", "clock", "config", "connections", "control", "discard_max",
         "draining", "empty",
-        "greeting", "loop", "messages", "observer", "receiving", "refused", "sessions", "sink",
+        "greeting", "loop", "messages", "observer", "receiving", "reception",
+        "refused", "screen", "sessions", "sink",
         "template", "timeouts", "tls_context",
     )  # fmt: skip
 
@@ -55,10 +59,13 @@ class Shared:
         authenticator: Authenticator | None = None,
         clock: Callable[[], float] = time.time,
         pools: Callable[[], Collection[str]] = no_pools,
+        reception: Reception | None = None,
+        screen: Screen | None = None,
     ) -> None:
         self.config = config
+        self.screen = screen
         self.control = ControlRules(pools, config.deliver_at_max_s)
-        self.sink = sink
+        self.sink, self.reception = sink, reception
         self.observer = observer
         self.loop = loop
         self.authenticator = authenticator

@@ -10,32 +10,48 @@ from __future__ import annotations
 from penstock.intake import replies
 from penstock.intake.config import ListenerConfig
 from penstock.intake.peer import Peer
-from penstock.intake.ports import Sink
+from penstock.intake.ports import Reception, Sink
+from penstock.intake.sifting import refuse_early
 from penstock.mail.envelope import Envelope, Recipient
 from penstock.smtp.content import TOO_BIG
 from penstock.smtp.data import ChunkReader, DataReader, parse_bdat
 from penstock.smtp.grammar import parse_mail, parse_rcpt
 from penstock.smtp.reply import Reply
+from penstock.suppression.screen import Screen
 
 
 class Transaction:
-    """Lives as long as its session. ``envelope`` is ``None`` outside a transaction."""
+    """Lives as long as its session. ``envelope`` is ``None`` outside a transaction; ``screen``:
+    the suppression list, where it is looked at."""
 
-    __slots__ = ("_config", "_offered", "_sink", "chunks", "envelope", "messages", "peer")
+    __slots__ = (
+        "_config", "_offered", "_reception", "_screen", "_sink",
+        "chunks", "envelope", "messages", "peer", "screened",
+    )  # fmt: skip
 
-    def __init__(self, config: ListenerConfig, sink: Sink, peer: Peer) -> None:
+    def __init__(
+        self,
+        config: ListenerConfig,
+        sink: Sink,
+        peer: Peer,
+        reception: Reception | None = None,
+        screen: Screen | None = None,
+    ) -> None:
         self.peer = peer
         self.envelope: Envelope | None = None
         self.chunks: ChunkReader | None = None  # of a message that BDAT has begun
         self.messages = 0
         self._offered = False
         self._config = config
-        self._sink = sink
+        self._sink, self._reception = sink, reception
+        self._screen = screen
+        self.screened = True  # of each recipient so far it is settled that it is not suppressed
 
     def reset(self) -> None:
         self.envelope = None
         self.chunks = None
         self._offered = False
+        self.screened = True
 
     def take(self) -> Envelope:
         """The finished envelope; the transaction is over."""
@@ -92,12 +108,21 @@ class Transaction:
         if isinstance(command, Reply):
             return command
         if not self.peer.trusted:
-            return replies.RELAY_DENIED
+            if self._reception is None:
+                return replies.RELAY_DENIED
+            refusal = self._reception.admit(command.address, self.peer.address)
+            if refusal is not None:
+                return refusal
         if len(envelope.recipients) >= self._config.recipients_max:
             return replies.TOO_MANY_RECIPIENTS
         address, notify, orcpt = command
         if "@" not in address:  # <Postmaster>
             address = f"{address}@{self._config.hostname}"
+        if self._screen is not None:
+            answer = refuse_early(self._screen, self.peer, envelope, address)
+            if isinstance(answer, Reply):
+                return answer
+            self.screened &= answer
         envelope.recipients.append(Recipient(address, notify, orcpt))
         return replies.RCPT_OK
 

@@ -53,6 +53,17 @@ def parse(content: bytes, headers_end: int) -> Fields:
     return Fields(block, [name.lower() for name, _ in found], [value for _, value in found], odd)
 
 
+def put_before(added: bytes, fields: Fields) -> Fields:
+    """The same with the header fields ``added`` on top."""
+    above = parse(added, len(added))
+    return Fields(
+        added + fields.block,
+        above.names + fields.names,
+        above.values + fields.values,
+        above.odd or fields.odd,
+    )
+
+
 def relaxed_value(value: bytes) -> bytes:
     """A field value of our own making (no blanks but space, tab, CRLF) in relaxed form."""
     return b" ".join(value.split())

@@ -53,6 +53,9 @@ SIGNED = (
     "List-Owner",
     "List-Archive",
     "Feedback-ID",
+    "CFBL-Address",
+    "CFBL-Feedback-ID",
+    "X-Postmaster-Msgtype",
     "Auto-Submitted",
 )
 _NEVER_SIGNED = frozenset({"return-path", "received", "dkim-signature", "comments", "keywords"})

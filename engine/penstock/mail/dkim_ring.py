@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from penstock.mail import canonical
 from penstock.mail.address import normal_domain, split
+from penstock.mail.canonical import Fields
 from penstock.mail.dkim import Signer, join, sign_fields
 
 FROM_BYTES_MAX = 8192
@@ -83,8 +84,19 @@ class KeyRing:
         if not self._by_domain:
             return b""
         whole = join(content)
-        fields = canonical.parse(whole, headers_end)
+        return self.sign_fields(whole, headers_end, canonical.parse(whole, headers_end), now)
+
+    def sign_fields(
+        self, content: bytes, headers_end: int, fields: Fields, now: float, also: str = ""
+    ) -> bytes:
+        """``sign`` for a header that is parsed already, which need not be that of ``content``: only
+        the body is taken from there. ``also``: a domain whose keys sign too, unless it is that of
+        the From or below it, as RFC 9477 3.1 wants for a complaint address elsewhere."""
         if b"from" not in fields.names:
             return b""
-        signers = self.find(author_domain(fields.values[fields.names.index(b"from")]))
-        return sign_fields(whole, headers_end, fields, signers, now) if signers else b""
+        author = author_domain(fields.values[fields.names.index(b"from")])
+        signers = self.find(author)
+        if also and also != author and not also.endswith("." + author):
+            others = [one for one in self.find(also) if one not in signers]
+            signers = [*signers, *others]
+        return sign_fields(content, headers_end, fields, signers, now) if signers else b""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.policy.caps import Cap
+from penstock.policy.feedback import FEEDBACK_FIELDS
 from penstock.policy.fields import UNLIMITED
 from penstock.policy.limits import FIELDS, OF_PROVIDERS, Provenance
 from penstock.policy.model_types import written
@@ -91,6 +92,10 @@ def sending(policies: Policies, sender: Sender) -> Iterator[Value]:
         yield Value("campaign weight", str(campaign.weight), campaign.where("weight"))
     window, by = policies.window_and_place(sender.tenant, sender.campaign, class_)
     yield Value("window", str(window) if window else "always", by)
+    feedback = policies.feedback(sender.tenant)
+    for name in FEEDBACK_FIELDS:
+        if text := getattr(feedback, name):
+            yield Value(f"feedback.{name}", text, feedback.where(name))
 
 
 def caps(policies: Policies, to: Destination, sender: Sender) -> tuple[Cap, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.policy.change import Change, value_text
 from penstock.policy.egress import Pool, Source
+from penstock.policy.feedback import FEEDBACK_FIELDS, Feedback
 from penstock.policy.limits import Placed
 from penstock.policy.policies import Policies
 from penstock.policy.tenants import Campaign, MailClass, Tenant
@@ -40,6 +41,9 @@ def senders(old: Policies, new: Policies) -> Iterator[Change]:
     yield from _placed("warm-up plan", _empty_plan, old.warmups, new.warmups, _OF_PLANS)
     yield from _placed("class", MailClass, old.classes, new.classes, ("floor", "pool"))
     yield from _placed("tenant", Tenant, old.tenants, new.tenants, _OF_TENANTS)
+    yield from _placed(
+        "feedback of", _no_feedback, _feedbacks(old), _feedbacks(new), FEEDBACK_FIELDS
+    )
     yield from _placed("campaign", Campaign, _campaigns(old), _campaigns(new), _OF_CAMPAIGNS)
 
 
@@ -88,6 +92,14 @@ def _campaigns(policies: Policies) -> dict[str, Campaign]:
         for tenant in policies.tenants.values()
         for name, campaign in tenant.campaigns.items()
     }
+
+
+def _no_feedback(_: str) -> Feedback:
+    return Feedback()
+
+
+def _feedbacks(policies: Policies) -> dict[str, Feedback]:
+    return {t.name: t.feedback for t in policies.tenants.values() if t.feedback is not None}
 
 
 def _text(value: Placed, field: str) -> str:

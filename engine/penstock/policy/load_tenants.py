@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from penstock.policy.feedback import FEEDBACK_FIELDS, Feedback
 from penstock.policy.load_sources import Egress
 from penstock.policy.merge import place_of, places_of
 from penstock.policy.problem import Path, quoted, suggestion
@@ -73,7 +74,18 @@ def _tenant(name: str, table: TenantTable, checked: Checked[TenantsFile]) -> Ten
         **_own(table, checked, path),
         class_=table.class_ or "",
         pool=table.pool or "",
+        feedback=_feedback(table, checked, (*path, "feedback")),
         campaigns=MappingProxyType(campaigns),
+    )
+
+
+def _feedback(table: TenantTable, checked: Checked[TenantsFile], path: Path) -> Feedback | None:
+    if "feedback" not in table.model_fields_set:
+        return None
+    return Feedback(
+        **{name: getattr(table.feedback, name) for name in FEEDBACK_FIELDS},
+        at=place_of(checked, path),
+        places=places_of(table.feedback, checked, path),
     )
 
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 from penstock.policy import caps, sites
 from penstock.policy.caps import Cap
 from penstock.policy.egress import BUILT_IN_POOLS, BUILT_IN_SOURCES, DEFAULT, Pool, Source
+from penstock.policy.feedback import Feedback, resolve
 from penstock.policy.guards import Guard
 from penstock.policy.limits import BUILT_IN, OF_PROVIDERS, Limits, Provenance
 from penstock.policy.matching import ProviderIndex
@@ -171,6 +172,15 @@ class Policies:
         if found is None or not name:
             return None
         return found.campaigns.get(name) or found.campaigns.get(ANY)
+
+    def feedback(self, tenant: str) -> Feedback:
+        """How mail of ``tenant`` (``""``: of none) asks for what comes back."""
+        found, common = self.tenants.get(tenant), self.tenants.get(ANY)
+        return resolve(found.feedback if found else None, common.feedback if common else None)
+
+    def feedbacks(self) -> Mapping[str, Feedback]:
+        """The same for every tenant that has a table, by name."""
+        return {name: self.feedback(name) for name in self.tenants}
 
     def resolve_class(self, tenant: str, class_: str) -> tuple[str, Provenance]:
         """The class of mail that names ``class_`` or none, and who says so."""

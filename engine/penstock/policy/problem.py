@@ -22,19 +22,21 @@ _KEYS_SHOWN_MAX = 12
 @dataclass(frozen=True, slots=True)
 class Problem:
     """``line`` counts from 1, 0 where the file as a whole is meant; ``path`` leads to the key;
-    ``hint`` may be empty."""
+    ``hint`` may be empty. A ``warning`` may be wrong, and keeps nobody from anything."""
 
     file: str
     line: int
     path: Path
     message: str
     hint: str = ""
+    warning: bool = False
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         key = f"{path_text(self.path)}: " if self.path else ""
         hint = f"; {self.hint}" if self.hint else ""
-        return f"{place}: {key}{self.message}{hint}"
+        mild = "warning: " if self.warning else ""
+        return f"{place}: {mild}{key}{self.message}{hint}"
 
 
 def path_text(path: Path) -> str:

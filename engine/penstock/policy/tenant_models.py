@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, PlainValidator
 
+from penstock.policy.feedback_models import FeedbackTable
 from penstock.policy.fields import ByteRateOrUnlimited, RateOrUnlimited, Shown, Table, text_form
 from penstock.policy.models import ConnectionsOrUnlimited, Fraction
 from penstock.policy.problem import nearest
@@ -104,6 +105,9 @@ class TenantTable(CampaignTable):
     )
     pool: Name | None = Field(
         default=None, description="The pool for its mail, unless the message names one."
+    )
+    feedback: FeedbackTable = Field(
+        default=FeedbackTable(), description="What its mail carries so that reports come back."
     )
     campaign: dict[TenantName, CampaignTable] = Field(
         default={}, max_length=TENANTS_MAX, description="Campaigns by name."

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, get_args
 
+from penstock.policy.feedback import Feedback
 from penstock.policy.limits import Placed
 from penstock.policy.rate import ByteRate, Rate
 from penstock.policy.window import Window
@@ -40,10 +41,12 @@ class Campaign(Placed):
 
 @dataclass(frozen=True, slots=True)
 class Tenant(Campaign):
-    """``class_`` and ``pool`` are ``""`` where the table names none."""
+    """``class_`` and ``pool`` are ``""`` where the table names none; ``feedback`` is what stands in
+    its own table, ``None`` where it has none."""
 
     class_: str = ""
     pool: str = ""
+    feedback: Feedback | None = None
     campaigns: Mapping[str, Campaign] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -52,7 +52,8 @@ _PLAIN = (
 
 
 class Explainer:
-    """One worker's. ``now`` is wall time, ``loop_time`` the loop's."""
+    """One worker's. ``now`` is wall time, ``loop_time`` the loop's. ``suppressed``: the entry of
+    the suppression list that will keep a delivery from being sent."""
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Explainer:
         reading: Reading,
     ) -> None:
         self._dispatcher, self._spool, self._worker = dispatcher, spool, worker
+        self.suppressed: Callable[[Stored], dict[str, Any] | None] = lambda stored: None
         self._reading = reading
         self._loop = asyncio.get_running_loop()
         self._lookups: dict[int, asyncio.Task[None]] = {}
@@ -219,6 +221,7 @@ class Explainer:
             "caps": [_row(cap, cap is binding) for cap in caps] + _plain(limits),
             "rules": [rule.row() for rule in placing.rules.matching(lane)],
             "worker": self._worker,
+            "suppressed": self.suppressed(stored) if stored is not None else None,
         }
 
     def _binds(self, reason: Reason, lane: Lane, binding: Cap | None) -> dict[str, Any] | None:

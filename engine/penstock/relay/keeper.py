@@ -51,6 +51,7 @@ class Keeper:
             site.ready.drop(lane.number)
             site.ready.release(lane.number)
             site.extra.pop(lane.number, None)
+            site.alone.discard(lane.number)
 
     def _site(self, name: tuple[str, str], now: float) -> None:
         site = self._placing.sites.get(name)

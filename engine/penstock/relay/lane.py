@@ -38,7 +38,8 @@ class Lane:
     first one that was used; ``others``: those of further sources. ``single``: everything goes to
     ``site``. ``used``: when mail last came, on the loop's axis.
 
-    ``class_``, ``pool``: what policy makes of the key's. ``provider`` is ``None`` until the domain
+    ``alone``: each recipient goes in a transaction of its own. ``class_``, ``pool``: what policy
+    makes of the key's. ``provider`` is ``None`` until the domain
     has been looked up. ``held``: the order of an operator that keeps it back.
     """
 
@@ -59,6 +60,7 @@ class Lane:
     fresh_until: float = 0.0
     resolving: bool = False
     held: Rule | None = None
+    alone: bool = False
     used: float = 0.0
     provider: str | None = None
     failures: int = 0
@@ -140,10 +142,12 @@ class Batch(NamedTuple):
 @dataclass(slots=True, eq=False)
 class Ticket:
     """What the dispatcher must know again when a transaction comes back. ``claims``: what it was
-    charged to, a token a recipient; ``seats``: what it holds."""
+    charged to, a token a recipient; ``seats``: what it holds. ``returns_to_us``: what other hosts
+    report of it comes to us and not to its sender."""
 
     site: Site
     batch: Batch
     started: float
     claims: tuple[Claim, ...] = ()
     seats: tuple[Seat, ...] = ()
+    returns_to_us: bool = False

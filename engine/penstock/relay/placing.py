@@ -16,7 +16,7 @@ from typing import Any
 
 from penstock.mail.record import unpack_key
 from penstock.policy.policies import Policies
-from penstock.policy.tenants import CLASSES
+from penstock.policy.tenants import BULK, CLASSES
 from penstock.relay.lane import Lane
 from penstock.relay.locate import Locator
 from penstock.relay.paces import Paces
@@ -57,6 +57,7 @@ class Placing:
         self.sites: dict[tuple[str, str], Site] = {}
         self.rules, self.book = Rules(), SourceBook(policies.pools)
         self.rounding, self.round = False, 0
+        self.stamps = False  # mail is stamped with tokens: see relay/stamp.py
         self._spool, self._now, self._pump, self._drop = spool, now, pump, drop
         self._loop = asyncio.get_running_loop()
         self._places: dict[Place, Place] = {}
@@ -117,6 +118,9 @@ class Placing:
         policies, key = self.policies, lane.key
         lane.class_ = policies.resolve_class(key.tenant, key.class_)[0]
         lane.pool = policies.resolve_pool(key.tenant, lane.class_, key.pool)[0]
+        lane.alone = (
+            self.stamps and lane.class_ == BULK and policies.feedback(key.tenant).unsubscribes
+        )
         lane.window = policies.window(key.tenant, key.campaign, lane.class_)
         tenant_weight, campaign_weight = policies.weights(key.tenant, key.campaign)
         place = Place(
@@ -212,6 +216,10 @@ class Placing:
         if lane.place is not None:
             site.ready.place(lane.number, lane.place)
         apply_extra(site, lane)
+        if lane.alone:
+            site.alone.add(lane.number)
+        elif site.alone:
+            site.alone.discard(lane.number)
 
     def _depart(self, lane: Lane, site: Site) -> None:
         """What the lane has at the site comes back to the lane."""
@@ -220,6 +228,7 @@ class Placing:
         lane.waiting.extend(site.ready.drop(lane.number))
         site.ready.release(lane.number)
         site.extra.pop(lane.number, None)
+        site.alone.discard(lane.number)
         lane.part(site)
         lane.single = False
 

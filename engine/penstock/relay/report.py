@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from penstock.events.types import Attempt
 from penstock.mail.dsn import report
 from penstock.mail.dsn_status import Action, Fate, wanted
 from penstock.mail.envelope import id_text
@@ -16,7 +17,8 @@ from penstock_queue import QueueFull
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One recipient whose sender may have to hear of it. ``retry_until``: 0 if it is over."""
+    """One recipient whose sender may have to hear of it. ``retry_until``: 0 if it is over;
+    ``attempt``: what ended it."""
 
     ref: int
     stored: Stored
@@ -24,6 +26,7 @@ class Case:
     action: Action
     expired: bool = False
     retry_until: float = 0.0
+    attempt: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True)

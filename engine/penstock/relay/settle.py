@@ -3,6 +3,9 @@
 What failed is settled only when the report to its sender is on disk: whatever happens between, a
 crash or a commit that fails, leaves either the delivery still queued or the report, never neither.
 What was delivered is settled at once, report or not: rather one report less than one mail twice.
+
+Every outcome is an event, told before the queue hears of it; of a failure that is when its report
+is on disk, since only then it is one.
 """
 
 from __future__ import annotations
@@ -11,10 +14,11 @@ import functools
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
+from penstock.events.journal import Recorder
 from penstock.events.types import Attempt
 from penstock.mail.dsn_status import Action
 from penstock.mail.outcome import Kind, Outcome, Phase
@@ -52,7 +56,7 @@ class SettleConfig:
 class OutcomeSettler:
     """The dispatcher's ``Settler``. ``now`` is wall time, ``loop_time`` the loop's. ``held``: refs
     that nobody may send; those whose report is on its way to the disk are put there. ``paces``
-    hears of what was not delivered."""
+    hears of what was not delivered, ``recorder`` of every outcome."""
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class OutcomeSettler:
         spool: Spool,
         reporter: Reporter,
         telemetry: Telemetry,
+        recorder: Recorder,
         reading: Reading,
         lane_of: Callable[[int], Lane],
         now: Callable[[], float],
@@ -72,7 +77,7 @@ class OutcomeSettler:
         self._config, self._spool, self._reporter = config, spool, reporter
         self._telemetry, self._lane_of, self._reading = telemetry, lane_of, reading
         self._now, self._loop_time, self._rng = now, loop_time, rng
-        self._held, self._paces = held, paces
+        self._held, self._paces, self._recorder = held, paces, recorder
         self.reporting: set[int] = set()
 
     def settle(self, feed: SiteFeed, ticket: Ticket, outcomes: Sequence[Outcome]) -> None:
@@ -112,11 +117,12 @@ class OutcomeSettler:
             self._telemetry.attempt(attempt)
             if kind is Kind.DELIVERED:
                 tally.delivered += 1
-                if recipient.notify and not feed.passes_dsn:
+                self._recorder.attempt(attempt, envelope)
+                if recipient.notify and (ticket.returns_to_us or not feed.passes_dsn):
                     self._reporter.report([Case(ref, stored, outcome, Action.RELAYED)], now)
                 self._spool.settle(ref)
             elif kind is Kind.BOUNCED:
-                cases.append(Case(ref, stored, outcome, Action.FAILED))
+                cases.append(Case(ref, stored, outcome, Action.FAILED, attempt=attempt))
             elif kind is Kind.DEFERRED:
                 soon = _comes_too_fast(site, verdict)
                 if spread < 0:  # one for all recipients: they are retried together
@@ -139,7 +145,7 @@ class OutcomeSettler:
             )
             self._telemetry.attempt(attempt)
             if outcome.kind is Kind.BOUNCED:
-                cases.append(Case(ref, stored, outcome, Action.FAILED))
+                cases.append(Case(ref, stored, outcome, Action.FAILED, attempt=attempt))
             else:
                 cases += self._defer(ref, stored, attempt, limits, spread, soon)
         if cases:
@@ -170,12 +176,12 @@ class OutcomeSettler:
             if not self._spool.exists(ref):
                 continue
             attempts = self._spool.attempts(ref) + 1
-            self._telemetry.attempt(
-                self._attempt(stored, self._lane_of(ref), outcome, attempts, now)
-            )
+            attempt = self._attempt(stored, self._lane_of(ref), outcome, attempts, now)
+            self._telemetry.attempt(attempt)
             if tell:
-                cases.append(Case(ref, stored, outcome, Action.FAILED))
+                cases.append(Case(ref, stored, outcome, Action.FAILED, attempt=attempt))
             else:
+                self._recorder.attempt(attempt, stored.envelope)
                 self._spool.settle(ref)
         if cases:
             self._finish(cases, now)
@@ -213,12 +219,14 @@ class OutcomeSettler:
             case = Case(ref, stored, outcome, Action.DELAYED, retry_until=expires)
             told = self._reporter.report([case], now)
         note = Note(str(outcome.reply), outcome.host or outcome.address, told)
+        self._recorder.attempt(attempt, stored.envelope, retry_at=due)
         self._spool.defer(ref, due, attempt.attempt, note.pack())
         return []
 
     def _give_up(self, ref: int, stored: Stored, attempt: Attempt) -> Case:
-        self._telemetry.expired(attempt._replace(verdict=_GIVEN_UP))
-        return Case(ref, stored, attempt.outcome, Action.FAILED, expired=True)
+        attempt = attempt._replace(verdict=_GIVEN_UP)
+        self._telemetry.expired(attempt)
+        return Case(ref, stored, attempt.outcome, Action.FAILED, expired=True, attempt=attempt)
 
     def _attempt(
         self,
@@ -263,11 +271,24 @@ class OutcomeSettler:
         self.reporting.difference_update(refs)
         due = self._now() + self._config.report_retry_s
         for case in cases:
+            self._record(case, 0.0 if stored else due)
             if stored:
                 self._spool.settle(case.ref)
             else:
                 note = Note(str(case.outcome.reply), case.outcome.host).pack()
                 self._spool.defer(case.ref, due, self._spool.attempts(case.ref), note)
+
+    def _record(self, case: Case, retry_at: float) -> None:
+        """With a ``retry_at`` it has not failed after all, for want of a report."""
+        attempt, envelope = case.attempt, case.stored.envelope
+        if attempt is None:
+            return
+        attempt = attempt._replace(at=self._now())
+        if not retry_at:
+            self._recorder.attempt(attempt, envelope, expired=case.expired)
+            return
+        outcome = replace(attempt.outcome, kind=Kind.DEFERRED)
+        self._recorder.attempt(attempt._replace(outcome=outcome), envelope, retry_at=retry_at)
 
     def _load(self, refs: Sequence[int]) -> list[tuple[int, Stored]]:
         """With content; few at a time, so read where it stands. What cannot be read now comes

@@ -70,7 +70,8 @@ class Site:
     ``source`` is by which it is reached.
 
     ``claims``, ``seats`` and ``connection_claims`` are its ``caps`` as the limiter knows them;
-    ``extra`` has those of single lanes, by number. ``tokens`` are messages granted for
+    ``extra`` has those of single lanes, by number; ``alone``: the lanes whose recipients go one by
+    one. ``tokens`` are messages granted for
     ``tokens_for``, good until ``tokens_until``. ``gate`` is set while no message may go,
     ``connecting.gate`` or ``pause`` while no connection may be opened: nobody looks at the site
     until they open. ``staged``: what was read ahead, by ref, with the bytes that it counts.
@@ -92,6 +93,7 @@ class Site:
     byte_claims: tuple[Claim, ...] = ()
     connection_claims: tuple[Claim, ...] = ()
     extra: dict[int, Extra] = field(default_factory=dict)
+    alone: set[int] = field(default_factory=set)
     asleep: dict[Node, Asleep] = field(default_factory=dict)
     woken: Asleep | None = None
     feeds: set[SiteFeed] = field(default_factory=set)

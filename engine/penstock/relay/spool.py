@@ -346,9 +346,13 @@ class Spool:
                     total[name] = total.get(name, 0) + value
         return total
 
-    async def stop(self) -> None:
+    async def stop(self, before_release: Callable[[], None] | None = None) -> None:
+        """``before_release()`` is called when all is written, while the shards are still ours."""
         for shard in self._shards.values():
             await shard.committer.stop()
+        if before_release is not None:
+            before_release()
+        for shard in self._shards.values():
             shard.queue.close()
 
 

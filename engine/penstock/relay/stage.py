@@ -10,7 +10,7 @@ another wants it, and so does one that has to read something else first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,15 +55,20 @@ class Stager:
         self._waiting: dict[Site, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._holding: dict[Site, None] = {}  # sites with something staged, last served last
+        self.sift: Callable[[Batch], Batch] | None = None  # takes out what must not be sent
         self.staged_bytes = 0
         self.reading = 0  # deliveries that are being read
 
     def take(self, site: Site) -> Batch | None:
         """What one transaction carries; None where nothing is ready, or it must be read first. One
         without refs: what was there is settled, look again."""
+        batch = self._take(site)
+        return batch if batch is None or self.sift is None else self.sift(batch)
+
+    def _take(self, site: Site) -> Batch | None:
         live = self._owner.live
         limit, spool = site.limits.recipients_per_transaction, self._spool
-        while refs := site.ready.take(spool.group, limit):
+        while refs := site.ready.take(spool.group, _limit(site) if site.alone else limit):
             # what is in the cache exists and was never attempted: nothing else need be looked up
             stored = [one for ref in refs if (one := spool.cached(ref)) is not None]
             if len(stored) == len(refs) and self._owner.in_flight.isdisjoint(refs):
@@ -102,8 +107,7 @@ class Stager:
 
     def take_refs(self, site: Site) -> list[int]:
         """The refs of one transaction; those settled or taken meanwhile are left out."""
-        limit = site.limits.recipients_per_transaction
-        while refs := site.ready.take(self._spool.group, limit):
+        while refs := site.ready.take(self._spool.group, _limit(site)):
             live = [ref for ref in refs if self._owner.live(ref)]
             if live:
                 return live
@@ -229,3 +233,10 @@ class Stager:
     def cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+
+def _limit(site: Site) -> int:
+    """Recipients that one transaction of the mail that goes next may have."""
+    if site.alone and site.ready.turn() in site.alone:
+        return 1
+    return site.limits.recipients_per_transaction

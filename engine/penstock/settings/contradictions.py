@@ -11,6 +11,7 @@ from penstock.policy.problem import Path, quoted
 from penstock.policy.units import duration_text, size_text
 from penstock.policy.validation import Checked
 from penstock.settings.addresses import parse_listen
+from penstock.settings.feedback_check import check_listeners
 from penstock.settings.models import Settings
 
 SOCKET_PATH_MAX = 107  # sun_path of unix(7) holds 108 bytes, the last of them NUL
@@ -21,6 +22,7 @@ def find(checked: Checked[Settings]) -> None:
     """Add a problem to ``checked`` for every contradiction in its value."""
     if checked.value is not None:
         _listeners(checked, checked.value)
+        check_listeners(checked, checked.value)
         _accounts(checked, checked.value)
         _permits(checked, checked.value)
         _taken_addresses(checked, checked.value)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from penstock.policy.fields import Duration, Size, StandIn, Table
 from penstock.settings.fields import (
     NO_ADDRESS,
     NO_PASSWORD,
     Cidr,
+    DomainName,
     GivenLabel,
     Label,
     Listen,
@@ -22,6 +25,20 @@ from penstock.settings.fields import (
 
 _MIB = 1 << 20
 _DAY_S = 86_400.0
+# What a listener of role feedback has where nothing is said: it talks to the whole internet.
+FEEDBACK_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "relay_from": (),
+        "size_max_bytes": _MIB,
+        "recipients_max": 10,
+        "connections_max": 100,
+        "connections_per_client_max": 10,
+        "receiving_bytes_max": 32 * _MIB,
+        "errors_max": 5,
+        "command_timeout_s": 60.0,
+        "data_timeout_s": 60.0,
+    }
+)
 
 MailClass = Literal["transactional", "triggered", "bulk"]
 MailClassOrNone = Literal["", "transactional", "triggered", "bulk"]
@@ -59,6 +76,14 @@ class SmtpSettings(Table):
     listen: Annotated[Listen, NO_ADDRESS] = Field(
         description="Address and port to listen on; [::1]:25 for IPv6."
     )
+    role: Literal["relay", "feedback"] = Field(
+        default="relay", description="Takes mail to send; or reports on mail sent, and no other."
+    )
+    domains: tuple[DomainName, ...] = Field(
+        default=(),
+        max_length=1000,
+        description="For role feedback: domains beside those that the tenants' feedback names.",
+    )
     tls: Literal["none", "starttls", "implicit"] = Field(
         default="none", description="No TLS, STARTTLS offered, or TLS from the first byte."
     )
@@ -95,19 +120,28 @@ class SmtpSettings(Table):
         description="Networks of load balancers that speak the PROXY protocol, and must.",
     )
     size_max_bytes: Size = Field(
-        default=50 * _MIB, ge=64 * 1024, le=1 << 30, description="The largest message taken."
+        default=50 * _MIB,
+        ge=64 * 1024,
+        le=1 << 30,
+        description="The largest message taken; 1 MiB with role feedback.",
     )
     recipients_max: int = Field(
-        default=1000, ge=100, le=100_000, description="Recipients of a message (RFC 5321: >= 100)."
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Recipients of a message; 100 or more (RFC 5321), 10 with role feedback.",
     )
     connections_max: int = Field(
-        default=1000, ge=1, le=100_000, description="Connections at once, in each worker."
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Connections at once, in each worker; 100 with role feedback.",
     )
     connections_per_client_max: int = Field(
         default=100,
         ge=1,
         le=100_000,
-        description="Connections of one client address at once, in each worker.",
+        description="Of these from one client address; 10 with role feedback.",
     )
     receiving_bytes_max: Size = Field(
         default=256 * _MIB,
@@ -119,13 +153,16 @@ class SmtpSettings(Table):
         default=20, ge=1, le=10_000, description="Errors in a session before it is closed."
     )
     command_timeout_s: Duration = Field(
-        default=300.0, ge=1, le=3600, description="How long to wait for a command."
+        default=300.0,
+        ge=1,
+        le=3600,
+        description="How long to wait for a command; a minute with role feedback.",
     )
     data_timeout_s: Duration = Field(
         default=180.0,
         ge=1,
         le=3600,
-        description="How long to wait for the next bytes of a message.",
+        description="How long for the next bytes of a message; a minute with role feedback.",
     )
     bytes_per_s_min: Size = Field(
         default=100,
@@ -137,6 +174,13 @@ class SmtpSettings(Table):
         default="refuse",
         description="A CR or LF alone in a message: refused (SMTP smuggling), or made CRLF.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _strict_for_reports(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("role") == "feedback":
+            return {**FEEDBACK_DEFAULTS, **data}
+        return data
 
 
 class HttpSettings(Table):

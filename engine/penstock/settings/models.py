@@ -10,9 +10,11 @@ from pydantic import Field, model_validator
 from penstock.policy.fields import Duration, Size, Table
 from penstock.settings.collector import CollectorSettings, StatisticsSettings
 from penstock.settings.events import EventSettings
+from penstock.settings.feedback import FeedbackSettings
 from penstock.settings.fields import HostName, PathText, RequiredPath, Workers
 from penstock.settings.intake import HttpSettings, SmtpSettings
 from penstock.settings.outbound import DkimSettings, DnsSettings, RelaySettings, RouteSettings
+from penstock.settings.suppression import SuppressionSettings
 
 _MIB = 1 << 20
 _SPOOL = "var/spool"
@@ -131,6 +133,12 @@ class Settings(Table):
     queue: QueueSettings = Field(default=QueueSettings(), description="The durable queue.")
     relay: RelaySettings = Field(default=RelaySettings(), description="Delivery.")
     dns: DnsSettings = Field(default=DnsSettings(), description="Name look-ups.")
+    feedback: FeedbackSettings = Field(
+        default=FeedbackSettings(), description="What comes back: tokens, and addresses for it."
+    )
+    suppression: SuppressionSettings = Field(
+        default=SuppressionSettings(), description="The suppression list."
+    )
     log: LogSettings = Field(default=LogSettings(), description="Logging.")
     events: EventSettings = Field(default=EventSettings(), description="The event log.")
     collector: CollectorSettings = Field(default=CollectorSettings(), description="Its reader.")

@@ -22,7 +22,8 @@ from penstock.settings.models import Settings
 from penstock.sim.drive import Drive
 from penstock.sim.ledger import Ledger
 from penstock.sim.loop import Process, SimLoop
-from penstock.worker.engine import Engine, Greeting
+from penstock.worker.engine import Engine
+from penstock.worker.greeting import Greeting
 from penstock.worker.machine import Machine
 from penstock_queue import QueueError
 
@@ -103,6 +104,7 @@ class Host:
             jobs=lambda name: _Jobs(self),
             resolver=self._resolver,
             write=len,
+            suppressing=False,
         )
         greeting = Greeting("", 0, 1, [0], [os.dup(self._token.fileno())])
         channel = cast(Channel, _Supervisor(self._governor))

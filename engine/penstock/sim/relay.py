@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from penstock.events.journal import NoJournal, Recorder
 from penstock.events.metrics import Registry
 from penstock.events.types import Attempt
 from penstock.limits.local import LocalLimiter
@@ -156,6 +157,7 @@ class RelayWorld:
         queue: QueueConfig | None = None,
         config: DispatchConfig | None = None,
         jump: float = 0.0,
+        recorder: Recorder | None = None,
     ) -> None:
         self.loop = loop = asyncio.get_running_loop()
         loop.set_default_executor(Inline())
@@ -201,6 +203,7 @@ class RelayWorld:
             spool=self.spool,
             reporter=Reporter(ReportConfig("mta.example"), self.spool, telemetry.reported),
             telemetry=telemetry,
+            recorder=recorder or NoJournal(),
             reading=self.reading,
             lane_of=self.dispatcher.lane_of,
             now=self.now,

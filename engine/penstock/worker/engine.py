@@ -7,17 +7,18 @@ import functools
 import socket
 import sys
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
 from penstock.control import Channel, ControlError
 from penstock.events.attempts import AttemptLog, AttemptLogConfig
+from penstock.events.figures import EventFigures
 from penstock.events.metrics import Registry
 from penstock.events.writer import Writer
 from penstock.intake.auth import Authenticator
 from penstock.intake.listener import Listener, serve
+from penstock.intake.ports import Reception
 from penstock.limits.remote import GovernorLimiter, RemoteConfig
 from penstock.mail.envelope import id_text
 from penstock.policy.policies import Policies
@@ -28,33 +29,22 @@ from penstock.schedule.clock import SteadyClock
 from penstock.settings.files import read_file
 from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
-from penstock.worker import parts
+from penstock.worker import feedback, parts
 from penstock.worker.gauges import CommitFigures, Gauges, ReplyFigures
+from penstock.worker.greeting import Greeting
+from penstock.worker.journals import Keeper, Sent, open_journal
 from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
 from penstock.worker.shards import take_over
 from penstock.worker.sink import IntakeSink, refused
+from penstock.worker.suppression import SuppressionList
 from penstock_queue import Committer
 
 log = structlog.get_logger("penstock.worker")
 _LOG_FLUSH_S = 0.1
 _LOOK_S = 1.0
 _IN_FLIGHT_NAMED_MAX = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Greeting:
-    """What the supervisor tells a worker: who it is and what it owns."""
-
-    config: str
-    number: int
-    workers: int
-    shards: list[int]
-    listeners: list[int]
-    world: dict[str, Any] | None = None
-    rules: list[dict[str, Any]] = field(default_factory=list)
-    paces: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Engine:
@@ -69,11 +59,14 @@ class Engine:
         shards: list[Shard],
         registry: Registry,
         machine: Machine,
+        clock: SteadyClock,
+        journal: Keeper,
     ) -> None:
+        self._journal = journal
         self._settings, self._greeting, self._shards = settings, greeting, shards
         self._loop = asyncio.get_running_loop()
         self._registry, self._machine, self._channel = registry, machine, channel
-        self._clock = SteadyClock(machine.now, machine.steady)
+        self._clock = clock
         self._attempts = AttemptLog(
             machine.write or Writer(sys.stdout.fileno()).write,
             AttemptLogConfig(settings.log.format),
@@ -85,19 +78,27 @@ class Engine:
             self._loop.time,
             RemoteConfig(workers=greeting.workers, index=greeting.number),
         )
+        self._keys = keys = feedback.token_keys(settings)
+        self._suppression = SuppressionList(
+            settings, registry, machine, self._class_of, journal.write
+        )
         self._outbound = Outbound(
             settings,
             policies,
             spool=self._spool,
             limiter=self._limiter,
             telemetry=Telemetry(registry, self._attempts if settings.log.attempts else None),
+            recorder=journal,
             sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
             worker=greeting.number,
             workers=greeting.workers,
             machine=machine,
             clock=self._clock,
+            keys=keys,
+            screen=self._suppression.screen,
         )
         self._dispatcher = self._outbound.dispatcher
+        journal.sent_as = Sent(lambda: self._dispatcher.placing.policies)
         self._dispatcher.ordered(greeting.rules)
         self._dispatcher.paces.told(greeting.paces)
         self._dispatcher.warming.ask = self._ask_warmup
@@ -110,8 +111,26 @@ class Engine:
             now=self._clock,
             monotonic=self._loop.time,
             observe=registry.histogram("penstock_accept_seconds").observe,
+            accepted=journal.accepted,
         )
-        self._gauges = Gauges(
+        self._gauges = self._figures(registry, journal)
+        reading = self._outbound.reading
+        self._receptions = feedback.Receptions(
+            registry, journal, feedback.reader(lambda: reading.classifier), machine.now
+        )
+        self._observer = IntakeObserver(
+            registry, journal, settings.events.rejected_per_s_max, self._clock
+        )
+        self._listeners: list[Listener] = []
+        self._authenticators: list[Authenticator | None] = []
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._looked = 0.0
+
+    def _figures(self, registry: Registry, journal: Keeper) -> Gauges:
+        """Everything that is read off when somebody asks for the metrics."""
+        EventFigures(registry, journal.stats)
+        ReplyFigures(registry, self._outbound.reading)
+        return Gauges(
             registry,
             self._spool,
             self._dispatcher,
@@ -120,12 +139,6 @@ class Engine:
             lambda: self._outbound.census.counts,
             self._outbound.sources.up,
         )
-        ReplyFigures(registry, self._outbound.reading)
-        self._observer = IntakeObserver(registry)
-        self._listeners: list[Listener] = []
-        self._authenticators: list[Authenticator | None] = []
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._looked = 0.0
 
     @classmethod
     async def open(
@@ -156,12 +169,20 @@ class Engine:
         loop = asyncio.get_running_loop()
         config, registry = parts.queue_config(settings), Registry()
         observer = CommitFigures(registry)
-        shards = []
+        queues = []
         for number in greeting.shards:
             path = shard_path(settings.spool, number)
             queue = await take_over(path, config, machine.disk, machine.now, waiting)
-            shards.append(Shard(number, queue, Committer(queue, loop, observer, machine.jobs)))
-        return cls(settings, policies, greeting, channel, shards, registry, machine)
+            queues.append((number, queue))
+        # whoever had our shards before us has let go of our log by now
+        name = f"{greeting.shards[0]:02d}"
+        clock = SteadyClock(machine.now, machine.steady)
+        journal = open_journal(settings, name, clock, machine.disk, machine.jobs)
+        shards = [
+            Shard(number, queue, Committer(queue, loop, observer, machine.jobs, journal.flush))
+            for number, queue in queues
+        ]
+        return cls(settings, policies, greeting, channel, shards, registry, machine, clock, journal)
 
     @property
     def spool(self) -> Spool:
@@ -198,6 +219,13 @@ class Engine:
             bound = socket.socket(fileno=fd)  # ours alone: closed, we hold the port no more
             bound.setblocking(False)
             authenticator = parts.authenticator(smtp)
+            reception: Reception | None = None
+            if smtp.role == "feedback":
+                number = len(self._listeners)
+                policies = self._dispatcher.placing.policies
+                reception = self._receptions.make(
+                    number, self._settings, policies, self._keys, self._sink
+                )
             self._authenticators.append(authenticator)
             self._listeners.append(
                 await serve(
@@ -208,6 +236,8 @@ class Engine:
                     authenticator=authenticator,
                     clock=self._machine.now,
                     pools=self._pools,
+                    reception=reception,
+                    screen=self._suppression.screen,
                 )
             )
         self._tick()
@@ -216,6 +246,10 @@ class Engine:
     def _pools(self) -> Collection[str]:
         """The names that mail may ask for by X-Penstock-Pool."""
         return self._dispatcher.placing.policies.pools
+
+    def _class_of(self, tenant: str, class_: str) -> str:
+        """The class that mail is sent as which names ``class_`` or none."""
+        return self._dispatcher.placing.policies.resolve_class(tenant, class_)[0]
 
     async def stop(self, deadline_s: float) -> None:
         """No new mail, let what is under way end, write everything down."""
@@ -226,11 +260,13 @@ class Engine:
             *(listener.close(deadline_s) for listener in self._listeners),
             self._dispatcher.stop(deadline_s),
         )
+        self._receptions.close()
         await self._dispatcher.warming.close()
         await self._outbound.close()
         await self._limiter.close()
-        await self._spool.stop()
+        await self._spool.stop(self._journal.close)
         self._attempts.flush()
+        self._suppression.close()
 
     # what runs by itself
 
@@ -249,11 +285,13 @@ class Engine:
             self._gauges.lag(now - planned)
             self._sink.lag(now - planned)
             self._attempts.flush()
+            self._journal.flush()
             if now - self._looked >= _LOOK_S:
                 self._looked = now
                 self._look_at_the_clock()
                 self._dispatcher.sweep()
                 self._outbound.look()
+                self._suppression.look()
                 self._tell_tally()
                 self._dispatcher.warming.look()
                 if self._sink.look():
@@ -336,11 +374,14 @@ class Engine:
             raise ControlError("invalid", "\n".join(map(str, policies)))
         try:
             ring = parts.key_ring(settings, read_file)
+            keys = feedback.token_keys(settings)
             contexts = [parts.tls_context(smtp) for smtp in settings.smtp]
         except (OSError, ValueError) as error:
             raise ControlError("invalid", str(error)) from None
         self._settings = settings
-        self._outbound.reload(settings, policies, ring)
+        self._keys = keys
+        self._outbound.reload(settings, policies, ring, keys)
+        self._receptions.reload(settings, policies, keys, self._sink)
         for listener, context in zip(self._listeners, contexts, strict=False):
             if context is not None:
                 listener.reload_tls(context)

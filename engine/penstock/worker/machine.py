@@ -21,8 +21,9 @@ boot_time = functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 class Machine:
     """``now``: seconds since the epoch; ``steady`` never jumps. ``jobs``: where the queue's
     blocking work runs. ``resolver``: ``None`` for DNS as the settings say. ``write``: takes log
-    lines and tells how many bytes it took; ``None`` for standard output. The network is the
-    running loop's."""
+    lines and tells how many bytes it took; ``None`` for standard output. ``suppressing``: whether
+    there is a suppression list; its file is mapped into memory and no other disk can stand for it.
+    The network is the running loop's."""
 
     disk: Disk = field(default_factory=RealDisk)
     now: Callable[[], float] = time.time
@@ -31,3 +32,4 @@ class Machine:
     jobs: Callable[[str], Jobs] = QueueThread
     resolver: Resolver | None = None
     write: Callable[[bytes], int] | None = None
+    suppressing: bool = True

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from penstock.events.journal import Recorder
 from penstock.limits.ports import Limiter
 from penstock.mail.dkim_ring import KeyRing
 from penstock.mail.outcome import Outcome
+from penstock.mail.verp import TokenKeys
 from penstock.policy.policies import Policies
 from penstock.relay.addresses import interface_addresses
 from penstock.relay.build import Builder
@@ -25,6 +27,7 @@ from penstock.relay.reading import Reading
 from penstock.relay.report import ReportConfig, Reporter
 from penstock.relay.resolver import DnsResolver
 from penstock.relay.resumption import TlsSessions
+from penstock.relay.screening import Screening
 from penstock.relay.selection import Selection
 from penstock.relay.settle import OutcomeSettler, SettleConfig
 from penstock.relay.site import Site
@@ -35,13 +38,16 @@ from penstock.relay.telemetry import Telemetry
 from penstock.relay.tls import TlsMemory
 from penstock.settings.files import read_file
 from penstock.settings.models import Settings
-from penstock.worker import parts
+from penstock.suppression.screen import Screen
+from penstock.worker import feedback, parts
 from penstock.worker.machine import Machine
 from penstock.worker.sources import Sources
 
 
 class Outbound:
-    """Made inside the running loop. ``sandbox`` stands in for DNS where it is given."""
+    """Made inside the running loop. ``sandbox`` stands in for DNS where it is given, ``keys`` sign
+    the tokens in what goes out, where there are any; ``screen``: the suppression list, where it is
+    looked at."""
 
     def __init__(
         self,
@@ -51,11 +57,14 @@ class Outbound:
         spool: Spool,
         limiter: Limiter,
         telemetry: Telemetry,
+        recorder: Recorder,
         sandbox: Sandbox | None,
         worker: int,
         workers: int,
         machine: Machine,
         clock: Callable[[], float],
+        keys: TokenKeys | None,
+        screen: Screen | None = None,
     ) -> None:
         self._now = clock
         self._rng = rng = machine.rng  # for jitter and the order of hosts
@@ -63,7 +72,7 @@ class Outbound:
             sessions=TlsSessions(entries_max=settings.relay.tls_sessions_max),
             handshook=telemetry.handshook,
         )
-        self._telemetry, self._way_out = telemetry, WayOut()
+        self._telemetry, self._recorder, self._way_out = telemetry, recorder, WayOut()
         self._dns: DnsResolver | None = None
         resolver = machine.resolver
         if resolver is None:
@@ -80,7 +89,12 @@ class Outbound:
             config=own,
             sandbox=sandbox,
         )
-        self._builder = Builder(parts.key_ring(settings, read_file), machine.now)
+        self._wall = machine.now
+        self._builder = Builder(
+            parts.key_ring(settings, read_file),
+            machine.now,
+            feedback.stamp(keys, policies, machine.now),
+        )
         self.dispatcher = Dispatcher(
             parts.dispatch_config(settings, workers),
             policies=policies,
@@ -94,10 +108,14 @@ class Outbound:
             rng=rng,
             waited=telemetry.waited,
         )
+        self.dispatcher.placing.stamps = self._builder.stamp is not None
         self.reading = Reading(
             policies.replies, settings.relay.unmatched_replies_max, telemetry.forgot
         )
         self.dispatcher.paces.reading = self.reading
+        self._screening = Screening(screen, spool, clock) if screen is not None else None
+        if self._screening is not None:
+            self.dispatcher.stager.sift = self._screening.sift
         self.settler = self._settler(settings, spool)
         self.dispatcher.settler = self.settler
         self.sources = Sources(
@@ -112,6 +130,7 @@ class Outbound:
             spool=spool,
             reporter=Reporter(report, spool, self._telemetry.reported),
             telemetry=self._telemetry,
+            recorder=self._recorder,
             reading=self.reading,
             lane_of=self.dispatcher.lane_of,
             now=self._now,
@@ -124,6 +143,8 @@ class Outbound:
     def _steering(self, spool: Spool, worker: int) -> Steering:
         dispatcher = self.dispatcher
         self.explainer = Explainer(dispatcher, self.settler, spool, self._now, worker, self.reading)
+        if self._screening is not None:
+            self.explainer.suppressed = self._screening.why
         self.census = Census(dispatcher, self.settler, self.explainer, spool)
         selection = Selection(dispatcher.placing, dispatcher.locator, spool)
         sweeper = Sweeper(
@@ -153,9 +174,13 @@ class Outbound:
         """What goes on by provider and source: see ``relay/live.py``."""
         return live_rows(self.dispatcher, self.census, self._telemetry.pulse, self._now())
 
-    def reload(self, settings: Settings, policies: Policies, ring: KeyRing) -> None:
+    def reload(
+        self, settings: Settings, policies: Policies, ring: KeyRing, keys: TokenKeys | None
+    ) -> None:
         """New routes, policies and keys hold from the next message on."""
         self._builder.ring = ring
+        self._builder.stamp = stamp = feedback.stamp(keys, policies, self._wall)
+        self.dispatcher.placing.stamps = stamp is not None
         self._destinations.reload(policies, parts.routes(settings))
         self.dispatcher.reload(policies, parts.route_limits(settings))
         self.sources.reload(policies)

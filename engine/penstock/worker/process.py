@@ -21,7 +21,8 @@ from penstock.events.log import configure
 from penstock.settings.loader import load_settings
 from penstock.settings.models import Settings
 from penstock.supervised import beat, leave_signals_to_supervisor, report
-from penstock.worker.engine import Engine, Greeting
+from penstock.worker.engine import Engine
+from penstock.worker.greeting import Greeting
 
 log = structlog.get_logger("penstock.worker")
 _GC_THRESHOLD = 50_000

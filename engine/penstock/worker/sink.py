@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from penstock.intake.ports import Refused
@@ -38,7 +38,8 @@ class GateConfig:
 class IntakeSink:
     """The intake's ``Sink``. ``free`` gives (bytes, inodes) free; :meth:`look` asks it.
 
-    ``observe(seconds)`` hears how long each message waited for its commit.
+    ``observe(seconds)`` hears how long each message waited for its commit; ``accepted(messages)``
+    of all that one commit has made durable, each with its bytes, before anybody is told so.
     """
 
     def __init__(
@@ -50,14 +51,16 @@ class IntakeSink:
         now: Callable[[], float],
         monotonic: Callable[[], float],
         observe: Callable[[float], None],
+        accepted: Callable[[Sequence[tuple[Envelope, int]]], None],
     ) -> None:
         self._config, self._spool, self._free, self._now = config, spool, free, now
-        self._monotonic, self._observe = monotonic, observe
+        self._monotonic, self._observe, self._accepted = monotonic, observe, accepted
         self._short = False
         self._mark = config.uncommitted_bytes_max * 3 // 4
         self.stopping = False
         self._group: asyncio.Future[None] | None = None
         self._began: list[float] = []
+        self._messages: list[tuple[Envelope, int]] = []
         self._groups: deque[list[float]] = deque()  # those under way: one is written, one gathers
         self._late_until = 0.0
 
@@ -126,14 +129,24 @@ class IntakeSink:
         except QueueFull:
             raise Refused(_DISK if self._spool.full else _MEMORY) from None
         if group is not self._group:  # one callback for all messages of a commit
-            self._group, self._began = group, [self._monotonic()]
+            self._group, self._began, self._messages = group, [self._monotonic()], []
             self._groups.append(self._began)
-            group.add_done_callback(functools.partial(self._ended, self._began))
+            # before the sessions ask for the same: what they answer is written down first
+            ended = functools.partial(self._ended, self._began, self._messages)
+            group.add_done_callback(ended)
         else:
             self._began.append(self._monotonic())
+        self._messages.append((envelope, sum(map(len, body))))
         return group
 
-    def _ended(self, began: list[float], group: asyncio.Future[None]) -> None:
+    def _ended(
+        self,
+        began: list[float],
+        messages: list[tuple[Envelope, int]],
+        group: asyncio.Future[None],
+    ) -> None:
+        if not group.cancelled() and group.exception() is None:
+            self._accepted(messages)
         now = self._monotonic()
         self._groups.remove(began)
         for start in began:
