@@ -32,6 +32,7 @@ from bench.usage import tree
 
 LOOP = "event loop: polling and reading sockets"
 DISK = "committing thread: write and sync"
+EVENT_LOG = "event log: making and writing lines"
 # The first that is found in "function (file" of a frame, from the innermost frame outwards.
 ROOMS = (
     ("_write (penstock/intake/connection", "replies to clients: write()"),
@@ -54,6 +55,8 @@ ROOMS = (
     ("(penstock/smtp/", "intake: commands and replies"),
     ("(penstock/intake/", "intake: commands and replies"),
     ("(penstock/worker/sink", "intake: commands and replies"),
+    *((f"(penstock/events/{name}", EVENT_LOG) for name in ("journal", "making", "stamps", "store")),
+    ("(penstock/worker/journals", EVENT_LOG),
     ("(penstock/events/", "attempt log and metrics"),
     ("(penstock/relay/telemetry", "attempt log and metrics"),
     ("(penstock/worker/observe", "attempt log and metrics"),

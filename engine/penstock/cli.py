@@ -37,6 +37,7 @@ _GROUPS = {
     "warmup": "See and steer how new sources are warmed up.",
     "feedback": "Keys for what comes back, and the DNS records for it.",
     "suppression": "See and change who gets no mail any more.",
+    "webhooks": "See, test and steer what applications are told.",
     "dkim": "Make signing keys and their DNS records.",
 }
 # Commands that need much to be loaded: each is the function of its name in a module of its own.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
+import time
 from typing import Any
 
 import msgspec
 import pytest
+from tests.daemon.conftest import free_port
 
 from penstock.collector.counts import COLUMNS
 from penstock.control import ControlError
@@ -17,6 +20,9 @@ from penstock.events.reading import LogReader
 from penstock.feedback.report import Finding, Original, Report, as_fields
 from penstock.mail.envelope import id_text
 from penstock.mail.verdict import Category, Fault
+from penstock.mail.verp import make_token
+from penstock.mail.verp_keys import first_key, keys_text
+from penstock.suppression.store import Store, Suppressions
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +71,7 @@ def test_events_are_counted_and_a_killed_collector_counts_each_once(daemon, writ
     assert {one["name"]: one["failures"] for one in collector(daemon)["consumers"]} == {
         "reports": 0,
         "statistics": 0,
+        "suppression": 0,
     }
     daemon.until(lambda: daemon.metric("penstock_collector_up") == 1, "up in the metrics")
     assert daemon.metric("penstock_consumer_events_total") > 0
@@ -183,3 +190,61 @@ def test_a_report_becomes_a_late_bounce_that_is_counted(daemon, write) -> None:
     assert (told["recipient"], told["late"], told["suppress"]) == ("bob@gmail.test", True, True)
     assert daemon.metric("penstock_reports_resolved_total") == 1
     assert daemon.stop() == 0
+
+
+def test_a_click_unsubscribes_and_a_token_brings_a_bounce_home(daemon, write) -> None:
+    keys = first_key(b"k" * 32, "2026-01-01")
+    path = daemon.home / "feedback.keys"
+    path.write_text(keys_text(keys))
+    path.chmod(0o600)
+    port = free_port()
+    page = f'[unsubscribe]\nlisten = "127.0.0.1:{port}"\n'
+    daemon.write(extra=f'[feedback]\nkeys = "{path}"\n{page}')
+    daemon.start()
+    daemon.until(lambda: collector(daemon)["ready"], "collecting")
+    ref = (50 << 48) + 7
+    accepted = {
+        "message": id_text(ref),
+        "sender": "s@shop.test",
+        "recipients": ("ann@gmail.test", "bob@gmail.test"),
+        "size": 9,
+        "tenant": "shop",
+        "class_": "bulk",
+    }
+    write("50", (records.Accepted, accepted))
+    token = make_token(keys, "u", ref + 1, True, time.time())
+    assert post(port, f"/u/{token}") == 200
+    daemon.until(lambda: total(daemon)["unsubscribes"] == 1, "counted")
+    assert post(port, f"/u/{token[:-1]}{'0' if token[-1] != '0' else '1'}") >= 400
+    bounce = make_token(keys, "b", ref, True, time.time())
+    dead = Finding(
+        *("", "5.1.1", "550", "550 no such user", "failed"),
+        *(Category.BAD_MAILBOX, Fault.RECIPIENT, True),
+    )
+    found = as_fields(Report("bounce", (dead,), Original(), "mailer@mx.test"))
+    write("51", (records.Reported, {"role": "bounce", "token": bounce, "found": found}))
+    daemon.until(lambda: total(daemon)["hard_bounced"] == 1, "resolved")
+    directory = str(daemon.home / "spool" / "suppression")
+    suppressed = Suppressions(Store(directory, readonly=True))
+
+    def reason(address: str) -> str:
+        entry = suppressed.find(address, "shop", "bulk", time.time())
+        return entry.reason if entry is not None else ""
+
+    daemon.until(lambda: reason("ann@gmail.test") and reason("bob@gmail.test"), "suppressed")
+    assert reason("ann@gmail.test").startswith("bounce")
+    assert reason("bob@gmail.test") == "unsubscribe"
+    told = {one["type"]: one["recipient"] for one in own_log(daemon)}
+    assert told == {"unsubscribed": "bob@gmail.test", "bounced": "ann@gmail.test"}
+    assert daemon.stop() == 0
+
+
+def post(port: int, path: str) -> int:
+    """The status of a one-click request (RFC 8058)."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    connection.request("POST", path, "List-Unsubscribe=One-Click", kind)
+    try:
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -79,6 +79,7 @@ def test_every_settled_delivery_has_its_event(site, say):
     assert len(accepted) >= len(load.acknowledged())
     assert arrived - ended == set()  # the queue is empty: all of them were settled
     assert accepted - ended == set()
+    assert arrived - accepted == set()  # also where it died before it could say so
     for log, lines in logs.items():
         refs = [id_number(e["message"]) for e in lines if e["type"] == "accepted"]
         assert refs == sorted(refs)

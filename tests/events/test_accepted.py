@@ -52,5 +52,16 @@ def test_what_is_accepted_now_is_found_now(tmp_path, log):
         assert reader.accepted(ref).message == envelope(ref, 1).id
 
 
+def test_the_newest_is_known(tmp_path, log):
+    assert LogReader(str(tmp_path)).last_accepted() == 20_000
+    for number in range(9000):
+        say(log, number)
+    log.flush()
+    assert log.last_accepted() == 20_000
+    log.accepted([(envelope(30_000, 2), 1), (envelope(30_002, 1), 1)])
+    assert log.last_accepted() == 30_002
+
+
 def test_a_log_with_nothing_in_it_finds_nothing(tmp_path):
     assert LogReader(str(tmp_path / "none")).accepted(1) is None
+    assert LogReader(str(tmp_path / "none")).last_accepted() == -1

@@ -4,13 +4,16 @@ import errno
 import json
 import os
 import subprocess
+import threading
+import time
 
 import pytest
 import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.events.journals import EPOCH, Clock, journal, numbers, read_all, say
+from tests.events.journals import EPOCH, Clock, config, journal, numbers, read_all, say
 
+from penstock.events.journal import Journal
 from penstock.events.reading import LogReader, Position, log_directories
 from penstock.events.records import Admin, Rejected
 from penstock.events.segments import FRAME_BYTES
@@ -316,3 +319,31 @@ def test_reading_goes_on_while_the_file_is_packed_under_it(tmp_path, clock):
             seen += numbers(lines)
         clock.now += 1.5
     assert seen + numbers(read_all(reader, position)[0]) == list(range(60))
+
+
+def test_threads_that_flush_lose_nothing_and_mix_nothing(tmp_path):
+    """As in a worker: the loop makes events, committing threads flush, one more rotates."""
+    log = Journal(str(tmp_path), config(1 << 24, segment_bytes=50_000, sync_s=0.01), time.time)
+    log._keep_after = 0.0
+    done = threading.Event()
+
+    def commit():
+        while not done.is_set():
+            log.flush()
+
+    threads = [threading.Thread(target=commit) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(20_000):
+        say(log, number)
+        if number % 100 == 0:
+            log.flush()
+            log._keep_after = 0.0  # at once, not in a second
+    log.sync()
+    done.set()
+    for thread in threads:
+        thread.join()
+    log.close()
+    assert log.stats()["buffered_bytes"] == log.dropped == log.errors == 0
+    assert numbers(read_all(LogReader(str(tmp_path)))[0]) == list(range(20_000))
+    assert list(tmp_path.glob("*.zst"))

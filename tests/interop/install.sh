@@ -12,6 +12,9 @@ want swaks swaks
 want opendkim opendkim
 want opendkim-testmsg opendkim-tools
 want systemd-analyze systemd
+want nats-server nats-server
+want chromium chromium
+want chromedriver chromium-driver
 perl -MNet::SSLeay -e 1 2>/dev/null || missing+=(libnet-ssleay-perl)
 if [ "${#missing[@]}" = 0 ]; then
   echo "interop: everything is installed"

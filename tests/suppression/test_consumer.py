@@ -27,7 +27,7 @@ class Told:
         self.events: list[tuple[type[records.Event], dict[str, Any]]] = []
 
     def __call__(self, make: type[records.Event], **fields: Any) -> str:
-        make(id="1", at="x", **fields)
+        make(at="x", **fields)
         self.events.append((make, fields))
         return "1"
 
@@ -171,6 +171,7 @@ def test_what_operators_did_becomes_events(writer: SuppressionWriter) -> None:
     ]
     one.flush()
     assert len(told.events) == 1
+    assert len(told.events[0][1]["id"]) == 32
     assert writer.notes(10) == []
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import structlog
 
 from penstock.collector.logs import Logs, Place
-from penstock.collector.parts import Parts, Service, Surroundings, open_own_log, parts_of
+from penstock.collector.part import Parts, Service, Surroundings, keys_of, open_own_log
+from penstock.collector.parts import parts_of
 from penstock.collector.runner import Runner, RunnerConfig
 from penstock.control import Channel, ControlError
 from penstock.events.metrics import Registry
@@ -40,7 +41,13 @@ class Engine:
         self._registry = Registry()
         self._own_log = open_own_log(settings)
         self._around = Surroundings(
-            settings, policies, self._registry, self._own_log, sockets, self._ask
+            settings,
+            policies,
+            self._registry,
+            self._own_log,
+            sockets,
+            self._ask,
+            keys_of(settings),
         )
         self._parts: Parts = parts_of(self._around)
         options = settings.collector
@@ -84,7 +91,7 @@ class Engine:
                 log.warning("consumer did not stop in time", consumer=runner.consumer.name)
         await asyncio.gather(*self._services, return_exceptions=True)
         for close in self._parts.closing:
-            close()
+            await self._loop.run_in_executor(None, close)
         self._own_log.close()
 
     # answers to the supervisor
@@ -123,6 +130,10 @@ class Engine:
         policies = await self._loop.run_in_executor(None, load_policy_directory, settings.policies)
         if isinstance(policies, list):
             raise ControlError("invalid", str(policies[0]))
+        try:
+            self._around.token_keys = keys_of(settings)
+        except (OSError, ValueError) as error:
+            raise ControlError("invalid", str(error)) from None
         self._around.policies = policies
         for take_up in self._parts.on_reload:
             take_up(policies)

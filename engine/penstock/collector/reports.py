@@ -79,7 +79,7 @@ class Reports:
             return Resolved(unmatched=error.reason)
         if token is not None:
             message = self._accepted(token.ref)
-            exact = _named(message, token)
+            exact = named(message, token)
         elif event.role == "unsubscribe":
             return Resolved(unmatched="no-reference")
         else:
@@ -185,7 +185,7 @@ class Reports:
         return Told(records.Bounced, {**common, **more})
 
 
-def _named(message: Accepted | None, token: Token) -> str:
+def named(message: Accepted | None, token: Token) -> str:
     """The recipient that an exact token names: numbers of one message follow each other."""
     if message is None or not token.exact:
         return ""

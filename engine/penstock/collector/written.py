@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from penstock.events.journal import Journal
+from penstock.events.configure import Keeper
 from penstock.events.records import Event
 
 
@@ -13,7 +13,7 @@ class OwnLog:
     """A :class:`~penstock.events.journal.Journal` for several threads. ``sync`` raises ``OSError``
     where something is not on disk, also what found no room before."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Keeper) -> None:
         self._journal = journal
         self._lock = threading.Lock()
 

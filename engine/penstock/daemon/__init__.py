@@ -110,7 +110,8 @@ def _http(settings: Settings) -> list[str]:
 
 def _of_collector(settings: Settings) -> dict[str, str]:
     """The addresses that the collector listens on, by what it serves there."""
-    return {}
+    page = settings.unsubscribe if settings.events.enabled else None
+    return {"unsubscribe": page.listen} if page is not None else {}
 
 
 def _waiting() -> None:

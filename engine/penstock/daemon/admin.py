@@ -66,6 +66,9 @@ class Admin:
         )
         for name in ("show", "start", "hold", "resume", "set", "complained"):
             self._methods[f"warmup.{name}"] = getattr(warmup, name)
+        for name in ("list", "test", "enable", "replay"):
+            method = f"webhooks.{name}"
+            self._methods[method] = functools.partial(supervisor.collecting.call, method)
         for verb in VERBS:
             self._methods[f"queue.{verb}"] = functools.partial(self.steer.begin, verb)
 

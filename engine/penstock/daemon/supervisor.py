@@ -38,13 +38,13 @@ from penstock.daemon.shards import assign_shards
 from penstock.daemon.told import operator_did
 from penstock.daemon.warmup import Warmups
 from penstock.daemon.workers import ask_those_there
+from penstock.events.configure import open_journal
 from penstock.events.figures import EventFigures
 from penstock.events.metrics import Registry
 from penstock.intake.http import HttpConfig, HttpServer, make_app
 from penstock.limits.governor import Governor
 from penstock.policy.policies import Policies
 from penstock.settings.models import Settings
-from penstock.worker.journals import open_journal
 
 log = structlog.get_logger("penstock.supervisor")
 _BEAT_S = 1.0

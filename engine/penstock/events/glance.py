@@ -25,7 +25,8 @@ from penstock.events.segments import (
 )
 from penstock_queue.disk import Disk, File
 
-_KNOWN_MAX = 4096  # segments of which is remembered what is in them
+_KNOWN_MAX = 64  # segments of which is remembered where in them everything is
+_HEADS_MAX = 1 << 16  # and those of which only, with what they begin
 _FILES_MAX = 4
 _R = TypeVar("_R")
 
@@ -38,6 +39,7 @@ class Glances:
         self._files: OrderedDict[str, File] = OrderedDict()
         self._indexes: OrderedDict[int, Index] = OrderedDict()
         self._scanned: OrderedDict[int, tuple[int, list[Frame]]] = OrderedDict()
+        self._heads: dict[int, tuple[float, int]] = {}
         self._last: tuple[int, int, bytes] = (-1, -1, b"")
 
     def close(self) -> None:
@@ -115,6 +117,22 @@ class Glances:
     def size(self, segment: int) -> int:
         """Bytes of its whole lines."""
         return self._look(segment, _size, lambda file: self._index(file, segment).size) or 0
+
+    def head(self, segment: int) -> tuple[float, int] | None:
+        """When its first event was, and the ref of the first message that it says was accepted, -1
+        where there is none; ``None`` for a segment with nothing in it."""
+        head = self._heads.get(segment)
+        if head is not None:
+            return head
+        frames = self.frames(segment)
+        if not frames:
+            return None
+        head = frames[0].at, next((frame.ref for frame in frames if frame.ref >= 0), -1)
+        if segment in self._indexes:  # it gets no more lines
+            if len(self._heads) >= _HEADS_MAX:
+                self._heads.clear()
+            self._heads[segment] = head
+        return head
 
     def frames(self, segment: int) -> list[Frame]:
         """Where what is, the last piece of a plain segment included."""

@@ -22,6 +22,7 @@ import structlog
 
 from penstock.events import making
 from penstock.events.making import SentAs
+from penstock.events.reading import LogReader
 from penstock.events.records import Event
 from penstock.events.stamps import Stamps, run_name
 from penstock.events.store import Store, StoreConfig
@@ -67,7 +68,7 @@ class Journal:
         disk: Disk | None = None,
         jobs: Callable[[str], Jobs] = QueueThread,
     ) -> None:
-        disk = disk or RealDisk()
+        self._disk = disk = disk or RealDisk()
         self._config, self._now = config, now
         self._store = Store(directory, config.store, disk)
         self._directory = directory
@@ -81,11 +82,22 @@ class Journal:
         self._jobs: Jobs | None = None
         self._make_jobs = jobs
         self._keeping, self._keep_after, self._open_after = False, 0.0, 0.0
-        self._refused = self._closed = False
+        self._refused = self._dropping = self._closed = False
         self.sent_as: SentAs = making.as_said
         self.written = self.dropped = self.errors = self.torn = 0
         with self._lock:
             self._put()
+
+    def last_accepted(self) -> int:
+        """By what is written so far: see :meth:`LogReader.last_accepted`. Blocking."""
+        reader = LogReader(self._directory, self._disk)
+        try:
+            return reader.last_accepted()
+        except OSError as error:
+            self._failed(error)
+            return -1
+        finally:
+            reader.close()
 
     # what happened
 
@@ -147,7 +159,8 @@ class Journal:
 
     def _drop(self) -> None:
         self.dropped += 1
-        if self.dropped == 1 or self.dropped % 100_000 == 0:
+        if not self._dropping:
+            self._dropping = True
             log.error("events are dropped", log=self._directory, so_far=self.dropped)
 
     # to the disk
@@ -189,8 +202,8 @@ class Journal:
         except OSError as error:
             self._failed(error)
             return
-        if self._refused:
-            self._refused = False
+        if self._refused or self._dropping:
+            self._refused = self._dropping = False
             log.info("events are written again", log=self._directory, dropped=self.dropped)
 
     def _opened(self) -> None:
@@ -249,7 +262,7 @@ class Journal:
         """Write and sync what there is, and let the directory go. Nothing is taken after."""
         with self._lock:
             self._put()
-            self._closed = True
+            self._closed, self._room = True, -1
             jobs, self._jobs = self._jobs, None
         self._store.closing = True
         if jobs is not None:
@@ -268,6 +281,9 @@ class NoJournal:
 
     sent_as: SentAs = staticmethod(making.as_said)
     dropped = 0
+
+    def last_accepted(self) -> int:
+        return -1
 
     def write(self, make: type[Event], **fields: Any) -> str:
         return str(fields.get("id", ""))

@@ -142,7 +142,7 @@ class LogReader:
         """The first event at ``time_s`` (seconds since the epoch) or later. Where the machine's
         clock was set back meanwhile, some of those may lie before it."""
         numbers = self._numbers()
-        firsts = [(frames[0].at, n) for n in numbers if (frames := self._glances.frames(n))]
+        firsts = [(head[0], n) for n in numbers if (head := self._glances.head(n)) is not None]
         found = bisect_left(firsts, (time_s, -1)) - 1
         if found < 0:
             return self.start()
@@ -160,14 +160,23 @@ class LogReader:
                 offset += len(line)
         return Position(segment, offset)
 
+    def last_accepted(self) -> int:
+        """The ref of the newest message that this log says was accepted, -1 where there is none."""
+        for segment in reversed(self._numbers()):
+            for frame in reversed(self._glances.frames(segment)):
+                if frame.ref >= 0:
+                    block = self._glances.block(segment, frame.offset)
+                    return max(ref_of(line_at(block, start)) for start in accepted_lines(block))
+        return -1
+
     def accepted(self, ref: int) -> records.Accepted | None:
         """How the message came in that ``ref`` is a recipient of; ``None`` where this log does not
         have it. It is in the log of the worker whose number the shard of ``ref`` has."""
         firsts: list[tuple[int, int]] = []
         for segment in self._numbers():
-            refs = [frame.ref for frame in self._glances.frames(segment) if frame.ref >= 0]
-            if refs:
-                firsts.append((refs[0], segment))
+            head = self._glances.head(segment)
+            if head is not None and head[1] >= 0:
+                firsts.append((head[1], segment))
         found = bisect_right(firsts, (ref, 1 << 62)) - 1
         if found < 0:
             return None

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from penstock.events.exposition import Merger, page
 
@@ -32,9 +34,14 @@ Ready = Callable[[], Awaitable[tuple[bool, list[str]]]]
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
     """``concurrency_max``: requests and connections at once, more get 503; ``collect_timeout_s``:
-    for the snapshots of all workers; ``stop_timeout_s``: for requests under way at the end."""
+    for the snapshots of all workers; ``stop_timeout_s``: for requests under way at the end;
+    ``request_timeout_s``: for the head of a connection's first request; ``certificate`` and
+    ``key``: PEM files, for TLS."""
 
     concurrency_max: int = 100
+    request_timeout_s: float = 30.0
+    certificate: str = ""
+    key: str = ""
     keep_alive_s: int = 15
     header_bytes_max: int = 16 << 10
     collect_timeout_s: float = 5.0
@@ -116,6 +123,26 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Connection(H11Protocol):
+    """Closed where the head of a request does not come; uvicorn would wait for it for ever."""
+
+    request_timeout_s = 30.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(self.request_timeout_s, self._look, None)
+
+    def _look(self, before: object) -> None:
+        """``before``: the request that was the last one when this was looked at before."""
+        if self.transport.is_closing():
+            return
+        last: object = self.cycle
+        if last is before and self.conn.their_state is h11.IDLE:
+            self.transport.close()
+        else:
+            self.loop.call_later(self.request_timeout_s, self._look, last)
+
+
 class HttpServer:
     """Serves one app on one bound socket from ``start`` to ``stop``."""
 
@@ -125,14 +152,17 @@ class HttpServer:
         settings = config or HttpConfig()
         self._bound = bound
         self._stop_timeout_s = settings.stop_timeout_s
+        timeout = {"request_timeout_s": settings.request_timeout_s}
         self._server = _Server(
             uvicorn.Config(
                 app,
+                http=type("_Connection", (_Connection,), timeout),
+                ssl_certfile=settings.certificate or None,
+                ssl_keyfile=settings.key or None,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
                 loop="none",
-                http="h11",
                 ws="none",
                 interface="asgi3",
                 proxy_headers=False,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from penstock.policy.egress import Source
 from penstock.policy.policies import Policies
 from penstock.policy.problem import Problem, in_order, quoted, suggestion
-from penstock.settings import feedback_check, keys, pools
+from penstock.settings import feedback_check, keys, outward, pools
 from penstock.settings.files import Read, read_file
 from penstock.settings.loader import load_policy_directory, read_settings
 
@@ -33,6 +33,7 @@ def check(path: str, read: Read = read_file, machine: Machine | None = None) -> 
     checked = read_settings(path, read)
     if checked.value is not None:
         keys.check(checked, read)
+        outward.check_files(checked, read)
         feedback_check.check_files(checked, read)
         loaded = load_policy_directory(checked.value.policies, read)
         if isinstance(loaded, list):

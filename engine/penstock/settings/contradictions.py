@@ -10,6 +10,7 @@ from __future__ import annotations
 from penstock.policy.problem import Path, quoted
 from penstock.policy.units import duration_text, size_text
 from penstock.policy.validation import Checked
+from penstock.settings import outward
 from penstock.settings.addresses import parse_listen
 from penstock.settings.feedback_check import check_listeners
 from penstock.settings.models import Settings
@@ -29,6 +30,7 @@ def find(checked: Checked[Settings]) -> None:
         _routes(checked, checked.value)
         _signatures(checked, checked.value)
         _bounds(checked, checked.value)
+        outward.find(checked)
 
 
 def _listeners(checked: Checked[Settings], settings: Settings) -> None:
@@ -103,6 +105,8 @@ def _taken_addresses(checked: Checked[Settings], settings: Settings) -> None:
     ]
     if settings.http is not None:
         places.append((("http", "listen"), settings.http.listen))
+    if settings.unsubscribe is not None:
+        places.append((("unsubscribe", "listen"), settings.unsubscribe.listen))
     # In the order of the file, so that it is the later one that is said to be wrong.
     places.sort(key=lambda place: checked.line(place[0]))
     for number, (path, text) in enumerate(places):

@@ -37,15 +37,18 @@ def check(checked: Checked[Settings], read: Read) -> None:
                 checked.contradict(path, f"{quoted(dkim.key, 200)}: {error}")
     for index, smtp in enumerate(checked.value.smtp):
         if smtp.tls != "none" and smtp.certificate and smtp.key:
-            _pair(checked, index, smtp.certificate, smtp.key, read)
+            _pair(checked, ("smtp", index), smtp.certificate, smtp.key, read)
+    page = checked.value.unsubscribe
+    if page is not None and page.certificate and page.key:
+        _pair(checked, ("unsubscribe",), page.certificate, page.key, read)
 
 
 def _pair(
-    checked: Checked[Settings], index: int, certificate_file: str, key_file: str, read: Read
+    checked: Checked[Settings], here: Path, certificate_file: str, key_file: str, read: Read
 ) -> None:
     """A certificate and its key; whatever OpenSSL cannot use is said in one sentence."""
-    certificate_path: Path = ("smtp", index, "certificate")
-    key_path: Path = ("smtp", index, "key")
+    certificate_path: Path = (*here, "certificate")
+    key_path: Path = (*here, "key")
     certificate_pem = _content(checked, certificate_path, certificate_file, read)
     key_pem = _content(checked, key_path, key_file, read)
     public: list[bytes] = []

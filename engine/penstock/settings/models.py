@@ -15,6 +15,8 @@ from penstock.settings.fields import HostName, PathText, RequiredPath, Workers
 from penstock.settings.intake import HttpSettings, SmtpSettings
 from penstock.settings.outbound import DkimSettings, DnsSettings, RelaySettings, RouteSettings
 from penstock.settings.suppression import SuppressionSettings
+from penstock.settings.unsubscribe import UnsubscribeSettings
+from penstock.settings.webhooks import SinkSettings, WebhookSettings, WebhooksSettings
 
 _MIB = 1 << 20
 _SPOOL = "var/spool"
@@ -129,6 +131,18 @@ class Settings(Table):
     )
     dkim: tuple[DkimSettings, ...] = Field(
         default=(), max_length=100_000, description="Signatures."
+    )
+    webhook: tuple[WebhookSettings, ...] = Field(
+        default=(), max_length=10_000, description="Endpoints that are told of events."
+    )
+    webhooks: WebhooksSettings = Field(
+        default=WebhooksSettings(), description="All webhooks together."
+    )
+    sink: tuple[SinkSettings, ...] = Field(
+        default=(), max_length=16, description="Message brokers that are told of events."
+    )
+    unsubscribe: UnsubscribeSettings | None = Field(
+        default=None, description="The page where recipients unsubscribe; off if not given."
     )
     queue: QueueSettings = Field(default=QueueSettings(), description="The durable queue.")
     relay: RelaySettings = Field(default=RelaySettings(), description="Delivery.")

@@ -14,6 +14,16 @@ from cryptography.x509.oid import NameOID
 
 def server_context(names: tuple[str, ...]) -> ssl.SSLContext:
     """A server's TLS context whose certificate is valid for ``names`` from yesterday on."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as file:  # ssl takes certificates from files only
+        file.write(certificate_pem(names))
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
+def certificate_pem(names: tuple[str, ...]) -> bytes:
+    """Such a certificate and its private key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     now = datetime.datetime.now(datetime.UTC)
@@ -28,14 +38,8 @@ def server_context(names: tuple[str, ...]) -> ssl.SSLContext:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in names]), False)
         .sign(key, hashes.SHA256())
     )
-    pem = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+    return certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile() as file:  # ssl takes certificates from files only
-        file.write(pem)
-        file.flush()
-        context.load_cert_chain(file.name)
-    return context

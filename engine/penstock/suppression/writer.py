@@ -8,6 +8,7 @@ whoever reads events, and notes of what operators did, which the collector makes
 from __future__ import annotations
 
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -134,12 +135,17 @@ class Change:
         self._transaction.delete(key, db=self._store.full)
 
     def note(self, note: Mapping[str, Any]) -> None:
-        """Something that an operator did, for the collector to make an event of."""
+        """Something that an operator did, for the collector to make an event of. It has the id of
+        that event from now on, so that one told twice is known by it."""
         cursor = self._transaction.cursor(self._store.notes)
         number = int.from_bytes(cursor.key(), "big") + 1 if cursor.last() else 0
         if self._transaction.stat(self._store.notes)["entries"] >= NOTES_MAX and cursor.first():
             cursor.delete()
-        self._transaction.put(number.to_bytes(8, "big"), _encode(note), db=self._store.notes)
+        self._transaction.put(
+            number.to_bytes(8, "big"),
+            _encode({"id": uuid.uuid4().hex, **note}),
+            db=self._store.notes,
+        )
 
     def told(self, numbers: Iterable[bytes]) -> None:
         """These notes have become events."""

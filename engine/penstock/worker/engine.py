@@ -13,6 +13,7 @@ import structlog
 
 from penstock.control import Channel, ControlError
 from penstock.events.attempts import AttemptLog, AttemptLogConfig
+from penstock.events.configure import Keeper, open_journal
 from penstock.events.figures import EventFigures
 from penstock.events.metrics import Registry
 from penstock.events.writer import Writer
@@ -32,7 +33,7 @@ from penstock.settings.models import Settings
 from penstock.worker import feedback, parts
 from penstock.worker.gauges import CommitFigures, Gauges, ReplyFigures
 from penstock.worker.greeting import Greeting
-from penstock.worker.journals import Keeper, Sent, open_journal
+from penstock.worker.journals import Sent, catch_up
 from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
@@ -102,17 +103,7 @@ class Engine:
         self._dispatcher.ordered(greeting.rules)
         self._dispatcher.paces.told(greeting.paces)
         self._dispatcher.warming.ask = self._ask_warmup
-        primary = shards[0].queue
-        max_age_s = policies.limits("", "", "").max_age_s
-        self._sink = IntakeSink(
-            parts.gate_config(settings, max_age_s),
-            self._spool,
-            primary.free,
-            now=self._clock,
-            monotonic=self._loop.time,
-            observe=registry.histogram("penstock_accept_seconds").observe,
-            accepted=journal.accepted,
-        )
+        self._sink = self._gate(policies, journal)
         self._gauges = self._figures(registry, journal)
         reading = self._outbound.reading
         self._receptions = feedback.Receptions(
@@ -125,6 +116,17 @@ class Engine:
         self._authenticators: list[Authenticator | None] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._looked = 0.0
+
+    def _gate(self, policies: Policies, journal: Keeper) -> IntakeSink:
+        return IntakeSink(
+            parts.gate_config(self._settings, policies.limits("", "", "").max_age_s),
+            self._spool,
+            self._shards[0].queue.free,
+            now=self._clock,
+            monotonic=self._loop.time,
+            observe=self._registry.histogram("penstock_accept_seconds").observe,
+            accepted=journal.accepted,
+        )
 
     def _figures(self, registry: Registry, journal: Keeper) -> Gauges:
         """Everything that is read off when somebody asks for the metrics."""
@@ -213,6 +215,9 @@ class Engine:
         for shard in self._shards:
             shard.queue.forget_in_flight()
             shard.committer.start()
+        caught_up = catch_up(self._journal, self._spool)
+        if caught_up:
+            log.info("accepted before the crash, told now", messages=caught_up)
         if self._sink.look():
             log.warning("intake", shut=True, reason="disk space or inodes")
         for fd, smtp in zip(self._greeting.listeners, self._settings.smtp, strict=True):

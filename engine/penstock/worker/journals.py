@@ -1,42 +1,39 @@
-"""The event log of a process, as the settings want it, and how mail is described in it."""
+"""How mail is described in a worker's event log, and what is missing there after a crash."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
-from penstock.events.journal import Journal, JournalConfig, NoJournal
-from penstock.events.reading import log_directory
-from penstock.events.store import StoreConfig
-from penstock.mail.envelope import Envelope
+from penstock.events.configure import Keeper
+from penstock.mail.envelope import SEQUENCE_BITS, SEQUENCE_MASK, Envelope
 from penstock.policy.policies import Policies
-from penstock.settings.models import Settings
-from penstock_queue.committer import Jobs, QueueThread
-from penstock_queue.disk import Disk
+from penstock.relay.spool import Spool
 
 _KNOWN_MAX = 10_000
-Keeper = Journal | NoJournal
+_CAUGHT_UP_MAX = 10_000  # deliveries; a commit has far fewer
 
 
-def open_journal(
-    settings: Settings,
-    name: str,
-    now: Callable[[], float],
-    disk: Disk | None = None,
-    jobs: Callable[[str], Jobs] = QueueThread,
-) -> Keeper:
-    """The log ``name``: the two digits of a worker's first shard, ``supervisor``, ``collector``."""
-    events = settings.events
-    if not events.enabled:
-        return NoJournal()
-    store = StoreConfig(
-        segment_bytes=events.segment_bytes,
-        segment_age_s=events.segment_age_s,
-        retention_s=events.retention_s,
-        retention_bytes=events.retention_bytes,
-        sync_s=events.sync_s,
-    )
-    config = JournalConfig(events.buffer_bytes_max, store)
-    return Journal(log_directory(settings.spool, name), config, now, disk, jobs)
+def catch_up(journal: Keeper, spool: Spool) -> int:
+    """Write what a crash kept from being written: ``accepted`` of messages that are in the queue
+    and newer than the newest in the log; their number. Where they are too many, or the log has
+    none, it was turned off meanwhile, and they are left as they are. Their sizes are those of the
+    whole records: the content is not read for that."""
+    shard, last = spool.shards[0], journal.last_accepted()
+    if last < 0 or last >> SEQUENCE_BITS != shard.number:
+        return 0
+    seqs = shard.queue.seqs(last & SEQUENCE_MASK)
+    refs = [shard.base | seq for seq in islice(seqs, _CAUGHT_UP_MAX + 1)]
+    if len(refs) > _CAUGHT_UP_MAX:
+        return 0
+    found: dict[int, Envelope] = {}
+    for stored in spool.read_heads(refs):
+        # our own reports come from no client, and nobody accepted them
+        if stored is not None and stored.envelope.client and stored.envelope.ref > last:
+            envelope = found.setdefault(stored.envelope.ref, stored.envelope)
+            envelope.recipients.append(stored.recipient)
+    journal.accepted([(one, spool.size(ref)) for ref, one in found.items() if spool.exists(ref)])
+    return len(found)
 
 
 class Sent:

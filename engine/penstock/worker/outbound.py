@@ -74,20 +74,17 @@ class Outbound:
         )
         self._telemetry, self._recorder, self._way_out = telemetry, recorder, WayOut()
         self._dns: DnsResolver | None = None
-        resolver = machine.resolver
-        if resolver is None:
+        if machine.resolver is None:
             dns_config = parts.resolver_config(settings)
-            resolver = self._dns = DnsResolver(dns_config, on_lookup=telemetry.looked_up)
+            self._dns = DnsResolver(dns_config, on_lookup=telemetry.looked_up)
         own = DestinationConfig(
             settings.hostname, interface_addresses(), settings.dns.destinations_max
         )
+        resolver = machine.resolver or self._dns
+        assert resolver is not None
+        routes = parts.routes(settings)
         self._destinations = Destinations(
-            resolver,
-            policies,
-            parts.routes(settings),
-            clock=clock,
-            config=own,
-            sandbox=sandbox,
+            resolver, policies, routes, clock=clock, config=own, sandbox=sandbox
         )
         self._wall = machine.now
         self._builder = Builder(
