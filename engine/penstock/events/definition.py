@@ -1,4 +1,5 @@
-"""What a metric is: its name, kind, labels and bounds."""
+"""What the definition of a metric is made of; the metrics themselves are in
+:mod:`penstock.events.definitions`."""
 
 from __future__ import annotations
 
@@ -11,7 +12,6 @@ Merge = Literal["sum", "max", "worker"]
 LABEL_VALUES_MAX = 64
 LABEL_CHARS_MAX = 64
 OTHER = "other"
-ATTEMPT_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ class Definition:
     @property
     def label_names(self) -> tuple[str, ...]:
         return tuple(label.name for label in self.labels)
+
+
+PROVIDER = Label("provider", "provider named by the policies; empty where none matches")
+FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+ATTEMPT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
 def counter(name: str, text: str, *labels: Label) -> Definition:

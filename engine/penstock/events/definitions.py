@@ -9,25 +9,45 @@ the end, ``_total`` for counters. A label is bounded either by the values named 
 from __future__ import annotations
 
 from penstock.events.definition import (
-    ATTEMPT_S,
+    ATTEMPT,
+    FAST,
+    LABEL_CHARS_MAX,
+    LABEL_VALUES_MAX,
     OTHER,
+    PROVIDER,
     Definition,
     Label,
     counter,
     gauge,
     histogram,
 )
-from penstock.events.definitions_after import (
-    EVENTS,
-    SINKS,
-    SUPPRESSION,
-    UNSUBSCRIBE,
-    WEBHOOKS,
-)
+from penstock.events.definitions_readers import OF_READERS, TENANT_RESULTS, UNMATCHED_REASONS
 from penstock.mail.verdict import Category
 from penstock.mail.waits import Wait
 
-PROVIDER = Label("provider", "provider named by the policies; empty where none matches")
+__all__ = [
+    "BY_NAME",
+    "CODE_CLASS",
+    "DEFINITIONS",
+    "DIRECTION",
+    "FEEDBACK_RESULTS",
+    "FEEDBACK_ROLES",
+    "INTAKE_PHASE",
+    "LABEL_CHARS_MAX",
+    "LABEL_VALUES_MAX",
+    "OTHER",
+    "PROVIDER",
+    "REPLY_ACTIONS",
+    "SHUT_REASONS",
+    "SUBJECT",
+    "TENANT_RESULTS",
+    "UNMATCHED_REASONS",
+    "WAIT",
+    "Definition",
+    "Label",
+    "reply_labels",
+]
+
 CODE_CLASS = Label("code", "class of the SMTP reply code", ("2xx", "3xx", "4xx", "5xx"))
 SUBJECT = Label(
     "subject",
@@ -56,7 +76,6 @@ FEEDBACK_RESULTS = (
 )
 SHUT_REASONS = ("stopping", "disk", "memory", "late")
 
-_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _DELIVERY = (0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 432000.0)
 _GROUP = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 
@@ -93,7 +112,7 @@ _INTAKE = (
         ),
     ),
     gauge("penstock_feedback_pending", "Reports received and not acknowledged yet."),
-    histogram("penstock_accept_seconds", "From the end of the content to its 250.", _FAST),
+    histogram("penstock_accept_seconds", "From the end of the content to its 250.", FAST),
 )
 _DELIVERY_METRICS = (
     counter("penstock_delivered_total", "Recipients delivered.", PROVIDER, CODE_CLASS, SUBJECT),
@@ -122,7 +141,7 @@ _DELIVERY_METRICS = (
     ),
     counter("penstock_requeued_total", "Recipients never offered, queued again.", PROVIDER),
     histogram("penstock_delivery_seconds", "From acceptance to delivery.", _DELIVERY, PROVIDER),
-    histogram("penstock_attempt_seconds", "Duration of one attempt.", ATTEMPT_S, PROVIDER),
+    histogram("penstock_attempt_seconds", "Duration of one attempt.", ATTEMPT, PROVIDER),
     counter(
         "penstock_dns_lookups_total",
         "Names looked up.",
@@ -225,11 +244,11 @@ _STATE = (
         "Of these, deliveries under way at the end before; they may be doubled.",
     ),
     gauge("penstock_queue_oldest_age_seconds", "Age of the oldest message queued.", merge="max"),
-    histogram("penstock_commit_seconds", "Write and sync of one group of records.", _FAST),
+    histogram("penstock_commit_seconds", "Write and sync of one group of records.", FAST),
     histogram("penstock_commit_messages", "Messages in one commit.", _GROUP),
     gauge("penstock_connections_open", "Connections open now.", DIRECTION),
     counter("penstock_connections_opened_total", "Connections made.", DIRECTION),
-    histogram("penstock_loop_lag_seconds", "How late the event loop runs its timers.", _FAST),
+    histogram("penstock_loop_lag_seconds", "How late the event loop runs its timers.", FAST),
     gauge(
         "penstock_clock_offset_seconds",
         "How far the machine's clock is ahead of the schedule's, after a jump.",
@@ -245,18 +264,8 @@ _STATE = (
         Label("metric", "name of the metric"),
     ),
 )
-
 DEFINITIONS: tuple[Definition, ...] = (
-    _INTAKE
-    + _DELIVERY_METRICS
-    + _PACE
-    + _WARMUP
-    + WEBHOOKS
-    + SINKS
-    + UNSUBSCRIBE
-    + _STATE
-    + EVENTS
-    + SUPPRESSION
+    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + OF_READERS
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 
