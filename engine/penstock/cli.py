@@ -32,6 +32,7 @@ _GROUPS = {
     "queue": "See and steer the mail that waits.",
     "spool": "Look into a spool that no daemon has open.",
     "policy": "Check, show and compare traffic policies.",
+    "stats": "Show what became of the mail: counts and rates.",
     "bounces": "See what comes back, and what nobody could read.",
     "warmup": "See and steer how new sources are warmed up.",
     "feedback": "Keys for what comes back, and the DNS records for it.",
@@ -41,6 +42,7 @@ _GROUPS = {
 }
 # Commands that need much to be loaded: each is the function of its name in a module of its own.
 _COMMANDS = {"events": "Show what became of messages, oldest first."}
+_ALONE = {"stats"}  # a command by itself
 
 app = typer.Typer(
     name="penstock",
@@ -205,9 +207,10 @@ def classify(
 @command
 def reload(config: Config = CONFIG) -> None:
     """Have the running daemon read its settings and policies again, all or nothing."""
-    changes = ask(config, "reload").get("changes", [])
-    for change in changes:
-        typer.echo(change)
+    answer = ask(config, "reload")
+    changes = answer.get("changes", [])
+    for line in (*changes, *answer.get("warnings", [])):
+        typer.echo(line)
     what = "routes, keys, certificates and accounts were read again"
     typer.echo(f"reloaded; {what}" if changes else f"reloaded; no policy has changed; {what}")
 
@@ -252,7 +255,7 @@ def _add_groups(wanted: str) -> None:
         else:
             group = typer.Typer()
             group.callback()(_nothing)
-        app.add_typer(group, name=name, help=text, no_args_is_help=True)
+        app.add_typer(group, name=name, help=text, no_args_is_help=name not in _ALONE)
     app.registered_commands[:] = [c for c in app.registered_commands if c.name not in _COMMANDS]
     for name, text in _COMMANDS.items():
         module = importlib.import_module(f"penstock.cli_{name}") if name == wanted else None

@@ -105,6 +105,7 @@ def _show_one(out: Console, one: Explanation, now: float) -> None:
     _show_limits(out, one)
     _show_replies(out, one, now)
     _show_rules(out, one.get("rules") or (), now)
+    _show_guards(out, one.get("guards") or (), now)
 
 
 def _show_several(out: Console, found: Sequence[Explanation], more: int, now: float) -> None:
@@ -126,6 +127,8 @@ def _show_several(out: Console, found: Sequence[Explanation], more: int, now: fl
             _show_limits(out, one)
     rules = {rule["id"]: rule for one in found for rule in one.get("rules") or ()}
     _show_rules(out, rules.values(), now)
+    trips = {trip["id"]: trip for one in found for trip in one.get("guards") or ()}
+    _show_guards(out, trips.values(), now)
 
 
 def _facts(one: Explanation, now: float) -> Table:
@@ -216,6 +219,20 @@ def _show_rules(out: Console, rules: Iterable[Mapping[str, Any]], now: float) ->
     ]
     if lines:
         out.print("\norders of operators that fit it:")
+    for line in lines:
+        out.print(plain(line), soft_wrap=True)
+
+
+def _show_guards(out: Console, trips: Iterable[Mapping[str, Any]], now: float) -> None:
+    """What went badly with mail of this kind lately, and what followed."""
+    lines = [
+        f"  {ago(now - trip['at'])} ago  guard {trip['guard']} ({trip['where']}): "
+        f"{trip['reason']}; "
+        + ("mail was suspended" if trip["action"] == "pause" else "it only tells")
+        for trip in trips
+    ]
+    if lines:
+        out.print("\nguards that tripped for it:")
     for line in lines:
         out.print(plain(line), soft_wrap=True)
 

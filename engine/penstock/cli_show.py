@@ -84,6 +84,24 @@ def show_message(answer: Mapping[str, Any]) -> None:
     show_rows(answer["recipients"], len(answer["recipients"]))
 
 
+def _show_collector(out: Console, found: Mapping[str, Any] | None) -> None:
+    """How far the readers of the event log are behind; a daemon of before has none."""
+    if not found or not found["enabled"]:
+        return
+    if not found["ready"]:
+        out.print("collector: away; events wait in the log")
+        return
+    out.print(f"collector: pid {found['pid']}")
+    for one in found["consumers"]:
+        if one["failures"]:
+            text = f"failed {one['failures']} times in a row: {one['error']}"
+        elif one["lag_events"] or one["lag_s"]:
+            text = f"{one['lag_events']:,} events behind, {ago(one['lag_s'])}"
+        else:
+            text = "up to date"
+        out.print(f"  {plain(one['name'])}: {plain(text)}")
+
+
 def show_status(answer: Mapping[str, Any]) -> None:
     """The daemon, its workers, and what operators ordered."""
     out = console()
@@ -106,6 +124,7 @@ def show_status(answer: Mapping[str, Any]) -> None:
             *("-" if figure is None else f"{figure:g}" for figure in figures),
         )
     out.print(table)
+    _show_collector(out, answer.get("collector"))
     if answer["operations"]:
         out.print()
         show_operations(answer["operations"])

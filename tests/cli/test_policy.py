@@ -204,7 +204,8 @@ def test_diff_tells_what_changes_and_exits_as_diff_does(
 def test_schema_is_printed_or_written(penstock: Penstock, tmp_path: Path) -> None:
     one = json.loads(penstock("policy", "schema", "sources").stdout)
     every = json.loads(penstock("policy", "schema").stdout)
-    assert sorted(every) == ["default", "provider", "replies", "sources", "tenants", "warmup"]
+    names = ["default", "guards", "provider", "replies", "sources", "tenants", "warmup"]
+    assert sorted(every) == names
     assert every["sources"] == one
     assert penstock("policy", "schema", "--to", str(tmp_path)).exit_code == 0
     assert json.loads((tmp_path / "sources.json").read_text()) == one

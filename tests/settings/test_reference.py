@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.policy.guard_models import GuardsFile
 from penstock.policy.model_keys import tables
 from penstock.policy.models import ProviderFile
 from penstock.policy.source_models import SourcesFile
@@ -26,7 +27,7 @@ def test_the_pages_are_up_to_date(root: Path, name: str, text: str) -> None:
 
 
 def test_every_option_is_described_in_one_sentence() -> None:
-    for model in (Settings, ProviderFile, SourcesFile, TenantsFile, WarmupFile):
+    for model in (Settings, ProviderFile, SourcesFile, TenantsFile, WarmupFile, GuardsFile):
         for header, table in tables(model):
             for name, info in table.model_fields.items():
                 text = info.description or ""
@@ -50,5 +51,5 @@ def test_pages_are_printed_or_written(tmp_path: Path, capsys: pytest.CaptureFixt
     schemas = tmp_path / "schema"
     schemas.mkdir()
     assert reference.main([str(tmp_path), str(schemas)]) == 0
-    names = ["default", "provider", "replies", "sources", "tenants", "warmup"]
+    names = ["default", "guards", "provider", "replies", "sources", "tenants", "warmup"]
     assert sorted(path.stem for path in schemas.iterdir()) == names

@@ -25,8 +25,10 @@ def run(config_path: str) -> int:
     inheritance = Inheritance.take(os.environ)
     problems = check(path)
     settings = load_settings(path)
-    if problems or isinstance(settings, list):
+    if isinstance(settings, list) or not all(one.warning for one in problems):
         return _wrong(problems, inheritance)
+    for warning in problems:
+        print(warning, file=sys.stderr)
     policies = load_policy_directory(settings.policies)
     if isinstance(policies, list):
         return _wrong(policies, inheritance)
@@ -72,17 +74,27 @@ def _serve(
     try:
         for address in [*(smtp.listen for smtp in settings.smtp), *_http(settings)]:
             bound.append(listen(address, ready))
+        collector = {name: listen(at, ready) for name, at in _of_collector(settings).items()}
         control = listen_control(settings.control, handed)
     except BindError as error:
         return _cannot(str(error), inheritance)
     listeners, http = bound[: len(settings.smtp)], bound[len(settings.smtp) :]
-    _close([one for one in handed if one not in (*bound, control)])
+    _close([one for one in handed if one not in (*bound, *collector.values(), control)])
     workers = settings.worker_count(len(os.sched_getaffinity(0)))
 
     async def serve() -> int:
         predecessor = Predecessor(inheritance) if inheritance else None
         supervisor = Supervisor(
-            path, settings, policies, listeners, http, control, lock, workers, predecessor
+            path,
+            settings,
+            policies,
+            listeners,
+            http,
+            control,
+            lock,
+            workers,
+            predecessor,
+            collector,
         )
         return await supervisor.run()
 
@@ -91,11 +103,17 @@ def _serve(
     except BadFile as error:
         return _cannot(str(error), inheritance)
     finally:
-        _close([*bound, control])
+        _close([*bound, *collector.values(), control])
 
 
 def _http(settings: Settings) -> list[str]:
     return [settings.http.listen] if settings.http else []
+
+
+def _of_collector(settings: Settings) -> dict[str, str]:
+    """The addresses that the collector listens on, by what it serves there."""
+    page = settings.unsubscribe if settings.events.enabled else None
+    return {"unsubscribe": page.listen} if page is not None else {}
 
 
 def _waiting() -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("penstock.admin")
 ROWS_MAX = 10_000
-_WHILE_UPGRADING = {"status", "metrics", "upgrade"}
+_WHILE_UPGRADING = {"status", "metrics", "upgrade", "stats", "guards"}
 
 
 class Admin:
@@ -55,7 +55,9 @@ class Admin:
             "queue.resume": self.steer.resume,
             "queue.cancel": self.steer.cancel,
             "queue.retry": self.steer.retry,
-            "explain": Explain(supervisor).explain,
+            "explain": Explain(supervisor, supervisor.collecting.trips_of).explain,
+            "stats": functools.partial(supervisor.collecting.call, "stats"),
+            "guards": functools.partial(supervisor.collecting.call, "guards"),
             "bounces.unmatched": Bounces(supervisor).unmatched,
             "top": Top(supervisor.children, self.steer).top,
         }
@@ -64,6 +66,9 @@ class Admin:
         )
         for name in ("show", "start", "hold", "resume", "set", "complained"):
             self._methods[f"warmup.{name}"] = getattr(warmup, name)
+        for name in ("list", "test", "enable", "replay"):
+            method = f"webhooks.{name}"
+            self._methods[method] = functools.partial(supervisor.collecting.call, method)
         for verb in VERBS:
             self._methods[f"queue.{verb}"] = functools.partial(self.steer.begin, verb)
 
@@ -98,6 +103,7 @@ class Admin:
                 }
                 for c, s in zip(supervisor.children, stats, strict=True)
             ],
+            "collector": await supervisor.collecting.state(),
             "governor": supervisor.governor.stats(),
             "operations": self.steer.rules(),
             "operations_max": OPERATIONS_MAX,
@@ -139,7 +145,7 @@ class Admin:
         supervisor = self._supervisor
         problems = check(supervisor.config_path)
         settings = load_settings(supervisor.config_path)
-        if problems or isinstance(settings, list):
+        if isinstance(settings, list) or not all(one.warning for one in problems):
             raise ControlError("invalid", _problems(problems))
         policies = load_policy_directory(settings.policies)
         if isinstance(policies, list):
@@ -157,10 +163,11 @@ class Admin:
             )
         changes = difference(supervisor.policies, policies)
         await ask_all(supervisor.children, "reload", {})
+        await supervisor.collecting.reload()
         supervisor.settings, supervisor.policies = settings, policies
         log.info("reloaded", changes=len(changes))
         operator_did(supervisor.events, "reload", reason=f"{len(changes)} policy changes")
-        return {"changes": [str(change) for change in changes]}
+        return {"changes": [str(change) for change in changes], "warnings": [*map(str, problems)]}
 
 
 async def _stats(child: Child) -> dict[str, Any] | None:

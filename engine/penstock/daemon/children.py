@@ -1,10 +1,10 @@
-"""Worker processes: started, greeted, watched, started again when they die.
+"""The processes of a daemon: started, greeted, watched, started again when they die.
 
 A worker is a fresh interpreter that inherits the listening sockets, the spool's lock and one end of
 a socket pair. It says hello on it and is told what it owns; until it says ready it counts as
 starting. One that dies is started again at once, and after repeated deaths with growing pauses, so
 that a worker that cannot start does not eat the machine. One that had served is missed by the mail
-in its shards: its pauses stay short.
+in its shards: its pauses stay short. The collector is kept in the same way.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -29,8 +30,20 @@ STEADY_S = 30.0
 FAILED_DEATHS = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What runs in a child: how it is called in logs and answers, and its module."""
+
+    kind: str
+    module: str
+
+
+WORKER = Program("worker", "penstock.worker")
+COLLECTOR = Program("collector", "penstock.collector")
+
+
 class Child:
-    """One worker slot: its number stays, its process changes."""
+    """One slot: its number stays, its process changes."""
 
     def __init__(
         self,
@@ -38,8 +51,12 @@ class Child:
         fds: Sequence[int],
         handler: Callable[[Child], Handler],
         gone: Callable[[Child], None],
+        program: Program = WORKER,
     ) -> None:
         self.number = number
+        self.name = f"worker {number}" if program is WORKER else program.kind
+        self._program = program
+        self._logged = {"worker": number} if program is WORKER else {}
         self.ready = False
         self.waiting = asyncio.Event()  # for a shard that another process has
         self.serving = asyncio.Event()
@@ -60,7 +77,7 @@ class Child:
         return self.process.pid if self.process is not None else 0
 
     def start(self) -> None:
-        """Run the worker until told to stop, again and again; not while another run still ends."""
+        """Run it until told to stop, again and again; not while another run still ends."""
         assert self._keeper is None or self._keeper.done(), "stop() has not returned"
         self._told_to_stop.clear()
         self._deaths = 0
@@ -86,7 +103,8 @@ class Child:
             if self._deaths >= FAILED_DEATHS and pause_max == RESTART_PAUSE_MAX_S:
                 self.failed.set()
             pause = min(0.1 * 2.0 ** min(self._deaths, 10), pause_max)
-            log.error("worker died", worker=self.number, exit=code, restart_in_s=pause)
+            what = f"{self._program.kind} died"
+            log.error(what, **self._logged, exit=code, restart_in_s=pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._told_to_stop.wait(), pause)
 
@@ -99,7 +117,7 @@ class Child:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "penstock.worker",
+                self._program.module,
                 str(theirs.fileno()),
                 pass_fds=(theirs.fileno(), *self._fds),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -122,13 +140,13 @@ class Child:
         self.away_s = round(self.beat - self._gone_at, 3)
 
     async def call(self, method: str, params: Any = None, timeout_s: float = 30.0) -> Any:
-        """Ask the worker; ``ConnectionError`` when it is not there or does not answer in time."""
+        """Ask it; ``ConnectionError`` when it is not there or does not answer in time."""
         if self.channel is None or not self.ready:
-            raise ConnectionError(f"worker {self.number} is not running")
+            raise ConnectionError(f"{self.name} is not running")
         try:
             return await asyncio.wait_for(self.channel.call(method, params), timeout_s)
         except TimeoutError:
-            text = f"worker {self.number} did not answer in {timeout_s:g} s"
+            text = f"{self.name} did not answer in {timeout_s:g} s"
             raise ConnectionError(text) from None
 
     @property
@@ -148,7 +166,7 @@ class Child:
             self.channel.call("stop", {"deadline_s": deadline_s}).add_done_callback(_heard)
         _, late = await asyncio.wait({keeper}, timeout=deadline_s + 3.0)
         if late:
-            log.error("worker did not stop in time", worker=self.number)
+            log.error(f"{self._program.kind} did not stop in time", **self._logged)
             if self.process is not None and self.process.returncode is None:
                 self.process.kill()
             await asyncio.wait({keeper})

@@ -7,7 +7,7 @@ campaign behind slashes. What may be two of these is looked up as the first of t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from penstock.control import ControlError
@@ -20,6 +20,9 @@ TARGET_CHARS_MAX = 1000
 KEYS_AT_ONCE = 256  # as many as the governor answers
 _STATES = ("in-flight", "ready", "waiting", "scheduled")
 _TIMEOUT_S = 30.0
+
+
+Trips = Callable[[str, str], Awaitable[list[dict[str, Any]]]]
 
 
 class GovernorPort(Protocol):
@@ -38,8 +41,10 @@ class Owner(Protocol):
 
 
 class Explain:
-    def __init__(self, owner: Owner) -> None:
-        self._owner = owner
+    """``trips``: the guards that tripped for mail of a tenant and campaign."""
+
+    def __init__(self, owner: Owner, trips: Trips | None = None) -> None:
+        self._owner, self._trips = owner, trips
 
     async def explain(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """``{"explanations": [...], "more": n, "away": [worker, ...]}`` for ``target``; refuses
@@ -54,6 +59,7 @@ class Explain:
             found, more = merged(answers)
             if found:
                 self._add_uses(found)
+                await self._add_guards(found)
                 return {"explanations": found, "more": more, "away": away}
         if more:
             raise ControlError(
@@ -68,6 +74,19 @@ class Explain:
             "not-found",
             f"nothing of {target} is queued: it was delivered, bounced, or never accepted here",
         )
+
+    async def _add_guards(self, explanations: Iterable[dict[str, Any]]) -> None:
+        """``guards`` that tripped lately, where there are any."""
+        known: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        if self._trips is None:
+            return
+        for one in explanations:
+            queue = one.get("queue") or {}
+            whose = (str(queue.get("tenant", "")), str(queue.get("campaign", "")))
+            if whose not in known:
+                known[whose] = await self._trips(*whose)
+            if known[whose]:
+                one["guards"] = known[whose]
 
     def _add_uses(self, explanations: Iterable[dict[str, Any]]) -> None:
         """Over all workers: ``used`` and ``free`` of every limit, and how many workers are

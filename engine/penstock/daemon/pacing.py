@@ -22,7 +22,6 @@ import structlog
 from penstock.control import ControlError
 from penstock.daemon.reactions import ON_MAIL, WANTED, Reaction, Reactions
 from penstock.daemon.told import engine_did
-from penstock.daemon.whole_file import read_whole, write_whole
 from penstock.daemon.workers import Worker, ask_those_there
 from penstock.events.journal import Recorder
 from penstock.events.metrics import Registry
@@ -34,6 +33,7 @@ from penstock.schedule import adaptive
 from penstock.schedule.adaptive import AdaptiveConfig, AdaptiveState, Tally
 from penstock.schedule.pace import Pace
 from penstock.schedule.strictest import strictest
+from penstock.whole_file import read_whole, write_whole
 
 log = structlog.get_logger("penstock.pacing")
 STEPS_MAX = 500  # at once: a step takes 50 microseconds, and the governor waits meanwhile

@@ -23,6 +23,7 @@ from penstock import __version__
 from penstock.control import Channel, ControlError, Handler
 from penstock.daemon.admin import Admin
 from penstock.daemon.children import Child
+from penstock.daemon.collecting import Collecting
 from penstock.daemon.handover import (
     NEW_WORKERS,
     Predecessor,
@@ -37,13 +38,13 @@ from penstock.daemon.shards import assign_shards
 from penstock.daemon.told import operator_did
 from penstock.daemon.warmup import Warmups
 from penstock.daemon.workers import ask_those_there
+from penstock.events.configure import open_journal
 from penstock.events.figures import EventFigures
 from penstock.events.metrics import Registry
 from penstock.intake.http import HttpConfig, HttpServer, make_app
 from penstock.limits.governor import Governor
 from penstock.policy.policies import Policies
 from penstock.settings.models import Settings
-from penstock.worker.journals import open_journal
 
 log = structlog.get_logger("penstock.supervisor")
 _BEAT_S = 1.0
@@ -51,9 +52,9 @@ _BEAT_LATE_S = 20.0
 
 
 class Supervisor:
-    """One daemon. ``listeners``, ``http`` and ``control`` are bound sockets, ``lock`` is the
-    descriptor that holds the spool; ``workers`` is their number. With a ``predecessor`` it begins
-    by taking over from that."""
+    """One daemon. ``listeners``, ``http``, ``control`` and the ``collector``'s are bound sockets,
+    ``lock`` is the descriptor that holds the spool; ``workers`` is their number. With a
+    ``predecessor`` it begins by taking over from that."""
 
     def __init__(
         self,
@@ -66,15 +67,16 @@ class Supervisor:
         lock: int,
         workers: int,
         predecessor: Predecessor | None = None,
+        collector: dict[str, socket.socket] | None = None,
     ) -> None:
         self.config_path, self.settings, self.policies = config_path, settings, policies
         self._http, self._control, self._lock = http, control, lock
         self._predecessor = predecessor
         self._successor: Successor | None = None
         self._handed_over = False
-        self._registry = Registry()
+        self.registry = Registry()
         self.events = open_journal(settings, "supervisor", time.time)
-        EventFigures(self._registry, self.events.stats)
+        EventFigures(self.registry, self.events.stats)
         self.governor = Governor(time.monotonic)
         self.operations = Operations(settings.spool)
         self.started = time.time()
@@ -91,17 +93,18 @@ class Supervisor:
             settings.spool,
             lambda: self.policies,
             time.time,
-            self._registry,
+            self.registry,
             workers,
             self._tell_warmed,
             settings.relay.pairs_max,
         )
         if predecessor is None:  # else that one grants until it has ended
             self.warmups.load()
+        self.collecting = Collecting(self, collector or {}, lock)
         self.admin = Admin(self)
         suspend = functools.partial(self.admin.steer.begin, "suspend", by_itself=True)
         self.pacing = Pacing(
-            self, settings.spool, self._registry, suspend, pairs_max=settings.relay.pairs_max
+            self, settings.spool, self.registry, suspend, pairs_max=settings.relay.pairs_max
         )
 
     async def run(self) -> int:
@@ -124,6 +127,7 @@ class Supervisor:
                 self._sandbox = await stack.enter_async_context(Sandbox())
             for child in self.children:
                 child.start()
+            self.collecting.start()
             try:
                 if self._predecessor is not None and not await self._take_over(self._predecessor):
                     return 1
@@ -168,8 +172,12 @@ class Supervisor:
     async def _end_workers(self) -> None:
         if self._successor is not None:
             await self._successor.abort()
+        await self._stop_all()
+
+    async def _stop_all(self) -> None:
         deadline = float(self.settings.stop_deadline_s)
-        await asyncio.gather(*(child.stop(deadline) for child in self.children))
+        ends = [*(child.stop(deadline) for child in self.children), self.collecting.stop(deadline)]
+        await asyncio.gather(*ends)
 
     # upgrades
 
@@ -189,7 +197,8 @@ class Supervisor:
         successor = Successor(self._release, self._finish, self.governor.handle)
         self._successor = successor
         log.info("upgrade begins")
-        sockets = [one.fileno() for one in (*self._listeners, *self._http, self._control)]
+        more = self.collecting.sockets.values()
+        sockets = [one.fileno() for one in (*self._listeners, *self._http, *more, self._control)]
         try:
             await successor.run(self.settings.spool, self._lock, sockets)
         except UpgradeFailed as error:
@@ -223,8 +232,7 @@ class Supervisor:
         await asyncio.gather(*(child.stop(deadline) for child in owners))
 
     async def _finish(self, pid: int) -> None:
-        deadline = float(self.settings.stop_deadline_s)
-        await asyncio.gather(*(child.stop(deadline) for child in self.children))
+        await self._stop_all()
         self.pacing.save()  # the next daemon reads these when this returns
         self.warmups.close()
         self._notify.notify(f"MAINPID={pid}")
@@ -347,7 +355,8 @@ class Supervisor:
             for child, answer in zip(self.children, answers, strict=True)
             if not isinstance(answer, BaseException)
         }
-        found["supervisor"] = self._registry.snapshot()
+        found |= await self.collecting.metrics()
+        found["supervisor"] = self.registry.snapshot()
         return found
 
     async def readiness(self) -> tuple[bool, list[str]]:

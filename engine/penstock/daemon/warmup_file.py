@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 from penstock.daemon.operations import BadFile
-from penstock.daemon.whole_file import read_whole, write_whole
 from penstock.schedule.warmup import WarmupState
 from penstock.schedule.warmup_day import RESULT_NAMES, Results
+from penstock.whole_file import read_whole, write_whole
 
 Pair = tuple[str, str]
 _VERSION = 1

@@ -130,7 +130,8 @@ class Complained(OfTenant, frozen=True, kw_only=True, omit_defaults=True, tag="c
 
 
 class Unsubscribed(OfTenant, frozen=True, kw_only=True, omit_defaults=True, tag="unsubscribed"):
-    """The recipient wants no more of it. ``via``: ``one-click``, ``page`` or ``mailto``."""
+    """The recipient wants no more of it. ``via``: ``one-click``, ``page``, ``mailto``, or
+    ``feedback`` for a report of type opt-out."""
 
     recipient: str
     via: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from penstock.policy.change import Change, value_text
+from penstock.policy.difference_guards import guards
 from penstock.policy.difference_replies import replies
 from penstock.policy.difference_senders import senders
 from penstock.policy.limits import FIELDS, Limits
@@ -19,7 +20,7 @@ from penstock.policy.policies import Policies, Provider
 
 def difference(old: Policies, new: Policies) -> list[Change]:
     """Every change from ``old`` to ``new``: default first, then providers, sites, domains, what is
-    narrowed, then where mail leaves from, whose it is, and the rules for replies."""
+    narrowed, then where mail leaves from, whose it is, the rules for replies, and the guards."""
     return [
         *_limits("default", [], old.default, [], new.default),
         *_providers(old, new),
@@ -28,6 +29,7 @@ def difference(old: Policies, new: Policies) -> list[Change]:
         *_narrows(old, new),
         *senders(old, new),
         *replies(old.replies, new.replies),
+        *guards(old.guards, new.guards),
     ]
 
 

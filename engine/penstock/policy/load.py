@@ -13,7 +13,10 @@ from types import MappingProxyType
 from typing import Any
 
 from penstock.policy import validation
+from penstock.policy.guard_models import GuardsFile
+from penstock.policy.guards import Guard
 from penstock.policy.limits import Limits, Provenance
+from penstock.policy.load_guards import load_guards
 from penstock.policy.load_narrows import check_sources, load_narrows
 from penstock.policy.load_replies import load_replies
 from penstock.policy.load_sources import Egress, load_egress
@@ -36,8 +39,9 @@ from penstock.policy.warmup import Plan
 from penstock.policy.warmup_models import WarmupFile
 
 DEFAULT, SOURCES, TENANTS = "default.toml", "sources.toml", "tenants.toml"
+GUARDS = "guards.toml"
 FILES = (
-    *(DEFAULT, "providers/NAME.toml", "replies/NAME.toml", SOURCES, TENANTS),
+    *(DEFAULT, "providers/NAME.toml", "replies/NAME.toml", SOURCES, TENANTS, GUARDS),
     "warmup/NAME.toml",
 )
 _PROVIDER = re.compile(r"providers/(?P<name>[^/]+)\.toml")
@@ -82,6 +86,7 @@ class _Loading:
         self._narrows: list[tuple[Checked[Any], list[Narrow]]] = []
         self._egress = Egress()
         self._senders = Senders()
+        self._guards: Mapping[str, Guard] = MappingProxyType({})
         self._replies: dict[str, tuple[ReplyRule, ...]] = {}
         self._of_sources: Checked[SourcesFile] | None = None
         self._plans: dict[str, tuple[Plan | None, Checked[WarmupFile]]] = {}
@@ -102,6 +107,7 @@ class _Loading:
             self._senders.classes,
             ReplyRules(MappingProxyType(self._replies)),
             MappingProxyType({name: plan for name, (plan, _) in self._plans.items() if plan}),
+            self._guards,
         )
 
     def add(self, name: str, text: str) -> None:
@@ -125,6 +131,10 @@ class _Loading:
             tenants = validation.check(TenantsFile, parse(text, file))
             self._checked.append(tenants)
             self._senders = load_senders(tenants, self._egress)
+        elif name == GUARDS:
+            guards = validation.check(GuardsFile, parse(text, file))
+            self._checked.append(guards)
+            self._guards = load_guards(guards)
         elif _REPLIES.fullmatch(name):
             replies = validation.check(ReplyFile, parse(text, file))
             self._checked.append(replies)

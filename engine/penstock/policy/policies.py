@@ -17,6 +17,7 @@ from penstock.policy import caps, sites
 from penstock.policy.caps import Cap
 from penstock.policy.egress import BUILT_IN_POOLS, BUILT_IN_SOURCES, DEFAULT, Pool, Source
 from penstock.policy.feedback import Feedback, resolve
+from penstock.policy.guards import Guard
 from penstock.policy.limits import BUILT_IN, OF_PROVIDERS, Limits, Provenance
 from penstock.policy.matching import ProviderIndex
 from penstock.policy.merge import EMPTY, Layer, merge
@@ -78,6 +79,7 @@ class Policies:
     classes: Mapping[str, MailClass] = field(default_factory=lambda: BUILT_IN_CLASSES)
     replies: ReplyRules = NO_RULES
     warmups: Mapping[str, Plan] = field(default_factory=lambda: MappingProxyType({}))
+    guards: Mapping[str, Guard] = field(default_factory=lambda: MappingProxyType({}))
     _index: ProviderIndex = field(init=False, repr=False, compare=False)
     _narrowings: Narrowings = field(init=False, repr=False, compare=False)
     _floors: Mapping[str, float] = field(init=False, repr=False, compare=False)

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from penstock.policy.guard_models import GuardsFile
 from penstock.policy.model_keys import keys_of
 from penstock.policy.model_types import Written, written, written_as
 from penstock.policy.models import DefaultFile, ProviderFile
@@ -30,6 +31,7 @@ KINDS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "tenants": TenantsFile,
         "replies": ReplyFile,
         "warmup": WarmupFile,
+        "guards": GuardsFile,
     }
 )
 _DIALECT = "http://json-schema.org/draft-07/schema#"  # what editors for TOML know

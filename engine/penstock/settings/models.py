@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from penstock.policy.fields import Duration, Size, Table
+from penstock.settings.collector import CollectorSettings, StatisticsSettings
 from penstock.settings.events import EventSettings
 from penstock.settings.feedback import FeedbackSettings
 from penstock.settings.fields import HostName, PathText, RequiredPath, Workers
@@ -154,6 +155,10 @@ class Settings(Table):
     )
     log: LogSettings = Field(default=LogSettings(), description="Logging.")
     events: EventSettings = Field(default=EventSettings(), description="The event log.")
+    collector: CollectorSettings = Field(default=CollectorSettings(), description="Its reader.")
+    statistics: StatisticsSettings = Field(
+        default=StatisticsSettings(), description="Counters by hour."
+    )
 
     @model_validator(mode="before")
     @classmethod

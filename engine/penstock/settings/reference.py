@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from penstock.policy.fields import UNLIMITED_FORM, Shown
+from penstock.policy.guard_models import GuardsFile
 from penstock.policy.model_keys import keys_of, tables
 from penstock.policy.model_types import Written, written, written_as
 from penstock.policy.models import LimitsTable, NarrowTable, ProviderFile, ProviderLimitsTable
@@ -44,7 +45,8 @@ _POLICIES_HEAD = """\
 
 Traffic policy is data: `policies/default.toml`, one `policies/providers/NAME.toml` for each mailbox
 provider, `policies/replies/NAME.toml` for how each words its refusals, `policies/sources.toml` for
-where mail leaves from and `policies/tenants.toml` for whose it is. Layers, later wins: built-in
+where mail leaves from, `policies/tenants.toml` for whose it is and `policies/guards.toml` for what
+must not be exceeded. Layers, later wins: built-in
 (the defaults below), `default.toml`, provider, site, domain, each with what is narrowed by source
 above it. A key that is not written leaves the value of the layer below. A rate spreads its messages
 over its period: without `burst`, at most a second's worth passes at once.
@@ -71,6 +73,10 @@ the rules hold for everybody, after the provider's own. How rules are tried is i
 _WARMUP_HEAD = """\
 A plan by which a new source is warmed; the file's name is the plan's, and a source names it as
 `warmup` in `sources.toml`. What is done with it: [Warming an IP up](../deliverability.md).
+"""
+_GUARDS_HEAD = """\
+Shares of a sender's mail that are watched, and what happens above them. How they are counted is in
+[statistics.md](../statistics.md#guards).
 """
 _NARROW_HEAD = """\
 In `default.toml` and in a provider's file, for a part of the mail; one of `source`, `tenant` and
@@ -105,6 +111,7 @@ def policies_page() -> str:
             *_file("tenants.toml", TenantsFile, _TENANTS_HEAD),
             *_file("replies/NAME.toml", ReplyFile, _REPLIES_HEAD),
             *_file("warmup/NAME.toml", WarmupFile, _WARMUP_HEAD, top=True),
+            *_file("guards.toml", GuardsFile, _GUARDS_HEAD),
         ]
     )
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 
+from penstock.events.reading import Position
 from penstock.events.records import Admin, AnyEvent, Bounced, Delivered, Expired
 from penstock.suppression.decide import (
     SuppressionRules,
@@ -32,13 +33,6 @@ Write = Callable[..., str]  # Journal.write: the type of event, then its fields
 PURGE_S = 60.0
 PURGE_KEYS = 2000  # in ten million that is a round in three and a half days
 NOTES_AT_ONCE = 100
-
-
-class Position(NamedTuple):
-    """A place in an event log; as ``penstock.events.reading`` has it."""
-
-    segment: int
-    offset: int
 
 
 class SuppressionConsumer:

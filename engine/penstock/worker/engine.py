@@ -13,6 +13,7 @@ import structlog
 
 from penstock.control import Channel, ControlError
 from penstock.events.attempts import AttemptLog, AttemptLogConfig
+from penstock.events.configure import Keeper, open_journal
 from penstock.events.figures import EventFigures
 from penstock.events.metrics import Registry
 from penstock.events.writer import Writer
@@ -32,7 +33,7 @@ from penstock.settings.models import Settings
 from penstock.worker import feedback, parts
 from penstock.worker.gauges import CommitFigures, Gauges, ReplyFigures
 from penstock.worker.greeting import Greeting
-from penstock.worker.journals import Keeper, Sent, catch_up, open_journal
+from penstock.worker.journals import Sent, catch_up
 from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound

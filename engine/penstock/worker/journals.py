@@ -1,45 +1,17 @@
-"""The event log of a process, as the settings want it, and how mail is described in it."""
+"""How mail is described in a worker's event log, and what is missing there after a crash."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
 
-from penstock.events.journal import Journal, JournalConfig, NoJournal
-from penstock.events.reading import log_directory
-from penstock.events.store import StoreConfig
+from penstock.events.configure import Keeper
 from penstock.mail.envelope import SEQUENCE_BITS, SEQUENCE_MASK, Envelope
 from penstock.policy.policies import Policies
 from penstock.relay.spool import Spool
-from penstock.settings.models import Settings
-from penstock_queue.committer import Jobs, QueueThread
-from penstock_queue.disk import Disk
 
 _KNOWN_MAX = 10_000
 _CAUGHT_UP_MAX = 10_000  # deliveries; a commit has far fewer
-Keeper = Journal | NoJournal
-
-
-def open_journal(
-    settings: Settings,
-    name: str,
-    now: Callable[[], float],
-    disk: Disk | None = None,
-    jobs: Callable[[str], Jobs] = QueueThread,
-) -> Keeper:
-    """The log ``name``: the two digits of a worker's first shard, ``supervisor``, ``collector``."""
-    events = settings.events
-    if not events.enabled:
-        return NoJournal()
-    store = StoreConfig(
-        segment_bytes=events.segment_bytes,
-        segment_age_s=events.segment_age_s,
-        retention_s=events.retention_s,
-        retention_bytes=events.retention_bytes,
-        sync_s=events.sync_s,
-    )
-    config = JournalConfig(events.buffer_bytes_max, store)
-    return Journal(log_directory(settings.spool, name), config, now, disk, jobs)
 
 
 def catch_up(journal: Keeper, spool: Spool) -> int:

@@ -8,9 +8,7 @@ waits for its shards and its ports.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import signal
 import socket
 import sys
 from typing import Any
@@ -22,11 +20,11 @@ from penstock.control import Channel, ControlError
 from penstock.events.log import configure
 from penstock.settings.loader import load_settings
 from penstock.settings.models import Settings
+from penstock.supervised import beat, leave_signals_to_supervisor, report
 from penstock.worker.engine import Engine
 from penstock.worker.greeting import Greeting
 
 log = structlog.get_logger("penstock.worker")
-_BEAT_S = 1.0
 _GC_THRESHOLD = 50_000
 _ORPHAN_DEADLINE_S = 5.0
 # The committing thread needs the interpreter for microseconds after each sync, and a busy loop lets
@@ -36,10 +34,7 @@ _SWITCH_S = 0.0002
 
 def main(fd: int) -> int:
     """Serve behind the channel ``fd`` until told to stop; returns the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides, not the terminal
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    leave_signals_to_supervisor()
     # what is made per message has no cycles: collections are for what goes wrong, and rare
     sys.setswitchinterval(_SWITCH_S)
     gc.set_threshold(_GC_THRESHOLD, 20, 100)
@@ -57,7 +52,7 @@ class Worker:
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(_report)
+        loop.set_exception_handler(report)
         end = socket.socket(fileno=self._fd)
         end.setblocking(False)
         _, channel = await loop.create_connection(
@@ -86,14 +81,14 @@ class Worker:
         # before the first delivery, or one that dies at once would take the names along
         await channel.call("recovered", engine.recovered())
         await engine.start()
-        beat: asyncio.Task[None] | None = None
+        beating: asyncio.Task[None] | None = None
         try:
             await channel.call("ready")
-            beat = asyncio.create_task(_beat(channel))
+            beating = asyncio.create_task(beat(channel))
             await self._stop.wait()
         finally:
-            if beat is not None:
-                beat.cancel()
+            if beating is not None:
+                beating.cancel()
             await engine.stop(self._deadline_s)
         return 0
 
@@ -131,16 +126,3 @@ class Worker:
 def _heard(future: asyncio.Future[Any]) -> None:
     if not future.cancelled():
         future.exception()  # a supervisor that is gone is noticed elsewhere
-
-
-async def _beat(channel: Channel) -> None:
-    """Tell the supervisor every second that this loop still turns."""
-    with contextlib.suppress(ConnectionError):
-        while True:
-            await channel.call("beat")
-            await asyncio.sleep(_BEAT_S)
-
-
-def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    error = context.get("exception")
-    log.error(str(context.get("message", "error in the event loop")), exc_info=error)
