@@ -207,9 +207,10 @@ def classify(
 @command
 def reload(config: Config = CONFIG) -> None:
     """Have the running daemon read its settings and policies again, all or nothing."""
-    changes = ask(config, "reload").get("changes", [])
-    for change in changes:
-        typer.echo(change)
+    answer = ask(config, "reload")
+    changes = answer.get("changes", [])
+    for line in (*changes, *answer.get("warnings", [])):
+        typer.echo(line)
     what = "routes, keys, certificates and accounts were read again"
     typer.echo(f"reloaded; {what}" if changes else f"reloaded; no policy has changed; {what}")
 

@@ -1,4 +1,4 @@
-"""``penstock classify --replies``: a line for a line, and a bad one stops no other."""
+"""``penstock classify``: a line for a line or a file, and a bad one stops no other."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_what_is_to_be_read_must_be_said(policies: Path) -> None:
     found = classify(policies, "")
     assert (found.exit_code, found.stderr) == (
         2,
-        "penstock: say what is to be read: --replies\n",
+        "penstock: say what is to be read: FILE... or --replies\n",
     )
 
 
@@ -97,3 +97,52 @@ def test_wrong_rules_are_told_first(policies: Path) -> None:
     found = classify(policies, '{"reply": "550 x"}', "--replies")
     assert found.exit_code == 2
     assert "is decided by no rule" in found.stdout
+
+
+def test_each_file_gives_a_line(policies: Path, tmp_path: Path) -> None:
+    bounce = tmp_path / "bounce.eml"
+    bounce.write_text(
+        "From: MAILER-DAEMON@example.org\nReturn-Path: <>\nSubject: failure notice\n\n"
+        "<a@gmail.com>: host mx.google.com said: 550 5.7.1 No such user\n"
+    )
+    letter = tmp_path / "letter.eml"
+    letter.write_text("From: a@example.org\nSubject: hello\n\nHi.\n")
+    found = classify(policies, "", str(bounce), str(letter))
+    assert (found.exit_code, found.stderr) == (0, "")
+    assert [json.loads(line) for line in found.stdout.splitlines()] == [
+        {
+            "file": "bounce.eml",
+            "kind": "bounce",
+            "recipients": [
+                {
+                    "recipient": "a@gmail.com",
+                    "status": "5.7.1",
+                    "reply_code": "550",
+                    "category": "bad-mailbox",
+                    "fault": "recipient",
+                    "suppress": True,
+                    "feedback_type": "",
+                }
+            ],
+        },
+        {"file": "letter.eml", "kind": "other", "recipients": []},
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_answered(
+    policies: Path, tmp_path: Path
+) -> None:
+    good = tmp_path / "good.eml"
+    good.write_bytes(b"\xff\x00")
+    found = classify(policies, "", str(tmp_path / "none.eml"), str(tmp_path), str(good))
+    assert found.exit_code == 1
+    assert [json.loads(line)["file"] for line in found.stdout.splitlines()] == ["good.eml"]
+    told = found.stderr.splitlines()
+    assert [line.split(": ")[1] for line in told[:2]] == [str(tmp_path / "none.eml"), str(tmp_path)]
+    assert told[2] == "penstock: 2 files were not read"
+
+
+def test_files_and_replies_are_not_read_at_once(policies: Path) -> None:
+    found = classify(policies, "", "--replies", "x.eml")
+    assert found.exit_code != 0
+    assert "FILE... or --replies" in found.stderr

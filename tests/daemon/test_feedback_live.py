@@ -132,3 +132,12 @@ next_hop = "127.0.0.1:{sink.port}"
     daemon.until(lambda: len(sink.came) == 3, "delivered")
     token_of(home, sink.came[2][0])
     daemon.stop()
+
+
+def test_what_may_be_wrong_is_said_and_keeps_nobody_from_starting(daemon: Any) -> None:
+    """No listener here takes the mail of the bounce domain: another machine's may."""
+    put_keys(daemon.home, first_key(b"k" * 32, "2026-01-01"))
+    (daemon.policies / "tenants.toml").write_text(TENANTS)
+    daemon.write(f'[feedback]\nkeys = "{daemon.home}/feedback.keys"\n', 'delivery = "live"')
+    daemon.start()
+    assert daemon.call("reload")["warnings"]

@@ -11,7 +11,8 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from penstock.events import reference
-from penstock.events.definitions import BY_NAME, Definition
+from penstock.events.definition import Definition
+from penstock.events.definitions import BY_NAME
 from penstock.events.exposition import Merger, page
 from penstock.events.metrics import Registry
 from penstock.events.process import process_snapshot

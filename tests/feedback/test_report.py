@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.feedback.classify import Classifier
@@ -316,6 +316,15 @@ def test_complaints(
     assert report.original == ALL
 
 
+def test_what_only_the_report_tells_of_the_original(shipped: Classifier) -> None:
+    mail = complaint(
+        "Feedback-Type: abuse", "CFBL-Feedback-ID: 7:8", "Original-Mail-From: <b@example.net>"
+    )
+    bare = mail.replace(ORIGINAL, "Subject: news\n")
+    assert read(shipped, bare).original == Original(feedback_id="7:8", return_path="b@example.net")
+    assert read(shipped, mail).original == ALL
+
+
 def test_the_original_tells_who_complained_if_it_went_to_one(shipped: Classifier) -> None:
     mail = complaint("Feedback-Type: abuse").replace(", bob@example.com", "")
     assert [one.recipient for one in read(shipped, mail).findings] == ["anna@example.com"]
@@ -392,6 +401,7 @@ originals = st.builds(
 kinds = st.sampled_from(["bounce", "complaint", "auto-reply", "other"])
 
 
+@settings(deadline=None)
 @given(st.builds(Report, kinds, st.lists(findings, max_size=3).map(tuple), originals, texts))
 def test_the_way_through_json_and_back(report: Report) -> None:
     assert from_fields(json.loads(json.dumps(as_fields(report)))) == report
@@ -422,6 +432,7 @@ def test_other_fields_are_refused(change: dict[str, object]) -> None:
         from_fields({**as_fields(Report("other")), **change})
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.sampled_from([DAEMON, dsn(group()), complaint("Version: 1")]))
 def test_any_bytes_give_a_report(shipped: Classifier, raw: bytes, start: str) -> None:
     for content in (raw, start.encode() + raw, raw + start.encode(), start.encode()[: len(raw)]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -198,5 +199,52 @@ async def test_space_comes_back_in_the_background(
         await asyncio.sleep(0.01)
     assert queue.stats()["disk_bytes"] < 200_000
     assert all(queue.read(seqs[::10]))
+    await committer.stop()
+    queue.close()
+
+
+async def test_what_comes_before_a_group_is_done_before_anything_of_it_is_written(
+    put: Put,
+) -> None:
+    disk = SimDisk()
+    queue = Queue.open("q", QueueConfig(), disk=disk, now=1_700_000_000.0)
+    seen: list[tuple[int, bool]] = []
+    loop_thread = threading.get_ident()
+
+    def before() -> None:
+        written = sum(len(inode.view) for inode in disk.names.values())
+        seen.append((written, threading.get_ident() == loop_thread))
+
+    committer = Committer(queue, asyncio.get_running_loop(), before_write=before)
+    committer.start()
+    for _ in range(2):
+        put(queue)
+        await committer.commit()
+    after = sum(len(inode.view) for inode in disk.names.values())
+    await committer.stop()
+    queue.close()
+    assert [on_loop for _, on_loop in seen[:2]] == [False, False]
+    assert seen[0][0] < seen[1][0] < after
+
+
+async def test_a_group_is_not_written_where_what_comes_before_it_fails(put: Put) -> None:
+    queue = Queue.open("q", QueueConfig(), disk=SimDisk(), now=1_700_000_000.0)
+    wrong = [True]
+
+    def before() -> None:
+        if wrong:
+            raise OSError(errno.EIO, "no")
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+    committer = Committer(queue, loop, before_write=before)
+    committer.start()
+    put(queue)
+    with pytest.raises(CommitFailed):
+        await committer.commit()
+    wrong.clear()
+    put(queue)
+    await committer.commit()
+    assert queue.stats()["entries"] == 1
     await committer.stop()
     queue.close()

@@ -129,7 +129,7 @@ class Stage:
         self.path = path
         self.receiver = receiver
         self.clock = VirtualClock(START_S)
-        self.logs = {"00": FakeLog()}
+        self.logs: Any = {"00": FakeLog()}
         self.registry = Registry()
         self.secret_file = path / "secret"
         self.secret_file.write_text(SECRET + "\n")
@@ -157,7 +157,7 @@ class Stage:
         self.hooks = Webhooks(
             config,
             self.registry,
-            lambda: self.logs,
+            lambda: self.logs if isinstance(self.logs, dict) else self.logs(),
             resolve=resolve,
             now=self.clock,
             chance=lambda: 0.5,

@@ -117,6 +117,29 @@ async def test_a_slow_endpoint_holds_up_no_other(stage: Any, receiver: Any) -> N
     await asyncio.gather(run, return_exceptions=True)
 
 
+async def test_a_slow_batch_does_not_keep_the_next_one(stage: Any, receiver: Any) -> None:
+    stuck = asyncio.Event()
+
+    async def answer() -> Response:
+        if len(receiver.got) == 1:
+            await stuck.wait()
+        return Response()
+
+    receiver.answer = answer
+    run = asyncio.create_task(stage.open(stage.endpoint(timeout_s=60.0)).run())
+    async with asyncio.timeout(10):
+        await asyncio.sleep(0)
+        stage.happen(stage.event())
+        while not receiver.got:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        ids = stage.happen(stage.event())
+        while not receiver.events.keys() >= set(ids):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    stuck.set()
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+
+
 async def test_retry_after_is_honoured(stage: Any, receiver: Any) -> None:
     stage.open()
     receiver.answering(429, retry_after="120")

@@ -25,8 +25,10 @@ def run(config_path: str) -> int:
     inheritance = Inheritance.take(os.environ)
     problems = check(path)
     settings = load_settings(path)
-    if problems or isinstance(settings, list):
+    if isinstance(settings, list) or not all(one.warning for one in problems):
         return _wrong(problems, inheritance)
+    for warning in problems:
+        print(warning, file=sys.stderr)
     policies = load_policy_directory(settings.policies)
     if isinstance(policies, list):
         return _wrong(policies, inheritance)

@@ -145,7 +145,7 @@ class Admin:
         supervisor = self._supervisor
         problems = check(supervisor.config_path)
         settings = load_settings(supervisor.config_path)
-        if problems or isinstance(settings, list):
+        if isinstance(settings, list) or not all(one.warning for one in problems):
             raise ControlError("invalid", _problems(problems))
         policies = load_policy_directory(settings.policies)
         if isinstance(policies, list):
@@ -167,7 +167,7 @@ class Admin:
         supervisor.settings, supervisor.policies = settings, policies
         log.info("reloaded", changes=len(changes))
         operator_did(supervisor.events, "reload", reason=f"{len(changes)} policy changes")
-        return {"changes": [str(change) for change in changes]}
+        return {"changes": [str(change) for change in changes], "warnings": [*map(str, problems)]}
 
 
 async def _stats(child: Child) -> dict[str, Any] | None:

@@ -21,7 +21,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
-from penstock.events.definitions import BY_NAME, DEFINITIONS, Definition
+from penstock.events.definition import Definition
+from penstock.events.definitions import BY_NAME, DEFINITIONS
 
 Snapshot = Mapping[str, Any]
 _Rows = dict[tuple[str, ...], Any]

@@ -245,6 +245,9 @@ class Journal:
             for met in kept.errors:
                 self.errors += 1
                 log.error("the event log", log=self._directory, reason=str(met))
+        except Exception:  # a bug: the thread lives on, and the next second is another try
+            self.errors += 1
+            log.exception("the event log", log=self._directory)
         finally:
             self._keeping = False
 

@@ -18,13 +18,8 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from penstock.events.definitions import (
-    BY_NAME,
-    LABEL_CHARS_MAX,
-    LABEL_VALUES_MAX,
-    OTHER,
-    Definition,
-)
+from penstock.events.definition import LABEL_CHARS_MAX, LABEL_VALUES_MAX, OTHER, Definition
+from penstock.events.definitions import BY_NAME
 from penstock.events.process import process_snapshot
 
 Labels = tuple[str, ...]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from penstock.events.definitions import DEFINITIONS, LABEL_VALUES_MAX, Definition
+from penstock.events.definition import LABEL_VALUES_MAX, Definition
+from penstock.events.definitions import DEFINITIONS
 from penstock.events.exposition import Merged
 
 _HEAD = f"""\

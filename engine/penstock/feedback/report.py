@@ -115,7 +115,7 @@ def _complaint(mail: _Mail, original: Original, limits: ReportLimits) -> Report 
         else:
             return None
     findings = complaint.findings_of(fields, mail.original, original.recipients, limits)
-    return Report("complaint", findings, original)
+    return Report("complaint", findings, complaint.completed(original, fields))
 
 
 def _bounce(

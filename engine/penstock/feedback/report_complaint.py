@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from penstock.feedback.report_dsn import address_of
 from penstock.feedback.report_judge import plain
 from penstock.feedback.report_mime import Fields, Part, fields_of
 from penstock.feedback.report_original import KINDS as ORIGINALS
-from penstock.feedback.report_values import Finding, ReportLimits
+from penstock.feedback.report_original import message_id_of
+from penstock.feedback.report_values import Finding, Original, ReportLimits
 from penstock.mail.verdict import Category
 
 KIND = "message/feedback-report"
@@ -88,6 +90,17 @@ def findings_of(
         known = [recipients[0]]
     several = list(dict.fromkeys(known))[: limits.recipients_max] or [""]
     return tuple(plain(one, Category.COMPLAINT, type_of(fields)) for one in several)
+
+
+def completed(original: Original, fields: Fields) -> Original:
+    """``original`` with what only the report's own fields tell."""
+    sender = address_of(fields.get("original-mail-from"))
+    return replace(
+        original,
+        message_id=original.message_id or message_id_of(fields),
+        feedback_id=original.feedback_id or fields.get("cfbl-feedback-id"),
+        return_path=original.return_path or (sender if "@" in sender else ""),
+    )
 
 
 def _is_known(address: str) -> bool:

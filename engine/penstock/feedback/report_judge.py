@@ -99,11 +99,12 @@ def _decide(evidence: Evidence, classifier: Classifier) -> tuple[str, Verdict, N
     """The text that decides, what it means, and its normal form."""
     provider = provider_of(evidence.host, evidence.recipient)
     own = provider_of("", evidence.reporter) or provider
-    texts = [text for text in (*evidence.said, *evidence.told) if text.strip()][:_TEXTS_MAX]
+    texts = [(text, True) for text in evidence.said] + [(text, False) for text in evidence.told]
     first: tuple[str, Normal] | None = None
-    for number, text in enumerate(texts):
+    for text, host_said in texts[:_TEXTS_MAX]:
         normal = of_text(_TRAILER.sub("", " ".join(text.split())))
-        host_said = number < len(evidence.said)
+        if not any(normal):
+            continue
         phase = evidence.phase if host_said else None
         verdict = classifier.read(provider if host_said else own, normal, phase)
         if verdict.rule and verdict.category is not Category.UNKNOWN:

@@ -130,16 +130,20 @@ def original_of(fields: Fields) -> Original:
         for one in fields.all(name)
         for address in addresses_of(one)
     ]
-    message_id = _MESSAGE_ID.search(fields.get("message-id"))
     return Original(
-        message_id=f"<{message_id[1]}>" if message_id else "",
-        feedback_id=fields.get("feedback-id"),
+        message_id=message_id_of(fields),
+        feedback_id=fields.get("feedback-id") or fields.get("cfbl-feedback-id"),
         reference=next((v for name, v in fields.items if name.startswith("x-penstock-")), ""),
         sender=_one(fields.get("from")),
         recipients=tuple(dict.fromkeys(recipients))[:_RECIPIENTS_MAX],
         return_path=_one(fields.get("return-path")),
         list_unsubscribe=fields.get("list-unsubscribe"),
     )
+
+
+def message_id_of(fields: Fields) -> str:
+    found = _MESSAGE_ID.search(fields.get("message-id"))
+    return f"<{found[1]}>" if found else ""
 
 
 def _one(value: str) -> str:

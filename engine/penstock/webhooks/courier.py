@@ -81,6 +81,7 @@ class Courier:
         Raises ``sqlite3.Error`` and ``OSError`` of the queue; nothing is lost by that.
         """
         tasks: set[asyncio.Task[bool]] = set()
+        woken = asyncio.create_task(self.wake.wait())
         more = True
         try:
             while True:
@@ -88,13 +89,18 @@ class Courier:
                     tasks.add(asyncio.create_task(self._one()))
                 if not tasks:
                     break
-                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
+                await asyncio.wait({*tasks, woken}, return_when=asyncio.FIRST_COMPLETED)
+                ended = {task for task in tasks if task.done()}
+                tasks -= ended
+                for task in ended:
                     more = task.result() and more
+                if woken.done():  # another batch need not wait for the end of a slow one
+                    self.wake.clear()
+                    woken, more = asyncio.create_task(self.wake.wait()), True
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for one in (*tasks, woken):
+                one.cancel()
+            await asyncio.gather(*tasks, woken, return_exceptions=True)
         return await self._next_s()
 
     async def _next_s(self) -> float | None:

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from penstock.events.definitions import LABEL_CHARS_MAX, LABEL_VALUES_MAX, OTHER
+from penstock.events.definition import LABEL_CHARS_MAX, LABEL_VALUES_MAX, OTHER
 from penstock.events.metrics import Registry
 from penstock.webhooks.post import Answer
 
