@@ -14,7 +14,7 @@ import pytest
 from tests.daemon.conftest import free_port
 
 from penstock.collector.counts import COLUMNS
-from penstock.control import ControlError
+from penstock.control import ControlError, call_once
 from penstock.events import records
 from penstock.events.reading import LogReader
 from penstock.feedback.report import Finding, Original, Report, as_fields
@@ -83,7 +83,7 @@ def test_an_upgrade_hands_the_logs_to_the_next_collector(daemon, write) -> None:
     daemon.until(lambda: collector(daemon)["ready"], "collecting")
     write("50", *[delivered()] * 20)
     before = collector(daemon)["pid"]
-    new = daemon.call("upgrade")["pid"]
+    new = call_once(daemon.control, "upgrade", {}, 120)["pid"]
     try:
         assert daemon.process.wait(20) == 0
         daemon.process = None

@@ -143,4 +143,4 @@ class Collecting:
             "who": who,
             "reason": params["reason"],
         }
-        return await supervisor.admin.steer.begin("suspend", asked)
+        return await supervisor.admin.steer.begin("suspend", asked, by_itself=True)

@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -298,7 +299,7 @@ class Supervisor:
 
     def _tell_warmed(self) -> None:
         told = asyncio.ensure_future(ask_those_there(self.children, "warmup.changed", {}))
-        told.add_done_callback(_log_warmed)
+        told.add_done_callback(_logged("a worker does not take what changed in warming up"))
 
     def _greeting(self, child: Child) -> dict[str, Any]:
         """Everything a worker must know to begin."""
@@ -382,25 +383,18 @@ class Supervisor:
 
     def _reload_by_signal(self) -> None:
         task = asyncio.ensure_future(self.admin.handle("reload", {}))
-        task.add_done_callback(_log_reload)
+        task.add_done_callback(_logged("reload refused, the old settings stay in force"))
 
     def _upgrade_by_signal(self) -> None:
         task = asyncio.ensure_future(self.upgrade())
-        task.add_done_callback(_log_upgrade)
+        task.add_done_callback(_logged("no upgrade"))
 
 
-def _log_reload(task: asyncio.Future[Any]) -> None:
-    error = task.exception()
-    if error is not None:
-        log.error("reload refused, the old settings stay in force", reason=str(error))
+def _logged(message: str) -> Callable[[asyncio.Future[Any]], None]:
+    """For what is done by itself: where it fails, the log says so."""
 
+    def done(task: asyncio.Future[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error(message, reason=str(error))
 
-def _log_warmed(task: asyncio.Future[Any]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a worker does not take what changed in warming up", reason=str(error))
-
-
-def _log_upgrade(task: asyncio.Future[Any]) -> None:
-    error = task.exception()
-    if error is not None:
-        log.error("no upgrade", reason=str(error))
+    return done
