@@ -211,9 +211,8 @@ class Engine:
         for shard in self._shards:
             shard.queue.forget_in_flight()
             shard.committer.start()
-        caught_up = catch_up(self._journal, self._spool)
-        if caught_up:
-            log.info("accepted before the crash, told now", messages=caught_up)
+        if self._settings.events.enabled and (told := catch_up(self._journal, self._spool)):
+            log.info("accepted before the crash, told now", messages=told)
         if self._sink.look():
             log.warning("intake", shut=True, reason="disk space or inodes")
         for fd, smtp in zip(self._greeting.listeners, self._settings.smtp, strict=True):
