@@ -79,11 +79,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._registry, self._machine, self._channel = registry, machine, channel
         self._clock = clock
-        self._attempts = AttemptLog(
-            machine.write or Writer(sys.stdout.fileno()).write,
-            AttemptLogConfig(settings.log.format),
-            functools.partial(registry.counter("penstock_log_dropped_total").inc, ()),
-        )
+        self._attempts = self._attempt_log()
         self._spool = Spool(shards, self._fresh, refused)
         self._limiter = GovernorLimiter(
             lambda method, params: channel.call(f"limits.{method}", params),
@@ -137,6 +133,13 @@ class Engine:
         self._authenticators: list[Authenticator | None] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._looked = 0.0
+
+    def _attempt_log(self) -> AttemptLog:
+        return AttemptLog(
+            self._machine.write or Writer(sys.stdout.fileno()).write,
+            AttemptLogConfig(self._settings.log.format),
+            functools.partial(self._registry.counter("penstock_log_dropped_total").inc, ()),
+        )
 
     @classmethod
     async def open(
