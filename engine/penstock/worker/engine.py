@@ -74,18 +74,13 @@ class Engine:
         clock: SteadyClock,
         journal: Keeper,
     ) -> None:
-        self._journal = journal
+        self._journal, self._clock = journal, clock
         self._settings, self._greeting, self._shards = settings, greeting, shards
         self._loop = asyncio.get_running_loop()
         self._registry, self._machine, self._channel = registry, machine, channel
-        self._clock = clock
         self._attempts = self._attempt_log()
         self._spool = Spool(shards, self._fresh, refused)
-        self._limiter = GovernorLimiter(
-            lambda method, params: channel.call(f"limits.{method}", params),
-            self._loop.time,
-            RemoteConfig(workers=greeting.workers, index=greeting.number),
-        )
+        self._limiter = self._governed()
         self._outbound = Outbound(
             settings,
             policies,
@@ -133,6 +128,13 @@ class Engine:
         self._authenticators: list[Authenticator | None] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._looked = 0.0
+
+    def _governed(self) -> GovernorLimiter:
+        return GovernorLimiter(
+            lambda method, params: self._channel.call(f"limits.{method}", params),
+            self._loop.time,
+            RemoteConfig(workers=self._greeting.workers, index=self._greeting.number),
+        )
 
     def _attempt_log(self) -> AttemptLog:
         return AttemptLog(
