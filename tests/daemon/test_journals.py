@@ -11,6 +11,7 @@ from penstock.events.journal import NoJournal
 from penstock.mail.envelope import SEQUENCE_BITS, Envelope, Recipient
 from penstock.relay.spool import Shard, Spool
 from penstock.sim.relay import Instantly, loaded
+from penstock.worker import journals
 from penstock.worker.journals import Sent, catch_up
 from penstock_queue import Queue, QueueConfig, SimDisk
 
@@ -59,10 +60,24 @@ async def test_what_the_log_does_not_know_yet_is_told_by_message(spool) -> None:
     assert all(5 <= size < 500 for _, _, size in log.told)
 
 
-@pytest.mark.parametrize("last", [-1, (4 << SEQUENCE_BITS) + 1])
-async def test_a_log_that_says_nothing_of_this_queue_is_left_alone(spool, last) -> None:
+async def test_a_log_that_has_nothing_yet_is_told_all(spool) -> None:
     log = Log()
-    log.last = last
+    first = await put(spool, "a@x.example")
+    assert catch_up(log, spool) == 1
+    assert log.told[0][0] == first
+
+
+async def test_a_queue_that_filled_while_the_log_was_off_is_not_told(spool, monkeypatch) -> None:
+    monkeypatch.setattr(journals, "_CAUGHT_UP_MAX", 1)
+    log = Log()
+    await put(spool, "a@x.example", "b@x.example")
+    assert catch_up(log, spool) == 0
+    assert log.told == []
+
+
+async def test_a_log_of_another_queue_is_left_alone(spool) -> None:
+    log = Log()
+    log.last = (4 << SEQUENCE_BITS) + 1
     await put(spool, "a@x.example")
     assert catch_up(log, spool) == 0
     assert log.told == []

@@ -49,6 +49,7 @@ def test_what_is_accepted_now_is_found_now(tmp_path, log):
     for ref in range(30_000, 30_020):
         assert reader.accepted(ref) is None
         log.accepted([(envelope(ref, 1), 1)])
+        log.flush()
         assert reader.accepted(ref).message == envelope(ref, 1).id
 
 
@@ -59,6 +60,7 @@ def test_the_newest_is_known(tmp_path, log):
     log.flush()
     assert log.last_accepted() == 20_000
     log.accepted([(envelope(30_000, 2), 1), (envelope(30_002, 1), 1)])
+    log.flush()
     assert log.last_accepted() == 30_002
 
 

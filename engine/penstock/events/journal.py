@@ -125,7 +125,8 @@ class Journal:
         )
 
     def accepted(self, messages: Sequence[tuple[Envelope, int]]) -> None:
-        """These are on disk, each with its size in bytes; written when this returns."""
+        """These are on disk, each with its size in bytes. Not written at once: a settlement of
+        theirs writes it first, and what is in the queue still is told at the next start."""
         at = self._stamps.text(self._now())
         for envelope, size in messages:
             due = envelope.deliver_at
@@ -139,7 +140,6 @@ class Journal:
                     Stamps().text(due) if due else "",
                 )
             )
-        self.flush()
 
     def _id(self) -> str:
         self._count += 1

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
-import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
 import structlog
 
 from penstock.control import Channel, ControlError
-from penstock.events.attempts import AttemptLog, AttemptLogConfig
 from penstock.events.configure import Keeper, open_journal
 from penstock.events.figures import EventFigures
 from penstock.events.metrics import Registry
-from penstock.events.writer import Writer
 from penstock.intake.auth import Authenticator
 from penstock.intake.listener import Listener, serve
 from penstock.intake.ports import Reception
-from penstock.limits.remote import GovernorLimiter, RemoteConfig
 from penstock.mail.envelope import id_text
 from penstock.policy.policies import Policies
 from penstock.relay.dispatch import Dispatcher
@@ -63,22 +58,13 @@ class Engine:
         clock: SteadyClock,
         journal: Keeper,
     ) -> None:
-        self._journal = journal
+        self._journal, self._clock = journal, clock
         self._settings, self._greeting, self._shards = settings, greeting, shards
         self._loop = asyncio.get_running_loop()
         self._registry, self._machine, self._channel = registry, machine, channel
-        self._clock = clock
-        self._attempts = AttemptLog(
-            machine.write or Writer(sys.stdout.fileno()).write,
-            AttemptLogConfig(settings.log.format),
-            functools.partial(registry.counter("penstock_log_dropped_total").inc, ()),
-        )
+        self._attempts = parts.attempt_log(settings, registry, machine.write)
         self._spool = Spool(shards, self._fresh, refused)
-        self._limiter = GovernorLimiter(
-            lambda method, params: channel.call(f"limits.{method}", params),
-            self._loop.time,
-            RemoteConfig(workers=greeting.workers, index=greeting.number),
-        )
+        self._limiter = parts.limiter(channel, self._loop, greeting)
         self._keys = keys = feedback.token_keys(settings)
         self._suppression = SuppressionList(
             settings, registry, machine, self._class_of, journal.write
@@ -215,9 +201,8 @@ class Engine:
         for shard in self._shards:
             shard.queue.forget_in_flight()
             shard.committer.start()
-        caught_up = catch_up(self._journal, self._spool)
-        if caught_up:
-            log.info("accepted before the crash, told now", messages=caught_up)
+        if self._settings.events.enabled and (told := catch_up(self._journal, self._spool)):
+            log.info("accepted before the crash, told now", messages=told)
         if self._sink.look():
             log.warning("intake", shut=True, reason="disk space or inodes")
         for fd, smtp in zip(self._greeting.listeners, self._settings.smtp, strict=True):

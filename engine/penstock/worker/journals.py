@@ -11,16 +11,17 @@ from penstock.policy.policies import Policies
 from penstock.relay.spool import Spool
 
 _KNOWN_MAX = 10_000
-_CAUGHT_UP_MAX = 10_000  # deliveries; a commit has far fewer
+_CAUGHT_UP_MAX = 100_000  # deliveries; those of a tenth of a second are far fewer
 
 
 def catch_up(journal: Keeper, spool: Spool) -> int:
     """Write what a crash kept from being written: ``accepted`` of messages that are in the queue
-    and newer than the newest in the log; their number. Where they are too many, or the log has
-    none, it was turned off meanwhile, and they are left as they are. Their sizes are those of the
-    whole records: the content is not read for that."""
-    shard, last = spool.shards[0], journal.last_accepted()
-    if last < 0 or last >> SEQUENCE_BITS != shard.number:
+    and newer than the newest in the log; their number. Where they are too many, the log was turned
+    off meanwhile, and they are left as they are. Their sizes are those of the whole records: the
+    content is not read for that."""
+    shard = spool.shards[0]
+    last = max(journal.last_accepted(), shard.base)
+    if last >> SEQUENCE_BITS != shard.number:
         return 0
     seqs = shard.queue.seqs(last & SEQUENCE_MASK)
     refs = [shard.base | seq for seq in islice(seqs, _CAUGHT_UP_MAX + 1)]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import ssl
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from penstock.control import Channel
+from penstock.events.attempts import AttemptLog, AttemptLogConfig
+from penstock.events.metrics import Registry
+from penstock.events.writer import Writer
 from penstock.intake.auth import Account, Authenticator
 from penstock.intake.config import ListenerConfig
 from penstock.intake.control import Permit
+from penstock.limits.remote import GovernorLimiter, RemoteConfig
 from penstock.mail.dkim import Signer
 from penstock.mail.dkim_keys import load_key
 from penstock.mail.dkim_ring import KeyRing
@@ -21,6 +29,7 @@ from penstock.relay.sites import RouteLimits
 from penstock.relay.stage import StageConfig
 from penstock.settings.intake import SmtpSettings
 from penstock.settings.models import Settings
+from penstock.worker.greeting import Greeting
 from penstock.worker.sink import GateConfig
 from penstock_queue import QueueConfig
 
@@ -37,6 +46,28 @@ def queue_config(settings: Settings) -> QueueConfig:
         settle_delay_s=queue.settle_delay_s,
         inflight_slots=queue.inflight_slots,
         keys_max=queue.keys_max,
+    )
+
+
+def attempt_log(
+    settings: Settings, registry: Registry, write: Callable[[bytes], int] | None
+) -> AttemptLog:
+    """``write``: instead of to the standard output."""
+    return AttemptLog(
+        write or Writer(sys.stdout.fileno()).write,
+        AttemptLogConfig(settings.log.format),
+        functools.partial(registry.counter("penstock_log_dropped_total").inc, ()),
+    )
+
+
+def limiter(
+    channel: Channel, loop: asyncio.AbstractEventLoop, greeting: Greeting
+) -> GovernorLimiter:
+    """Asks the supervisor's governor."""
+    return GovernorLimiter(
+        lambda method, params: channel.call(f"limits.{method}", params),
+        loop.time,
+        RemoteConfig(workers=greeting.workers, index=greeting.number),
     )
 
 
