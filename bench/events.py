@@ -5,21 +5,28 @@
 and what one message's two events cost by themselves:
 
     python -m bench.events --alone
+
+and whether webhooks that hang, refuse or are gone slow the mail:
+
+    python -m bench.events --webhooks
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import contextlib
 import gc
 import pathlib
+import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from bench import report
 from bench.harness import Failed, NotThere, free_port, scratch
-from bench.relay import SINK_HOST, compare, median
+from bench.relay import SINK_HOST, Measured, compare, median
 from bench.servers import Penstock, Server
 from bench.sink import Sink
 from bench.usage import Patience
@@ -30,6 +37,7 @@ from penstock.mail.outcome import Kind, Outcome, Phase
 from penstock.smtp.reply import Reply
 
 SLOWER_MAX = 0.10
+WEBHOOKS_SLOWER_MAX = 0.05
 OFF = "[events]\nenabled = false"
 GROUP = 20  # messages that share a commit
 
@@ -96,42 +104,80 @@ def relayed(rounds: int, count: int, workers: int, patience_s: float) -> dict[st
                 (Penstock(hop, workers, None, name="without events", extra=OFF), count),
             ]
             found = compare(servers, sink, rounds, False, Patience(patience_s, 0.25))
+    slower, dearer, middle = shown(found, f"Events, workers: {workers}", rounds)
+    return {"slower": slower, "dearer": dearer, "met": slower <= SLOWER_MAX, **middle}
+
+
+@contextlib.contextmanager
+def bad_webhooks(directory: pathlib.Path) -> Iterator[str]:
+    """Settings of two endpoints for all tenants: one takes connections and never answers, the other
+    is not there."""
+    secret = directory / "webhook.secret"
+    secret.write_text("whsec_" + base64.b64encode(b"s" * 32).decode() + "\n")
+    secret.chmod(0o600)
+    with socket.create_server((SINK_HOST, 0), backlog=128) as hangs:
+        ports = {"hangs": hangs.getsockname()[1], "gone": free_port(SINK_HOST)}
+        yield "".join(
+            f'[[webhook]]\nname = "{name}"\ntenant = "*"\nallow_private = true\n'
+            f'url = "http://{SINK_HOST}:{port}/"\nsecret_file = "{secret}"\n'
+            for name, port in ports.items()
+        )
+
+
+def beside_webhooks(rounds: int, count: int, workers: int, patience_s: float) -> dict[str, object]:
+    """The relay with no webhook and with two that take nothing, in turns."""
+    with scratch() as directory, bad_webhooks(directory) as bad:
+        address = (SINK_HOST, free_port(SINK_HOST))
+        with Sink(directory, *address) as sink:
+            hop = f"{address[0]}:{address[1]}"
+            servers: list[tuple[Server, int]] = [
+                (Penstock(hop, workers, None, name="two that take nothing", extra=bad), count),
+                (Penstock(hop, workers, None, name="no webhooks"), count),
+            ]
+            found = compare(servers, sink, rounds, False, Patience(patience_s, 0.25))
+    slower, dearer, middle = shown(found, f"Beside webhooks, workers: {workers}", rounds)
+    return {"slower": slower, "dearer": dearer, "met": slower <= WEBHOOKS_SLOWER_MAX, **middle}
+
+
+def shown(
+    found: dict[str, list[Measured]], title: str, rounds: int
+) -> tuple[float, float, dict[str, object]]:
+    """How much slower and dearer the first is than the second, as shares, and the medians."""
     middle = {name: median(measured) for name, measured in found.items()}
     rows = [
         (name, f"{one.messages_per_s:,.0f}", f"{one.cpu_ms:.4f}") for name, one in middle.items()
     ]
-    ours, other = middle.values()
-    slower = 1 - ours.messages_per_s / other.messages_per_s
-    dearer = ours.cpu_ms / other.cpu_ms - 1
-    rows.append(("with to without", f"{-slower:+.1%}", f"{dearer:+.1%}"))
+    first, second = middle.values()
+    slower = 1 - first.messages_per_s / second.messages_per_s
+    dearer = first.cpu_ms / second.cpu_ms - 1
+    rows.append(("first to second", f"{-slower:+.1%}", f"{dearer:+.1%}"))
     report.show(
-        f"Relay of 10 KiB messages, workers: {workers}, median of {rounds}",
+        f"{title}: relay of 10 KiB messages, median of {rounds}",
         ("", "messages/s", "CPU ms/message"),
         rows,
     )
-    return {
-        "slower": slower,
-        "dearer": dearer,
-        "met": slower <= SLOWER_MAX,
-        **{name: asdict(one) for name, one in middle.items()},
-    }
+    return slower, dearer, {name: asdict(one) for name, one in middle.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.events")
     parser.add_argument("--alone", action="store_true", help="only the events by themselves")
+    parser.add_argument("--webhooks", action="store_true", help="only beside bad webhooks")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=8000, help="messages a round")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--patience", type=float, default=30.0, help="seconds for a quiet machine")
     parser.add_argument("--json", type=pathlib.Path, help="default: bench/out/events.json")
     options = parser.parse_args(arguments)
-    found: dict[str, object] = dict(alone(200_000))
-    rows = [(name.removesuffix("_us"), f"{value:.1f}") for name, value in found.items()]
-    report.show("Events of one message, CPU microseconds and bytes", ("", ""), rows)
+    found: dict[str, object] = {}
+    if not options.webhooks:
+        found |= alone(200_000)
+        rows = [(name.removesuffix("_us"), f"{value:.1f}") for name, value in found.items()]
+        report.show("Events of one message, CPU microseconds and bytes", ("", ""), rows)
     if not options.alone:
+        measure = beside_webhooks if options.webhooks else relayed
         try:
-            found |= relayed(options.rounds, options.count, options.workers, options.patience)
+            found |= measure(options.rounds, options.count, options.workers, options.patience)
         except (Failed, NotThere) as error:
             print(f"bench.events: {error}", file=sys.stderr)
             return 1
