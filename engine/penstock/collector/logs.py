@@ -22,11 +22,13 @@ _SEGMENT_BYTES = 64 << 20  # as the journal begins a new one, if it has no other
 
 
 class Batch(NamedTuple):
-    """``unreadable``: lines that are none of our events, and were left out."""
+    """``unreadable``: lines that are none of our events, and were left out; ``full``: there was as
+    much as is read at a time, and there is likely more."""
 
     events: Events
     upto: Position
     unreadable: int
+    full: bool = False
 
 
 class Logs:
@@ -75,7 +77,8 @@ class Logs:
                 events.append((line, decode(line)))
             except msgspec.MsgspecError:  # of a later release, or damaged: others are not held up
                 continue
-        return Batch(events, upto, len(lines) - len(events))
+        full = sum(map(len, lines)) >= self._batch_bytes // 2
+        return Batch(events, upto, len(lines) - len(events), full)
 
 
 class Place:

@@ -91,10 +91,12 @@ class Runner:
     # one turn, which tests take without a thread
 
     def turn(self) -> float:
-        """Feed what there is, one batch of each log; the seconds to wait before the next turn."""
+        """Feed what there is, one batch of each log; the seconds to wait before the next turn. All
+        consumers turn at the same moments, and so read the same batches."""
         if not self._guarded(self._feed):
             return min(_RETRY_FIRST_S * 2.0 ** (self.failures - 1), self._config.retry_max_s)
-        return 0.0 if self._reading else self._config.poll_s
+        poll_s = self._config.poll_s
+        return 0.0 if self._reading else poll_s - self._monotonic() % poll_s
 
     def _guarded(self, action: Callable[[], None]) -> bool:
         try:
@@ -109,10 +111,10 @@ class Runner:
         if not self._begun:
             self._place.begin(self.consumer.checkpoint())
             self._begun, self._looked_at, self._flushed_at = True, float("-inf"), now
-        if now - self._looked_at >= _LOOK_S:
+        if look := now - self._looked_at >= _LOOK_S:
             self._place.look()
             self._looked_at = now
-        read = False
+        more = False
         for name in self._place.names:
             batch = self._place.next(name)
             if batch is None:
@@ -123,11 +125,12 @@ class Runner:
                 self._last_at = batch.events[-1][1].at
                 self._fed(len(batch.events))
             self._place.positions[name] = batch.upto
-            read = True
+            more |= batch.full
         if now - self._flushed_at >= self._config.flush_s:
             self.flush()
             self._flushed_at = now
-        self._measure(read)
+        if more != self._reading or look:
+            self._measure(more)
 
     def flush(self) -> None:
         self.consumer.flush()
@@ -141,10 +144,10 @@ class Runner:
         if events and offset > before:
             self._event_bytes += 0.1 * ((offset - before) / events - self._event_bytes)
 
-    def _measure(self, read: bool) -> None:
+    def _measure(self, more: bool) -> None:
         """While it fails it is behind by as long: nothing that it took has come to anything."""
-        self._reading = read
-        events = int(self._place.bytes_behind() / max(self._event_bytes, 1.0)) if read else 0
+        self._reading = more
+        events = int(self._place.bytes_behind() / max(self._event_bytes, 1.0))
         seconds = self._seconds_behind() if events else 0.0
         self.lag = Lag(events, max(seconds, self._failing_s()))
 
