@@ -53,18 +53,15 @@ class Logs:
     def batch(self, log: str, position: Position, reader: LogReader) -> Batch | None:
         """What follows in ``log``, read by ``reader`` if nobody did yet; ``None`` at its end."""
         key = (log, position)
-        with self._lock:
+        with self._lock:  # who comes at the same moment waits, rather than decode it all again
             found = self._batches.get(key)
-        if found is not None:
-            return found
-        lines, upto = reader.read(position, self._batch_bytes)
-        if not lines:
-            return None
-        batch = self._decoded(lines, upto)
-        with self._lock:
-            if key not in self._batches:
-                self.unreadable += batch.unreadable
-            self._batches[key] = batch
+            if found is not None:
+                return found
+            lines, upto = reader.read(position, self._batch_bytes)
+            if not lines:
+                return None
+            batch = self._batches[key] = self._decoded(lines, upto)
+            self.unreadable += batch.unreadable
             while len(self._batches) > self._batches_kept:
                 self._batches.popitem(last=False)
         return batch
