@@ -3,13 +3,15 @@
 ``smtp-source -s 20`` -> server -> a counting sink, all on loopback, the spool on a real disk. The
 servers take turns, each round with a fresh spool, and the medians of all rounds are compared; every
 message must arrive, or there is no result. Every server runs in the configuration that is best for
-it here: ours with so many workers as relay most, of those asked for.
+it here: ours with so many workers as relay most, of those asked for, and without the event log,
+since no other keeps one. ``--events`` adds ours as it comes, with event log, statistics and
+suppression list.
 
 Messages/s count from the start of the injection until the sink has the last. CPU is that of all
 processes of the server, with helpers that ended and, for Postfix, its milter.
 
     python -m bench.relay [--peers postfix,haraka,...] [--rounds N] [--count N] [--dkim|--no-dkim]
-                          [--workers N,...] [--patience S] [--json FILE]
+                          [--workers N,...] [--events] [--patience S] [--json FILE]
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from bench.targets import compare_rates
 from bench.usage import CpuGroup, Patience, PeakMemory, cpu_s, machine_busy_s, tree
 
 OURS = "penstock"
+NO_EVENTS = "[events]\nenabled = false"
 SESSIONS = 20
 SIZE = 10240
 WARM_UP = 200
@@ -194,9 +197,14 @@ def line_up(
     a round."""
     count = options.count // (2 if key else 1)
     servers: list[tuple[Server, int]] = [
-        (Penstock(hop, workers, key, name=f"{OURS}, workers: {workers}"), count)
+        (Penstock(hop, workers, key, name=f"{OURS}, workers: {workers}", extra=NO_EVENTS), count)
         for workers in options.workers
     ]
+    if options.events:
+        servers += [
+            (Penstock(hop, workers, key, name=f"with events, workers: {workers}"), count)
+            for workers in options.workers
+        ]
     for name in options.peers:
         if name not in absent:
             peer = PEERS[name]
@@ -231,7 +239,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
                 )
                 middle = {name: asdict(median(rounds)) for name, rounds in found.items()}
                 ours, *others = middle
-                peers = [name for name in others if not name.startswith(OURS)]
+                peers = [n for n in others if not n.startswith((OURS, "with events"))]
                 for verdict in compare_rates({n: middle[n] for n in (ours, *peers)}, signed):
                     console.print(str(verdict), style="green" if verdict.met else "red")
                     verdicts.append(asdict(verdict))
@@ -271,6 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--dkim", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--workers", type=_numbers, default=[1, 2], help="one or several: 1,2")
+    parser.add_argument("--events", action="store_true", help="ours with its event log as well")
     parser.add_argument("--json", type=pathlib.Path, help="default: bench/out/relay.json")
     options = parser.parse_args(arguments)
     try:
