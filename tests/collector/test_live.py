@@ -73,6 +73,9 @@ def test_events_are_counted_and_a_killed_collector_counts_each_once(daemon, writ
         "statistics": 0,
         "suppression": 0,
     }
+    assert daemon.call("webhooks.list") == {"endpoints": []}
+    with pytest.raises(ControlError, match="no \\[\\[webhook"):
+        daemon.call("webhooks.test", name="shop")
     daemon.until(lambda: daemon.metric("penstock_collector_up") == 1, "up in the metrics")
     assert daemon.metric("penstock_consumer_events_total") > 0
     assert daemon.stop() == 0

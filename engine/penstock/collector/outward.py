@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from typing import Any
 
 from penstock.collector.part import Parts, Surroundings
 from penstock.collector.reports import named
+from penstock.control import ControlError
 from penstock.events import records
 from penstock.intake.http import HttpConfig, HttpServer
 from penstock.mail.verp import UNSUBSCRIBE, BadToken, Token, read_token
@@ -37,6 +39,7 @@ def add_suppression(parts: Parts, around: Surroundings) -> None:
 
 def add_webhooks(parts: Parts, around: Surroundings) -> None:
     if not around.settings.webhook:
+        parts.methods["webhooks"] = _no_webhooks
         return
     logs = SpoolLogs(around.settings.spool)
     webhooks = Webhooks(webhooks_config(around.settings), around.registry, logs)
@@ -44,6 +47,13 @@ def add_webhooks(parts: Parts, around: Surroundings) -> None:
     parts.services["webhooks"] = webhooks.run
     parts.methods["webhooks"] = WebhooksControl(webhooks, time.time).handle
     parts.closing += [webhooks.close, logs.close]
+
+
+def _no_webhooks(method: str, params: Any) -> dict[str, Any]:
+    """Without endpoints nothing reads the log for them; who asks hears that there are none."""
+    if method == "webhooks.list":
+        return {"endpoints": []}
+    raise ControlError("not-found", "there is no [[webhook]] in the settings")
 
 
 def add_sinks(parts: Parts, around: Surroundings) -> None:
