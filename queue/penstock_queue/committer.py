@@ -96,8 +96,7 @@ class Committer:
         self._backoff_s = 0.0
         self._chore_done: asyncio.Future[None] | None = None
         self._stopping = False
-        self._crowd = 0  # messages of the larger groups of late
-        self._gathered = 0  # for the next group
+        self._company = False
         self._writer: Jobs | None = None
         self._keeper: Jobs | None = None
 
@@ -114,13 +113,10 @@ class Committer:
         if self._writer is None:
             return self._nobody()
         if self._queue.pending:
-            self._gathered += 1
             if self._next is None:
                 self._next = GroupFuture(loop=self._loop)
                 if self._current is None:
                     self._schedule(self._gather_s())
-            elif self._gathered == self._crowd and self._current is None:
-                self._schedule(0.0)  # nobody else is likely to come
             return self._next
         if self._current is not None:
             return self._current
@@ -169,8 +165,8 @@ class Committer:
     # Groups
 
     def _gather_s(self) -> float:
-        """A moment for as many as came of late; somebody alone is not kept."""
-        return self._queue.config.gather_s if self._gathered < self._crowd else 0.0
+        """A moment for company where there was some a group ago; somebody alone is not kept."""
+        return self._queue.config.gather_s if self._company else 0.0
 
     def _schedule(self, delay_s: float) -> None:
         if self._timer is not None:
@@ -188,7 +184,6 @@ class Committer:
         batch = self._queue.begin_commit()
         if batch is None:
             return
-        self._gathered = 0
         self._current = self._next or GroupFuture(loop=self._loop)
         self._next = None
         self._writer.put(lambda: self._write(batch))
@@ -229,7 +224,7 @@ class Committer:
             self._backoff_s = 0.0
             if self._observer is not None:
                 self._observer(batch.messages, batch.size, seconds)
-            self._crowd = max(batch.messages, self._crowd - (self._crowd + 7) // 8)
+            self._company = batch.messages > 1
             if self._next is not None:
                 self._schedule(self._gather_s())
             elif self._queue.pending and self._timer is None:

@@ -15,8 +15,8 @@ class QueueConfig:
     ``segment_bytes``: a segment is closed when it has reached this. ``cache_bytes``: fresh bodies
     kept in memory. ``uncommitted_bytes_max``: what may wait for the disk. ``compact_dead_share``:
     a closed segment with this share dead is rewritten, with ``compact_bytes_per_s`` of reading.
-    ``gather_s``: how long a group of messages waits at most until it is as large as those before
-    it; ``settle_delay_s``: how long a settlement waits for company. ``inflight_slots``: deliveries
+    ``gather_s``: how long a group of messages waits for more, where the one before had more than
+    one; ``settle_delay_s``: how long a settlement waits for company. ``inflight_slots``: deliveries
     that can be marked at once. ``keys_max``: distinct keys. ``open_files_max``: segments kept
     open for reading.
     """

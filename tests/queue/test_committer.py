@@ -80,48 +80,6 @@ async def test_what_arrives_during_a_sync_is_the_next_group(bench: Bench, put: P
     assert all(bench.queue.read([first_seq, *seqs]))
 
 
-async def test_who_waits_for_company_waits_no_longer_than_for_as_many_as_came_before(
-    put: Put,
-) -> None:
-    config = QueueConfig(gather_s=3600.0)
-    bench = Bench(Queue.open("q", config, disk=SimDisk(), now=1_700_000_000.0))
-    commit = bench.committer.commit
-
-    def arrive() -> asyncio.Future[None]:
-        put(bench.queue)
-        return commit()
-
-    try:
-        first = [arrive() for _ in range(3)]
-        async with asyncio.timeout(10):
-            await first[0]
-        two = [arrive() for _ in range(2)]
-        for _ in range(100):
-            await asyncio.sleep(0)
-        assert not two[0].done(), "a third may come"
-        third = arrive()
-        assert third is two[0]
-        async with asyncio.timeout(10):
-            await third
-        assert [messages for messages, *_ in bench.groups] == [3, 3]
-    finally:
-        await bench.committer.stop()
-        bench.queue.close()
-
-
-async def test_somebody_alone_waits_for_no_company(put: Put) -> None:
-    config = QueueConfig(gather_s=3600.0)
-    bench = Bench(Queue.open("q", config, disk=SimDisk(), now=1_700_000_000.0))
-    try:
-        async with asyncio.timeout(10):
-            for _ in range(3):
-                put(bench.queue)
-                await bench.committer.commit()
-    finally:
-        await bench.committer.stop()
-        bench.queue.close()
-
-
 async def test_one_that_gives_up_does_not_take_the_others_along(bench: Bench, put: Put) -> None:
     put(bench.queue)
     future = bench.committer.commit()

@@ -65,7 +65,7 @@ class QueueSettings(Table):
         default=0.002,
         ge=0,
         le=0.1,
-        description="How long a commit waits, at most, for as many messages as came of late.",
+        description="How long a commit waits for more messages while several come at once.",
     )
     settle_delay_s: Duration = Field(
         default=0.01, ge=0, le=1, description="How long a finished delivery waits to be written."
