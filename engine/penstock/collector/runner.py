@@ -25,7 +25,7 @@ _EVENT_BYTES_START = 500.0  # an event's size, until it is known
 
 @dataclass(frozen=True, slots=True)
 class RunnerConfig:
-    poll_s: float = 0.2
+    poll_s: float = 0.5
     flush_s: float = 1.0
     retry_max_s: float = 60.0
 

@@ -27,7 +27,7 @@ class CollectorSettings(Table):
         default=16, ge=1, le=1024, description="Batches kept for readers that are a little behind."
     )
     poll_s: Duration = Field(
-        default=0.2, ge=0.01, le=10, description="How often it looks for new events."
+        default=0.5, ge=0.01, le=10, description="How often it looks for new events."
     )
     flush_s: Duration = Field(
         default=1.0, ge=0.05, le=60, description="How often what was read is made durable."
