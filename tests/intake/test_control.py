@@ -185,6 +185,10 @@ def test_an_unknown_one_of_a_stranger_is_taken_out_and_that_is_all() -> None:
     assert (envelope.pool, envelope.class_, envelope.tags) == ("", "", {})
 
 
+def test_the_reference_of_an_engine_before_us_is_taken_out_and_refused_by_nobody() -> None:
+    assert obeyed("X-Penstock-Ref: 0c1d2e", "X-Penstock-Class: bulk").class_ == "bulk"
+
+
 def test_the_pools_are_those_of_the_moment(sink: Any) -> None:
     pools = ["one"]
     rules = ControlRules(lambda: pools)

@@ -73,6 +73,8 @@ def obey(
     case = _Case(envelope, permit, rules, now)
     bad: list[tuple[str, ValueError]] = []
     for name, value in headers.control.items():
+        if name in _OUR_OWN:
+            continue
         try:
             read = _READERS.get(name)
             if read is None:
@@ -201,6 +203,9 @@ def _moment(case: _Case, value: str) -> float:
         raise ValueError(f"{_quoted(value)} {error}") from None
 
 
+# Written by us into what goes out (relay/stamp.py): mail that comes from another engine, or comes
+# around again, says nothing by it.
+_OUR_OWN = frozenset({"ref"})
 _READERS: Mapping[str, Callable[[_Case, str], None]] = MappingProxyType(
     {
         "tenant": _tenant,
