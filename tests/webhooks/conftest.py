@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
@@ -79,6 +80,7 @@ class Receiver:
         self.got: list[tuple[dict[str, str], bytes]] = []
         self.events: dict[str, dict[str, Any]] = {}
         self.port = 0
+        self._news = asyncio.Event()
         self._server: HttpServer | None = None
         self._app = Starlette(routes=[Route("/hook", self._take, methods=["POST"])])
 
@@ -108,11 +110,20 @@ class Receiver:
     async def _take(self, request: Request) -> Response:
         body = await request.body()
         self.got.append((dict(request.headers), body))
+        self._news.set()
         response = await self.answer()
         if response.status_code < 300:
             for event in self.verified(body, dict(request.headers)):
                 self.events.setdefault(event["id"], event)
+            self._news.set()
         return response
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait for deliveries and answers until it holds."""
+        async with asyncio.timeout(10):
+            while not holds():
+                self._news.clear()
+                await self._news.wait()
 
     def verified(self, body: bytes, headers: dict[str, str]) -> list[dict[str, Any]]:
         """What the public library makes of it, for each secret that must have signed."""
