@@ -13,23 +13,20 @@ import contextlib
 import fcntl
 import os
 import resource
-import socket
 import sys
-from typing import Any
 
 import structlog
 import uvloop
 
 from penstock.collector.engine import Engine
-from penstock.control import Channel, ControlError
+from penstock.control import Channel
 from penstock.events.log import configure
 from penstock.settings.collector import CollectorSettings
 from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
-from penstock.supervised import beat, leave_signals_to_supervisor, report
+from penstock.supervised import Supervised, leave_signals_to_supervisor
 
 log = structlog.get_logger("penstock.collector")
-_ORPHAN_DEADLINE_S = 5.0
 _LOCK_POLL_S = 0.1
 _LOCK_FILE = "collector.lock"
 
@@ -40,29 +37,10 @@ def main(fd: int) -> int:
     return uvloop.run(Collector(fd).run())
 
 
-class Collector:
+class Collector(Supervised):
     """The process around one :class:`~penstock.collector.engine.Engine`."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._engine: Engine | None = None
-        self._stop = asyncio.Event()
-        self._deadline_s = 10.0
-
-    async def run(self) -> int:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(report)
-        end = socket.socket(fileno=self._fd)
-        end.setblocking(False)
-        _, channel = await loop.create_connection(
-            lambda: Channel(self._handle, self._orphaned), sock=end
-        )
-        try:
-            return await self._serve(channel)
-        except ConnectionError:
-            return 0  # the supervisor is gone while we started: nothing was begun
-        finally:
-            channel.close()
+    name = "collector"
 
     async def _serve(self, channel: Channel) -> int:
         greeting = await channel.call("hello")
@@ -81,15 +59,7 @@ class Collector:
             engine = Engine(greeting["config"], settings, policies, greeting["sockets"], channel)
             self._engine = engine
             engine.start()
-            beating: asyncio.Task[None] | None = None
-            try:
-                await channel.call("ready")
-                beating = asyncio.create_task(beat(channel))
-                await self._stop.wait()
-            finally:
-                if beating is not None:
-                    beating.cancel()
-                await engine.stop(self._deadline_s)
+            await self._until_told(channel)
         finally:
             os.close(lock)
         return 0
@@ -110,19 +80,6 @@ class Collector:
                     await asyncio.wait_for(self._stop.wait(), _LOCK_POLL_S)
         os.close(descriptor)
         return None
-
-    def _orphaned(self, channel: Channel) -> None:
-        self._deadline_s = min(self._deadline_s, _ORPHAN_DEADLINE_S)
-        self._stop.set()
-
-    def _handle(self, method: str, params: Any) -> Any:
-        if method == "stop":
-            self._deadline_s = float(params["deadline_s"])
-            self._stop.set()
-            return None
-        if self._engine is None:
-            raise ControlError("starting", "the collector is still starting")
-        return self._engine.answer(method, params)
 
 
 def _stand_back(settings: CollectorSettings) -> None:

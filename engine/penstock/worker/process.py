@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 import sys
 from typing import Any
 
 import structlog
 import uvloop
 
-from penstock.control import Channel, ControlError
+from penstock.control import Channel
 from penstock.events.log import configure
 from penstock.settings.loader import load_settings
 from penstock.settings.models import Settings
-from penstock.supervised import beat, leave_signals_to_supervisor, report
+from penstock.supervised import Supervised, leave_signals_to_supervisor
 from penstock.worker.engine import Engine
 from penstock.worker.greeting import Greeting
 
 log = structlog.get_logger("penstock.worker")
 _GC_THRESHOLD = 50_000
-_ORPHAN_DEADLINE_S = 5.0
 # The committing thread needs the interpreter for microseconds after each sync, and a busy loop lets
 # go of it only so often: with the default of 5 ms every acknowledgement would be late by that.
 _SWITCH_S = 0.0002
@@ -41,29 +39,10 @@ def main(fd: int) -> int:
     return uvloop.run(Worker(fd).run())
 
 
-class Worker:
+class Worker(Supervised):
     """The process around one :class:`Engine`."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._engine: Engine | None = None
-        self._stop = asyncio.Event()
-        self._deadline_s = 10.0
-
-    async def run(self) -> int:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(report)
-        end = socket.socket(fileno=self._fd)
-        end.setblocking(False)
-        _, channel = await loop.create_connection(
-            lambda: Channel(self._handle, self._orphaned), sock=end
-        )
-        try:
-            return await self._serve(channel)
-        except ConnectionError:
-            return 0  # the supervisor is gone while we started: nothing was begun
-        finally:
-            channel.close()
+    name = "worker"
 
     async def _serve(self, channel: Channel) -> int:
         greeting = Greeting(**await channel.call("hello"))
@@ -81,15 +60,7 @@ class Worker:
         # before the first delivery, or one that dies at once would take the names along
         await channel.call("recovered", engine.recovered())
         await engine.start()
-        beating: asyncio.Task[None] | None = None
-        try:
-            await channel.call("ready")
-            beating = asyncio.create_task(beat(channel))
-            await self._stop.wait()
-        finally:
-            if beating is not None:
-                beating.cancel()
-            await engine.stop(self._deadline_s)
+        await self._until_told(channel)
         return 0
 
     async def _open(
@@ -108,19 +79,6 @@ class Worker:
             return opening.result()
         opening.cancel()
         return None
-
-    def _orphaned(self, channel: Channel) -> None:
-        self._deadline_s = min(self._deadline_s, _ORPHAN_DEADLINE_S)
-        self._stop.set()
-
-    def _handle(self, method: str, params: Any) -> Any:
-        if method == "stop":
-            self._deadline_s = float(params["deadline_s"])
-            self._stop.set()
-            return None
-        if self._engine is None:
-            raise ControlError("starting", "the worker is still starting")
-        return self._engine.answer(method, params)
 
 
 def _heard(future: asyncio.Future[Any]) -> None:
