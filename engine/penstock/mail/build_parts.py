@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from penstock.mail.build_error import BadDraft
-from penstock.mail.build_text import BOUNDARY_START, base64_lines, encode_text
+from penstock.mail.build_text import BOUNDARY_START, LineMemory, base64_lines, encode_text
 from penstock.mail.mailbox import CONTROL, shown
 
 ATTACHMENTS_MAX = 200
@@ -63,9 +63,9 @@ class Attachment:
     inline: bool = False
 
 
-def text_part(subtype: bytes, text: str, field: str) -> Part:
+def text_part(subtype: bytes, text: str, field: str, memory: LineMemory | None = None) -> Part:
     try:
-        encoding, body = encode_text(text)
+        encoding, body = encode_text(text, memory)
     except UnicodeEncodeError as error:
         raise BadDraft(
             field, f"half of a surrogate pair at {error.start}, which is no character"

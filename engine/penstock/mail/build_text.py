@@ -20,10 +20,33 @@ _NOT_PRINTABLE = re.compile(rb"[^\t\r\n -~]++")
 _ASCII = bytes(range(128))
 _PRINTABLE = b"\t\r\n" + bytes(range(32, 127))
 _REPLACED_MAX = 24  # so many kinds of bytes are replaced one after the other, which is faster
+_MEMORY_LINES_MAX = 4096
+_MEMORY_LINE_BYTES_MAX = 1024
 _EQUALS = ord("=")
 
 
-def encode_text(text: str) -> tuple[bytes, bytes]:
+class LineMemory:
+    """Lines of one body in many copies, as they are coded: most are the same in all copies."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self) -> None:
+        self._lines: dict[bytes, bytes] = {}
+
+    def quoted_printable(self, data: bytes) -> bytes:
+        lines = self._lines
+        pieces = []
+        for line in data.split(b"\r\n"):
+            coded = lines.get(line)
+            if coded is None:
+                coded = quoted_printable(line)
+                if len(lines) < _MEMORY_LINES_MAX and len(line) <= _MEMORY_LINE_BYTES_MAX:
+                    lines[line] = coded
+            pieces.append(coded)
+        return b"\r\n".join(pieces)
+
+
+def encode_text(text: str, memory: LineMemory | None = None) -> tuple[bytes, bytes]:
     """The name of the transfer encoding and the body, which ends in CRLF.
 
     Line ends become CRLF, and one is added where the last is missing. Raises
@@ -41,11 +64,12 @@ def encode_text(text: str) -> tuple[bytes, bytes]:
         high = len(data.translate(None, _ASCII))
         if 2 * high > len(data) * 3 // 8:
             return b"base64", b"".join(base64_lines(data))
-    return b"quoted-printable", quoted_printable(data)
+    coded = quoted_printable(data) if memory is None else memory.quoted_printable(data)
+    return b"quoted-printable", coded
 
 
 def quoted_printable(data: bytes) -> bytes:
-    """Text that ends in CRLF, every line end being CRLF, as quoted-printable (RFC 2045 6.7)."""
+    """Text whose line ends are all CRLF as quoted-printable (RFC 2045 6.7); lines stay lines."""
     data = data.replace(b"=", b"=3D")
     other = set(data.translate(None, _PRINTABLE))
     if len(other) <= _REPLACED_MAX:
