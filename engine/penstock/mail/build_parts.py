@@ -9,12 +9,12 @@ last; inline attachments with a content id are related to the HTML; all others f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from penstock.mail.build_error import BadDraft
-from penstock.mail.build_text import BOUNDARY_START, LineMemory, base64_lines, encode_text
+from penstock.mail.build_text import BOUNDARY_START, base64_lines, encode_text
 from penstock.mail.mailbox import CONTROL, shown
 
 ATTACHMENTS_MAX = 200
@@ -63,9 +63,14 @@ class Attachment:
     inline: bool = False
 
 
-def text_part(subtype: bytes, text: str, field: str, memory: LineMemory | None = None) -> Part:
+def text_part(
+    subtype: bytes,
+    text: str,
+    field: str,
+    encode: Callable[[str], tuple[bytes, bytes]] = encode_text,
+) -> Part:
     try:
-        encoding, body = encode_text(text, memory)
+        encoding, body = encode(text)
     except UnicodeEncodeError as error:
         raise BadDraft(
             field, f"half of a surrogate pair at {error.start}, which is no character"

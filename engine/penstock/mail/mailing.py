@@ -21,7 +21,7 @@ from penstock.mail.build_headers import (
     subject_field,
 )
 from penstock.mail.build_parts import Part, text_part, tree
-from penstock.mail.build_text import LineMemory
+from penstock.mail.build_text import TextCoder
 from penstock.mail.mailbox import CONTROL, Mailbox
 from penstock.mail.template import CompiledTemplate, TemplateSet
 from penstock.mail.template_error import BadVariables
@@ -124,16 +124,16 @@ class Mailing:
 class _Templated:
     """The place of a body with variables."""
 
-    __slots__ = ("_field", "_memory", "_template")
+    __slots__ = ("_encode", "_field", "_template")
 
     def __init__(self, field: str, template: CompiledTemplate) -> None:
         self._field = field
         self._template = template
-        self._memory = LineMemory()
+        self._encode = TextCoder().encode
 
     def render(self, values: dict[str, Any], meter: Meter) -> bytes:
         text = self._template.render(values, meter)
-        return b"".join(text_part(_SUBTYPES[self._field], text, self._field, self._memory))
+        return b"".join(text_part(_SUBTYPES[self._field], text, self._field, self._encode))
 
 
 def _body(draft: Draft, templates: TemplateSet) -> list[bytes | _Templated]:
