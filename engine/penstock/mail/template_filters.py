@@ -165,12 +165,12 @@ def _truncate(
 
 def _first(context: Context, value: Any) -> Any:
     found = value if isinstance(present(value), str) else list(items(value)[:1])
-    return found[0] if found else Missing(name="the first of nothing")
+    return found[0] if found else Missing("the first of an empty list; use default")
 
 
 def _last(context: Context, value: Any) -> Any:
     found = value if isinstance(present(value), str) else items(value)
-    return found[-1] if found else Missing(name="the last of nothing")
+    return found[-1] if found else Missing("the last of an empty list; use default")
 
 
 def _length(context: Context, value: Any) -> int:
@@ -247,7 +247,7 @@ def _extreme(choose: Callable[[list[Any]], Any]) -> Callable[..., Any]:
         if any(isinstance(key, list | tuple | dict) for key in keys):
             raise TemplateFault("compares texts or numbers; name what to compare: attribute")
         if not keys:
-            return Missing(name="the extreme of nothing")
+            return Missing("the least or greatest of an empty list; use default")
         return list(items(value))[keys.index(choose(keys))]
 
     return filter_
@@ -289,7 +289,8 @@ def _tojson(context: Context, value: Any) -> Markup:
 
 def _urlencode(context: Context, value: Any) -> str:
     meter = meter_of(context)
-    meter.look_at(present(value))
+    for _ in range(8):  # it is slow
+        meter.look_at(present(value))
     if isinstance(value, dict):
         return meter.made(
             urlencode({key: text(one) for key, one in value.items()}, quote_via=quote)
