@@ -119,9 +119,7 @@ def test_quoted_printable(data: bytes, expected: bytes) -> None:
     assert quoted_printable(data) == expected
 
 
-@pytest.mark.parametrize(
-    "name", ["Иван Петров", "王小明", "😀🎉", "Zoë", 'An "A" Lee', "Lee, Ann"]
-)
+@pytest.mark.parametrize("name", ["Иван Петров", "王小明", "😀🎉", "Zoë", 'An "A" Lee', "Lee, Ann"])
 def test_names_and_subjects_of_the_world(name: str) -> None:
     built = build(draft(from_=Mailbox(name, "a@example.com"), subject=name))
     assert lint(built.content) == []
