@@ -14,6 +14,7 @@ from tests.mail.msglint import lint
 
 from penstock.mail.build import Attachment, BadDraft, Draft, Mailbox, build
 from penstock.mail.build_text import encode_text, quoted_printable
+from penstock.mail.headers import scan
 
 ME = Mailbox("Shop", "news@example.com")
 YOU = Mailbox("", "ivan@example.net")
@@ -39,6 +40,17 @@ def test_the_smallest_message() -> None:
         b"\r\n"
         b"Hello\r\n"
     )
+
+
+def test_intake_reads_it_as_it_was_meant() -> None:
+    content = build(draft(subject="ж" * 200, headers=(("X-A", "b"),))).content
+    seen = scan(content)
+    assert seen.has_from
+    assert seen.has_date
+    assert seen.has_message_id
+    assert seen.separated
+    assert not seen.control
+    assert content[seen.end :] == b"Hello\r\n"
 
 
 def structure(given: Draft) -> str:

@@ -33,7 +33,9 @@ def test_limits() -> None:
         assert found is not None
         return [int(one.replace(",", "")) for one in found.groups()]
 
-    assert number("a template", r"(\d+) Ki .* ([\d,]+) tags, ([\d,]+) names") == [
+    assert number(
+        "the templates of a message together", r"(\d+) Ki .* ([\d,]+) tags, ([\d,]+) names"
+    ) == [
         template_check.SOURCE_CHARS_MAX >> 10,
         template_check.TAGS_MAX,
         template_check.NODES_MAX,

@@ -113,22 +113,25 @@ def _format(context: Context, value: Any, *args: Any) -> str:
     """``"%.2f"|format(x)``: widths and precisions have two digits at most."""
     given = list(args)
 
+    pattern = text(value)
+    coded = escape if isinstance(pattern, Markup) else str
+
     def written(found: re.Match[str]) -> str:
         if found[0] == "%%":
             return "%"
         if not given:
             raise TemplateFault("format has more places than values")
         one = given.pop(0)
-        return str(found[0] % (text(one) if found[4] == "s" else number(one)))
+        return coded(found[0] % (text(one) if found[4] == "s" else number(one)))
 
-    pattern = text(value)
     meter = meter_of(context)
     meter.made(pattern)
     for one in args:
         meter.look_at(present(one))
     if "%" in _FORMAT.sub("", pattern):
         raise TemplateFault("format knows %s, %d, %.2f and their like, up to two digits wide")
-    return meter.made(_FORMAT.sub(written, pattern))
+    made = _FORMAT.sub(written, pattern)
+    return meter.made(Markup(made) if isinstance(pattern, Markup) else made)  # noqa: S704 (escaped)
 
 
 def _join(context: Context, value: Any, separator: Any = "", attribute: Any = None) -> str:
