@@ -63,6 +63,7 @@ def text(source: str) -> str:
         ("{% for row in [1, 2, 3]|batch(2, 0) %}{{ row|join }};{% endfor %}", "12;30;"),
         ("{{ '<b>%s</b> %d'|safe|format(markup, 3) }}{{ '<%s>'|format(name) }}",
          "<b>&lt;b&gt;</b> 3&lt;Ivan&gt;"),
+        ("{{ order|first }}{{ order|last }}{{ name|first }}{{ name|last }}", "iditemsIn"),
         ("{{ 'a\nb'|e|replace('\n', '<br>'|safe) }}", "a<br>b"),
         ("{{ {'a': '</script>'}|tojson }}", '{"a": "\\u003c/script\\u003e"}'),
         ("{{ 'a b&c'|urlencode }} {{ {'q': 'a b'}|urlencode }}", "a%20b%26c q=a%20b"),
@@ -230,6 +231,7 @@ BOMBS = {
     "list of text": "{{ long|list|length }}",
     "split": "{{ long.split('x')|length }}",
     "strip": "{{ long.strip(long) }}",
+    "a long path": "{% set x = 'a.' %}" + "{% set x = x ~ x %}" * 16 + "{{ numbers|map(x) }}",
     "sort": "{% for a in range(50) %}{% if numbers|sort %}{% endif %}{% endfor %}",
 }  # fmt: skip
 

@@ -29,11 +29,15 @@ from penstock.mail.template_operators import (
 _FORMAT = re.compile(r"%(?:%|([-+ 0#]{0,5})(\d{0,2})(?:\.(\d{1,2}))?([sdifeEgGxX]))")
 _WORD_STARTS = re.compile(r"([-\s({\[<]+)")
 _BATCH_MAX = 1000
+_PATH_CHARS_MAX = 256
+_SLOW_CHARS_A_STEP = 8
 _DIGITS_MAX = 30
 
 
 def lookup(value: Any, path: Any) -> Any:
     """What stands in ``value`` at ``path``: keys and positions, joined by dots."""
+    if len(text(path)) > _PATH_CHARS_MAX:
+        raise TemplateFault(f"an attribute of more than {_PATH_CHARS_MAX} characters")
     for key in text(path).split("."):
         if isinstance(value, dict) and key in value:
             value = value[key]
@@ -160,7 +164,7 @@ def _replace(context: Context, value: Any, old: Any, new: Any) -> str:
 def _title(context: Context, value: Any) -> str:
     """Letters behind a blank, a hyphen or a bracket are large; one behind an apostrophe is not."""
     found = text(value)
-    meter_of(context).made(found)
+    meter_of(context).steps(1 + len(found) // _SLOW_CHARS_A_STEP)
     words = [word[:1].upper() + word[1:].lower() for word in _WORD_STARTS.split(found)]
     return meter_of(context).made("".join(words))
 
@@ -183,13 +187,13 @@ def _truncate(
 
 
 def _first(context: Context, value: Any) -> Any:
-    found = value if isinstance(present(value), str) else list(items(value)[:1])
-    return found[0] if found else Missing("the first of an empty list; use default")
+    found = value if isinstance(present(value), str) else items(value)
+    return next(iter(found), Missing("the first of an empty list; use default"))
 
 
 def _last(context: Context, value: Any) -> Any:
     found = value if isinstance(present(value), str) else items(value)
-    return found[-1] if found else Missing("the last of an empty list; use default")
+    return next(reversed(found), Missing("the last of an empty list; use default"))
 
 
 def _length(context: Context, value: Any) -> int:
@@ -308,13 +312,14 @@ def _tojson(context: Context, value: Any) -> Markup:
 
 def _urlencode(context: Context, value: Any) -> str:
     meter = meter_of(context)
-    for _ in range(8):  # it is slow
-        meter.look_at(present(value))
-    if isinstance(value, dict):
-        return meter.made(
-            urlencode({key: text(one) for key, one in value.items()}, quote_via=quote)
-        )
-    return meter.made(quote(text(value), safe="/"))
+    if isinstance(present(value), dict):
+        pairs = {key: text(one) for key, one in value.items()}
+        chars = sum(len(key) + len(one) for key, one in pairs.items())
+        meter.steps(1 + len(pairs) + chars // _SLOW_CHARS_A_STEP)
+        return meter.made(urlencode(pairs, quote_via=quote))
+    found = text(value)
+    meter.steps(1 + len(found) // _SLOW_CHARS_A_STEP)
+    return meter.made(quote(found, safe="/"))
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
