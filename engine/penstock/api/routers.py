@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from penstock.api import status
+from penstock.api import key_routes, status
 
-ROUTERS: tuple[APIRouter, ...] = (status.router,)
+ROUTERS: tuple[APIRouter, ...] = (status.router, key_routes.router)
 # What the Unix socket in the supervisor serves: no mail goes in there.
-STEERING: tuple[APIRouter, ...] = (status.router,)
+STEERING: tuple[APIRouter, ...] = (status.router, key_routes.router)
