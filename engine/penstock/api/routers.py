@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from penstock.api import status
+from penstock.api.steering_routers import STEERED
 
-ROUTERS: tuple[APIRouter, ...] = (status.router,)
+ROUTERS: tuple[APIRouter, ...] = (status.router, *STEERED)
 # What the Unix socket in the supervisor serves: no mail goes in there.
-STEERING: tuple[APIRouter, ...] = (status.router,)
+STEERING: tuple[APIRouter, ...] = (status.router, *STEERED)

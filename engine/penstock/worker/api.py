@@ -14,6 +14,7 @@ import structlog
 from penstock.api.admission import AdmissionConfig, KeyAccess
 from penstock.api.app import PUBLIC, make_app
 from penstock.api.charges import Charges
+from penstock.api.events_stream import streams
 from penstock.api.gate import GateConfig
 from penstock.api.keys import FILE, BadKeyFile, KeyRing
 from penstock.api.measures import Measures
@@ -124,6 +125,7 @@ class Api:
             access.config = _admission(settings, api)
 
     async def stop(self) -> None:
+        streams().closing.set()
         await asyncio.gather(*(server.stop() for server in self._servers))
 
     def _call(self, method: str, params: dict[str, Any]) -> Awaitable[Any]:
