@@ -133,6 +133,7 @@ class Supervisor:
             for child in self.children:
                 child.start()
             self.collecting.start()
+            self._management.load()
             try:
                 if self._predecessor is not None and not await self._take_over(self._predecessor):
                     return 1

@@ -21,6 +21,7 @@ from penstock.api.measures import Measures
 from penstock.api.ports import Intake, Ports
 from penstock.api.routers import ROUTERS
 from penstock.api.server import ApiServer, ServerConfig
+from penstock.api.steering_measures import measure
 from penstock.control import Channel
 from penstock.events.metrics import Registry
 from penstock.limits.ports import Limiter
@@ -68,6 +69,7 @@ class Api:
             self._call, now, settings, policies, registry, self._charges, intake=intake
         )
         self._measures = Measures(registry, time.perf_counter)
+        measure(registry)
         self._ring = KeyRing(f"{settings().spool}/{FILE}")
         keys = registry.gauge("penstock_api_keys")
         registry.on_snapshot(lambda: keys.set(len(self._ring)))

@@ -301,7 +301,7 @@ def test_a_bad_row_says_its_line(local: httpx.Client) -> None:
         headers={"Content-Type": "application/x-ndjson"},
     ).json()
     assert [one["line"] for one in answer["problems"]] == [2]
-    assert list((answer["rows"], answer["bad"], answer["new"])) == [2, 1, 1]
+    assert [answer["rows"], answer["bad"], answer["new"]] == [2, 1, 1]
 
 
 def test_mail_is_steered(steered: Steered, local: httpx.Client) -> None:
