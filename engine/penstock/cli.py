@@ -39,6 +39,7 @@ _GROUPS = {
     "feedback": "Keys for what comes back, and the DNS records for it.",
     "suppression": "See and change who gets no mail any more.",
     "webhooks": "See, test and steer what applications are told.",
+    "key": "Make, show and revoke keys for the HTTP API.",
     "dkim": "Make signing keys and their DNS records.",
 }
 # Commands that need much to be loaded: each is the function of its name in a module of its own.

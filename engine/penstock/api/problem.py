@@ -39,6 +39,7 @@ _OF_CODE: Final = {
     "bad-value": (422, "invalid"),
     "unknown-name": (422, "invalid"),
     "full": (507, "no-room"),
+    "too-many": (409, "conflict"),
     "invalid": (422, "invalid"),
     "restart-needed": (409, "conflict"),
     "conflict": (409, "conflict"),

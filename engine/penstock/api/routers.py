@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from penstock.api import status
+from penstock.api import key_routes, status
 from penstock.api.steering_routers import STEERED
 
-ROUTERS: tuple[APIRouter, ...] = (status.router, *STEERED)
+ROUTERS: tuple[APIRouter, ...] = (status.router, key_routes.router, *STEERED)
 # What the Unix socket in the supervisor serves: no mail goes in there.
-STEERING: tuple[APIRouter, ...] = (status.router, *STEERED)
+STEERING: tuple[APIRouter, ...] = (status.router, key_routes.router, *STEERED)

@@ -12,8 +12,9 @@ from typing import Any, cast
 import structlog
 
 from penstock.api.admission import AdmissionConfig, KeyAccess
-from penstock.api.app import PUBLIC, make_app
+from penstock.api.app import make_app
 from penstock.api.charges import Charges
+from penstock.api.documentation import PUBLIC
 from penstock.api.events_stream import streams
 from penstock.api.gate import GateConfig
 from penstock.api.keys import FILE, BadKeyFile, KeyRing

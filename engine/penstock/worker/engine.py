@@ -353,6 +353,8 @@ class Engine:
                 return self._dispatcher.warming.refresh()
             case "queue.retry":
                 return steering.retry(params["selector"])
+            case "keys.changed":
+                return self._api.look() if self._api is not None else None
             case "top":
                 return {"rows": self._outbound.top()}
             case "bounces.unmatched":

@@ -15,7 +15,7 @@ from penstock.api.methods import ANY, METHODS, OWN, PREFIX, WHOLE
 from penstock.api.routers import ROUTERS, STEERING
 
 # Routes of other rooms, which have tests of their own.
-OTHERS = ("/status", "/messages", "/keys", "/inject")
+OTHERS = ("/status", "/messages", "/inject")
 # A word that stands in everything of the other tenant's and in nothing of ours.
 FOREIGN = NEWS
 
@@ -33,6 +33,12 @@ class Case(NamedTuple):
 
 
 OWN_CASES: dict[str, list[Case]] = {
+    "keys.list": [Case("GET", "/keys", '"tenant":"shop"')],
+    "keys.create": [
+        Case("POST", "/keys", "psk_", 201, {"scopes": ["read"]}),
+        Case("POST", "/keys", "alone", 403, {"scopes": ["read"], "tenant": NEWS}),
+    ],
+    "keys.revoke": [Case("DELETE", "/keys/{foreign_key}", "key", 404)],
     "queue.list": [Case("GET", "/queue", "shop-held.example")],
     "queue.show": [
         Case("GET", "/queue/{own}", "shop-held.example"),
@@ -169,6 +175,7 @@ def test_every_route_is_in_the_table(routers: Any) -> None:
 
 def _asked(client: httpx.Client, case: Case, steered: Steered) -> httpx.Response:
     words = {"own": steered.messages[SHOP], "foreign": steered.messages[NEWS], "word": NEWS}
+    words["foreign_key"] = steered.keys["news"].split("_")[1]
     path = f"{PREFIX}{case.path.format(**words)}"
     if isinstance(case.body, bytes):
         headers = {"Content-Type": case.kind}
