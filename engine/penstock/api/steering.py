@@ -7,6 +7,7 @@ OpenAPI document say what is in it. Which method stands at which address is in
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, TypeVar
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from penstock.api.access import Caller, needs
-from penstock.api.methods import METHODS
+from penstock.api.methods import ANY, METHODS, OWN, WHOLE
 from penstock.api.ports import ports
 from penstock.api.problem import Problem, problem_of
 from penstock.api.routing import Router
@@ -26,6 +27,11 @@ _R = TypeVar("_R", bound=Callable[..., Any])
 WHO_CHARS_MAX = 200
 REASON_CHARS_MAX = 500
 _BUSY_S = 5
+_OF_TENANTS: Final = {
+    OWN: "With a key of a tenant it is about that tenant alone.",
+    WHOLE: "A key of a tenant is refused.",
+    ANY: "",
+}
 UNIX: Final = "unix"  # the client of the socket in the supervisor
 
 
@@ -99,15 +105,26 @@ def method(
     given: dict[int | str, dict[str, Any]] = dict(more.pop("responses", {}))
     if answer is not None:
         given[200] = {"model": answer, "description": "The answer."}
-    return router.api_route(
-        found.path.replace("{address}", "{address:path}"),  # a local part may hold a slash
-        methods=[found.verb],
-        summary=summary,
-        operation_id=name,
-        response_model=None,
-        responses=given,
-        **more,
-    )
+
+    def add(function: _R) -> _R:
+        said = inspect.getdoc(function) or ""
+        return router.api_route(
+            found.path.replace("{address}", "{address:path}"),  # a local part may hold a slash
+            methods=[found.verb],
+            summary=summary,
+            description=f"{said}\n\n{_OF_TENANTS[found.tenants]}".strip(),
+            operation_id=operation_of(name),
+            response_model=None,
+            responses=given,
+            **more,
+        )(function)
+
+    return add
+
+
+def operation_of(name: str) -> str:
+    """What a method is called in the OpenAPI document."""
+    return name if "." in name else f"daemon.{name}"
 
 
 async def ask(request: Request, name: str, params: Mapping[str, Any]) -> Any:

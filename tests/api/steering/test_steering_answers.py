@@ -15,6 +15,7 @@ from tests.api.steering.conftest import NEWS, SHOP, Steered, refused
 
 from penstock.api.methods import METHODS, PREFIX
 from penstock.api.routers import STEERING
+from penstock.api.steering import operation_of
 
 BOUNCE = b"""\
 From: mailer-daemon@x.example\r
@@ -147,7 +148,7 @@ def test_what_an_operator_asks(
     answer = ask(local if way == "socket" else of("admin"), name, steered)
     assert answer.status_code == 200, answer.text
     assert GOOD[name][2] in answer.text
-    model = _models().get({"queue": "queue.suspend"}.get(name, name))
+    model = _models().get(operation_of(name))
     if model is not None:
         model.model_validate_json(answer.content)
 
