@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,5 @@ def test_no_cursor(text: str) -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_is_a_cursor_or_refused(text: str) -> None:
-    try:
-        places_of(text)
-    except BadCursor as error:
-        assert "cursor" in str(error)
+    with contextlib.suppress(BadCursor):
+        assert places_of(text)

@@ -71,7 +71,7 @@ def _operation(document: Document, title: str, operation: Document) -> Iterator[
     yield f"{operation['summary']}. {' '.join(operation.get('description', '').split())}\n"
     parameters = operation.get("parameters", ())
     if parameters:
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (f"`{one['name']}`", one["in"], _kind(document, one["schema"]), _about(one))
             for one in parameters
         ]
