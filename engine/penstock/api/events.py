@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any, get_args
 
 from fastapi import Header, Request
 from fastapi import Query as QueryOf
-from pydantic import Field, field_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, field_validator
 from starlette.responses import Response, StreamingResponse
 
 from penstock.api.access import Caller
@@ -29,6 +29,17 @@ PAGE_FOUND_BYTES, PAGE_READ_BYTES = 8 << 20, 64 << 20
 TYPES = tuple(str(one.__struct_config__.tag) for one in get_args(AnyEvent))
 _TEXT_MAX = 1000
 Line = Callable[[bytes], bool]
+
+
+def _written(value: object) -> object:
+    """A bare number would be taken for seconds, or for milliseconds where it is large."""
+    if isinstance(value, str) and not _DATE.match(value):
+        raise ValueError('expected a date and time like "2031-05-17T09:30:00Z"')
+    return value
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_written)]
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class EventFilter(Query):
@@ -64,10 +75,10 @@ class EventFilter(Query):
 
 
 class EventQuery(EventFilter):
-    since: datetime | None = Field(
+    since: Time | None = Field(
         default=None, description="From then on.", examples=["2026-12-01T08:00:00Z"]
     )
-    until: datetime | None = Field(default=None, description="Before then.")
+    until: Time | None = Field(default=None, description="Before then.")
     cursor: str = Field(
         default="", max_length=4000, description="Go on there: `next` of the page before."
     )
