@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Annotated, Any, get_args
 
 from fastapi import Header, Request
 from fastapi import Query as QueryOf
-from pydantic import AwareDatetime, BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 from starlette.responses import Response, StreamingResponse
 
 from penstock.api.access import Caller
 from penstock.api.events_stream import EventStream, streams
+from penstock.api.fields import Moment
 from penstock.api.ports import ports
 from penstock.api.problem import FieldError, invalid
 from penstock.api.routing import Router
@@ -29,17 +29,6 @@ PAGE_FOUND_BYTES, PAGE_READ_BYTES = 8 << 20, 64 << 20
 TYPES = tuple(str(one.__struct_config__.tag) for one in get_args(AnyEvent))
 _TEXT_MAX = 1000
 Line = Callable[[bytes], bool]
-
-
-def _written(value: object) -> object:
-    """A bare number would be taken for seconds, or for milliseconds where it is large."""
-    if isinstance(value, str) and not _DATE.match(value):
-        raise ValueError('expected a date and time like "2031-05-17T09:30:00Z"')
-    return value
-
-
-Time = Annotated[AwareDatetime, BeforeValidator(_written)]
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class EventFilter(Query):
@@ -75,10 +64,10 @@ class EventFilter(Query):
 
 
 class EventQuery(EventFilter):
-    since: Time | None = Field(
+    since: Moment | None = Field(
         default=None, description="From then on.", examples=["2026-12-01T08:00:00Z"]
     )
-    until: Time | None = Field(default=None, description="Before then.")
+    until: Moment | None = Field(default=None, description="Before then.")
     cursor: str = Field(
         default="", max_length=4000, description="Go on there: `next` of the page before."
     )
