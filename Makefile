@@ -91,6 +91,7 @@ docs: setup
 	$(BIN)/python -m penstock.events.reference docs/reference/metrics.md
 	$(BIN)/python -m penstock.events.schema docs/reference
 	$(BIN)/python -m penstock.api.reference docs/reference/problems.md
+	$(BIN)/python -m penstock.api.reference_routes docs/reference/api.md
 
 lock:
 	$(BIN)/python -m pip install --quiet uv

@@ -22,6 +22,7 @@ from penstock.cli_common import (
     CommandError,
     Config,
     ask,
+    asking,
     command,
     print_json,
 )
@@ -89,7 +90,7 @@ def check(config: Config = CONFIG) -> None:
 
 
 @app.command()
-@command
+@asking
 def status(config: Config = CONFIG, as_json: AsJson = False) -> None:
     """Show how the running daemon is."""
     answer = ask(config, "status")
@@ -104,7 +105,7 @@ def status(config: Config = CONFIG, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@command
+@asking
 def explain(
     target: Annotated[
         str,
@@ -127,7 +128,7 @@ def explain(
 
 
 @app.command()
-@command
+@asking
 def top(
     interval: Annotated[
         float, typer.Option("--interval", "-i", min=0.2, max=3600, help="Seconds between looks.")
@@ -175,7 +176,7 @@ def classify(
     """Say what mails report (FILE...), or what replies mean that come on standard input."""
     if bool(files) == replies:
         raise CommandError("say what is to be read: FILE... or --replies", WRONG)
-    from penstock.cli_classify import BadLine, lines_of, object_of, read_reply, read_report
+    from penstock.cli_classify import BadRecord, lines_of, object_of, read_reply, read_report
     from penstock.cli_policy import policies_of
     from penstock.feedback.classify import Classifier
 
@@ -196,7 +197,7 @@ def classify(
         try:
             answer = read_reply(classifier, object_of(line))
             sys.stdout.write(json.dumps(answer) + "\n")
-        except BadLine as error:
+        except BadRecord as error:
             bad += 1
             typer.echo(f"penstock: line {number}: {error}", err=True)
     sys.stdout.flush()
@@ -205,7 +206,7 @@ def classify(
 
 
 @app.command()
-@command
+@asking
 def reload(config: Config = CONFIG) -> None:
     """Have the running daemon read its settings and policies again, all or nothing."""
     answer = ask(config, "reload")

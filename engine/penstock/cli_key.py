@@ -14,7 +14,7 @@ from penstock.cli_common import (
     CommandError,
     Config,
     ask,
-    command,
+    asking,
     duration,
     print_json,
     user_name,
@@ -24,7 +24,7 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()
-@command
+@asking
 def create(
     scope: Annotated[
         str, typer.Option("--scope", help="What it may do: send, read, admin; commas between.")
@@ -67,7 +67,7 @@ def create(
 
 
 @app.command("list")
-@command
+@asking
 def list_(config: Config = CONFIG, as_json: AsJson = False) -> None:
     """Show the keys, without their secrets."""
     answer = ask(config, "keys.list")
@@ -81,7 +81,7 @@ def list_(config: Config = CONFIG, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@command
+@asking
 def revoke(
     id: Annotated[str, typer.Argument(metavar="ID", help="As penstock key list shows it.")],
     config: Config = CONFIG,

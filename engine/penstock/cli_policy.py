@@ -87,8 +87,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what holds for a destination, each value with the line that sets it."""
-    from penstock.cli_policy_show import as_data, show_account, unknown_provider
+    from penstock.cli_policy_show import show_account, unknown_provider
     from penstock.policy import account
+    from penstock.policy.account_data import as_data
 
     policies = policies_of(config, directory)
     _known("source", source, list(policies.sources))
@@ -155,7 +156,8 @@ def replay(
     """Read recorded replies again by the rules, and show what fires and what changed.
 
     With --policies what changed is against the log, or the policies of the settings."""
-    from penstock.cli_policy_replay import as_data, replay_log, show_replay
+    from penstock.cli_policy_replay import replay_log, show_replay
+    from penstock.events.recorded import as_data
     from penstock.feedback.classify import Classifier
 
     new = Classifier(policies_of(config, directory).replies)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, Field
 
 from penstock.api.access import Caller, ScopeName, needs
@@ -12,6 +12,7 @@ from penstock.api.key_orders import KeyOrder
 from penstock.api.ports import ports
 from penstock.api.problem import Problem
 from penstock.api.routing import Router
+from penstock.api.steering import WHO_CHARS_MAX, signed
 
 router = Router(tags=["Keys"])
 Admin = Annotated[Caller, Depends(needs("admin"))]
@@ -30,6 +31,10 @@ class KeyShown(BaseModel):
     rate: str | None = Field(description="Of requests; null: no limit.", examples=["100/s"])
     message_rate: str | None = Field(description="Of recipients.", examples=["1000/min"])
     request_bytes_max: int | None = Field(examples=[1_048_576])
+
+
+class KeyAsked(KeyOrder):
+    who: str = Field(default="", max_length=WHO_CHARS_MAX, description="Who makes it, for the log.")
 
 
 class KeyMade(KeyShown):
@@ -54,7 +59,7 @@ async def list_keys(request: Request, caller: Admin) -> Any:
 
 
 @router.post("/keys", status_code=201, summary="Make a key", response_model=KeyMade)
-async def create_key(request: Request, order: KeyOrder, caller: Admin) -> Any:
+async def create_key(request: Request, order: KeyAsked, caller: Admin) -> Any:
     """The answer holds the secret, once. A key can make no key that may do more than itself."""
     tenant = caller.tenant_of(order.tenant)
     beyond = [scope for scope in order.scopes if scope not in caller.scopes]
@@ -62,22 +67,17 @@ async def create_key(request: Request, order: KeyOrder, caller: Admin) -> Any:
         raise Problem(
             403, "scope-missing", f'This key has not the scope "{beyond[0]}" and can give none.'
         )
-    params = order.model_dump(mode="json") | {"tenant": tenant, "who": who(caller)}
+    params = order.model_dump(mode="json") | {"tenant": tenant, "who": signed(caller, order.who)}
     return await ports(request).call("keys.create", params)
 
 
-@router.delete("/keys/{id}", status_code=204, summary="Revoke a key")
+@router.delete("/keys/{id}", summary="Revoke a key", response_model=KeyShown)
 async def revoke_key(
     request: Request,
     caller: Admin,
     id: Annotated[str, Path(max_length=40, description="The key's id.")],
-) -> Response:
-    """It is refused everywhere within a second."""
-    params = {"id": id, "tenant": caller.tenant, "who": who(caller)}
-    await ports(request).call("keys.revoke", params)
-    return Response(status_code=204)
-
-
-def who(caller: Caller) -> str:
-    """How the event log names whoever does something over the API."""
-    return f"key {caller.key}" if caller.key else "api"
+    who: Annotated[str, Query(max_length=WHO_CHARS_MAX, description="Who does it.")] = "",
+) -> Any:
+    """It is refused everywhere within a second. The answer says which it was."""
+    params = {"id": id, "tenant": caller.tenant, "who": signed(caller, who)}
+    return await ports(request).call("keys.revoke", params)

@@ -38,6 +38,7 @@ _OF_CODE: Final = {
     "bad-target": (422, "invalid"),
     "bad-value": (422, "invalid"),
     "unknown-name": (422, "invalid"),
+    "full": (507, "no-room"),
     "too-many": (409, "conflict"),
     "invalid": (422, "invalid"),
     "restart-needed": (409, "conflict"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from penstock.api import key_routes, status
+from penstock.api.steering_routers import STEERED
 
-ROUTERS: tuple[APIRouter, ...] = (status.router, key_routes.router)
+ROUTERS: tuple[APIRouter, ...] = (status.router, key_routes.router, *STEERED)
 # What the Unix socket in the supervisor serves: no mail goes in there.
-STEERING: tuple[APIRouter, ...] = (status.router, key_routes.router)
+STEERING: tuple[APIRouter, ...] = (status.router, key_routes.router, *STEERED)

@@ -15,12 +15,14 @@ from penstock.api.admission import AdmissionConfig, KeyAccess, guesses
 from penstock.api.app import make_app
 from penstock.api.charges import Charges
 from penstock.api.documentation import PUBLIC
+from penstock.api.events_stream import streams
 from penstock.api.gate import GateConfig
 from penstock.api.keys import FILE, BadKeyFile, KeyRing
 from penstock.api.measures import Measures
 from penstock.api.ports import Intake, Ports
 from penstock.api.routers import ROUTERS
 from penstock.api.server import ApiServer, ServerConfig
+from penstock.api.steering_measures import measure
 from penstock.control import Channel
 from penstock.events.metrics import Registry
 from penstock.limits.ports import Limiter
@@ -68,6 +70,7 @@ class Api:
             self._call, now, settings, policies, registry, self._charges, intake=intake
         )
         self._measures = Measures(registry, time.perf_counter)
+        measure(registry)
         self._ring = KeyRing(f"{settings().spool}/{FILE}")
         keys = registry.gauge("penstock_api_keys")
         registry.on_snapshot(lambda: keys.set(len(self._ring)))
@@ -125,6 +128,7 @@ class Api:
             access.config = _admission(settings, api)
 
     async def stop(self) -> None:
+        streams().closing.set()
         await asyncio.gather(*(server.stop() for server in self._servers))
 
     def _call(self, method: str, params: dict[str, Any]) -> Awaitable[Any]:
