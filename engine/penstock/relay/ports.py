@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from penstock.mail.outcome import Outcome
+from penstock.relay.tlsa import Tlsa
 from penstock.smtp.reply import Reply
 
 
@@ -56,13 +57,28 @@ class Feed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class HostDane:
+    """What signed TLSA records say of a host. ``base``: the name that they stand at and that the
+    host is asked for; ``records``: the usable ones, none where it must be encrypted to and cannot
+    be told apart; ``published``: all of them, as text; ``failure``: why nobody could say, and then
+    the host gets no mail."""
+
+    base: str
+    records: tuple[Tlsa, ...] = ()
+    published: tuple[str, ...] = ()
+    failure: Reply | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
-    """A mail exchanger: its name (``""`` for a bare address), its addresses, its MX preference."""
+    """A mail exchanger: its name (``""`` for a bare address), its addresses, its MX preference.
+    ``dane``: ``None`` where no signed TLSA record speaks of it."""
 
     name: str
     addresses: tuple[str, ...]
     preference: int = 0
     port: int = 25
+    dane: HostDane | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +102,40 @@ class Destination:
 @dataclass(frozen=True, slots=True)
 class LookupFailure:
     """A name that gave no answer. ``nxdomain``: it does not exist; ``nodata``: it exists without
-    such a record; ``failed``: nobody could say (SERVFAIL, timeout), ask again later."""
+    such a record; ``failed``: nobody could say (SERVFAIL, timeout), ask again later. ``secure``:
+    DNSSEC proves that there is none."""
 
     kind: Literal["nxdomain", "nodata", "failed"]
     reply: Reply
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MxRecords:
     """``records``: (preference, name) as published, names lower case without the last dot (``""``
-    is the root: a null MX); ``ttl_s``: how long it may be kept."""
+    is the root: a null MX); ``ttl_s``: how long it may be kept; ``secure``: by DNSSEC."""
 
     records: tuple[tuple[int, str], ...]
     ttl_s: float = 300.0
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AddressRecords:
-    """``addresses``: IPv4 and IPv6 in text form."""
+    """``addresses``: IPv4 and IPv6 in text form. ``tlsa_bases``: the names at which a signed TLSA
+    record counts, in the order to look; none where DNSSEC does not vouch for the addresses."""
 
     addresses: tuple[str, ...]
+    ttl_s: float = 300.0
+    tlsa_bases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TlsaRecords:
+    """Those of one name, all of them signed; none where DNSSEC says that there are none or that the
+    name is not signed."""
+
+    records: tuple[Tlsa, ...]
     ttl_s: float = 300.0
 
 
@@ -115,6 +145,12 @@ class Resolver(Protocol):
     async def mx(self, domain: str) -> MxRecords | LookupFailure: ...
 
     async def addresses(self, name: str) -> AddressRecords | LookupFailure: ...
+
+
+class TlsaLookup(Protocol):
+    """A resolver that tells what DNSSEC proves."""
+
+    async def tlsa(self, name: str, port: int) -> TlsaRecords | LookupFailure: ...
 
 
 class Sandbox(Protocol):
