@@ -7,11 +7,11 @@ import pytest
 from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.tls.dane_world import DAY, NOW, Certificate
 
 from penstock.relay import tlsa
 from penstock.relay.der import subject_public_key_info
 from penstock.relay.tlsa import Tlsa, match, usable, usable_of
-from tests.tls.dane_world import DAY, NOW, Certificate
 
 MX = ("mx.example.net",)
 ROOT = Certificate("Root", authority=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import idna
@@ -20,6 +20,7 @@ import idna
 from penstock.mail.outcome import Kind, Outcome, Phase
 from penstock.relay.addresses import address_text, literal_address, why_forbidden
 from penstock.relay.cache import AnswerCache
+from penstock.relay.dane import host_dane
 from penstock.relay.ports import (
     Classifier,
     Destination,
@@ -27,6 +28,7 @@ from penstock.relay.ports import (
     LookupFailure,
     Resolver,
     Sandbox,
+    TlsaLookup,
 )
 from penstock.relay.route import Route
 from penstock.smtp.reply import Reply
@@ -74,7 +76,8 @@ def normal_domain(domain: str) -> str | None:
 
 
 class Destinations:
-    """``find(domain)``, cached with its TTL. ``clock``: the axis of ``Destination.expires_at``."""
+    """``find(domain)``, cached with its TTL. ``clock``: the axis of ``Destination.expires_at``.
+    ``tlsa``: who knows of TLSA records, where they are looked at."""
 
     def __init__(
         self,
@@ -85,8 +88,9 @@ class Destinations:
         clock: Callable[[], float],
         config: DestinationConfig | None = None,
         sandbox: Sandbox | None = None,
+        tlsa: TlsaLookup | None = None,
     ) -> None:
-        self._resolver = resolver
+        self._resolver, self._tlsa = resolver, tlsa
         self._policies = policies
         self._routes = tuple(routes)
         self._clock = clock
@@ -165,8 +169,9 @@ class Destinations:
             if found.kind != "nodata":
                 return self._failure(_outcome(found.reply))
             published: list[tuple[int, str]] = [(0, domain)]  # implicit MX (RFC 5321 5.1)
-            ttl_s = config.ttl_max_s
+            ttl_s, secure = config.ttl_max_s, found.secure
         else:
+            secure = found.secure
             published = sorted((preference, name) for preference, name in found.records if name)
             ttl_s = min(found.ttl_s, config.ttl_max_s)
             if not published:  # RFC 7505
@@ -175,7 +180,8 @@ class Destinations:
         records = [record for record in published if ours is None or record[0] < ours]
         if not records:
             return self._failure(_loop(domain))
-        return await self._look_up(domain, published, records[: config.mx_hosts_max], ttl_s)
+        records = records[: config.mx_hosts_max]
+        return await self._look_up(domain, published, records, ttl_s, secure)
 
     async def _look_up(
         self,
@@ -183,10 +189,13 @@ class Destinations:
         published: Sequence[tuple[int, str]],
         records: Sequence[tuple[int, str]],
         ttl_s: float,
+        secure: bool,
     ) -> tuple[Found, float]:
-        """The addresses of the hosts; those without are left out as long as one has some."""
+        """The addresses of the hosts; those without are left out as long as one has some.
+        ``secure``: DNSSEC vouches for the records that name them."""
         answers = await asyncio.gather(*(self._resolver.addresses(name) for _, name in records))
         hosts: list[Host] = []
+        bases: list[tuple[str, ...]] = []
         failures: list[LookupFailure] = []
         for (preference, name), answer in zip(records, answers, strict=True):
             if isinstance(answer, LookupFailure):
@@ -194,9 +203,12 @@ class Destinations:
             else:
                 ttl_s = min(ttl_s, answer.ttl_s)
                 hosts.append(Host(name, answer.addresses, preference))
+                bases.append(answer.tlsa_bases)
         unknown = [failure for failure in failures if failure.kind == "failed"]
         if unknown:
             ttl_s = min(ttl_s, self._config.ttl_deferred_s)
+        if self._tlsa is not None and secure:
+            hosts, ttl_s = await self._with_dane(self._tlsa, hosts, bases, ttl_s)
         if hosts:
             usable = self._usable(domain, hosts)
             if not isinstance(usable, Outcome):
@@ -209,6 +221,24 @@ class Destinations:
         if len(records) == 1 and records[0][1] == domain:
             return self._failure(_outcome(failures[0].reply))
         return self._failure(_refused(550, f"5.4.4 No mail host of {domain} has an address"))
+
+    async def _with_dane(
+        self,
+        lookup: TlsaLookup,
+        hosts: Sequence[Host],
+        bases: Sequence[tuple[str, ...]],
+        ttl_s: float,
+    ) -> tuple[list[Host], float]:
+        """The hosts with what TLSA records say of each, and how long that may be kept."""
+        asked = (
+            host_dane(lookup, names, host.port) for host, names in zip(hosts, bases, strict=True)
+        )
+        found = []
+        for host, (dane, kept_s) in zip(hosts, await asyncio.gather(*asked), strict=True):
+            unknown = dane is not None and dane.failure is not None
+            ttl_s = min(ttl_s, self._config.ttl_deferred_s if unknown else kept_s)
+            found.append(replace(host, dane=dane))
+        return found, ttl_s
 
     def _usable(self, domain: str, hosts: Sequence[Host]) -> list[Host] | Outcome:
         """The hosts and addresses that mail may go to, before ourselves in the order."""
@@ -225,7 +255,7 @@ class Destinations:
             reasons.update({address: why_forbidden(address, own) for address in host.addresses})
             good = tuple(address for address in host.addresses if not reasons[address])
             if good:
-                usable.append(Host(host.name, good, host.preference, host.port))
+                usable.append(replace(host, addresses=good))
         if usable:
             return usable
         if ours is not None:

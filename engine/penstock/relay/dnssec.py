@@ -149,7 +149,7 @@ async def _try(
 
 
 def _refusal(server: NameServer, response: dns.message.Message) -> NoAnswer:
-    """What the resolver says went wrong; where it says no more than SERVFAIL, it may be anything."""
+    """What the resolver says went wrong; without more than SERVFAIL it may be anything."""
     what = dns.rcode.to_text(response.rcode())
     notes = [one for one in response.options if isinstance(one, dns.edns.EDEOption)]
     if not notes:
