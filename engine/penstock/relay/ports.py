@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from penstock.mail.outcome import Outcome
+from penstock.policy.mta_sts import StsPolicy
+from penstock.relay.tls_demand import NOTHING_PUBLISHED, DomainTls, TlsaSet
 from penstock.smtp.reply import Reply
 
 
@@ -72,6 +74,7 @@ class Destination:
     ``hosts`` are in the order of preference, equal ones not shuffled. ``site`` is the key that
     connections and rates are kept by, ``provider`` the policy's name or ``""``. ``route``: the
     number of the route that matched. ``expires_at``: on the clock given to ``Destinations``.
+    ``tls``: what the domain publishes of the TLS that connections for it must have.
     """
 
     domain: str
@@ -81,6 +84,7 @@ class Destination:
     via: Literal["route", "mx", "sandbox"]
     route: int | None
     expires_at: float
+    tls: DomainTls = NOTHING_PUBLISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,37 @@ class Resolver(Protocol):
     async def mx(self, domain: str) -> MxRecords | LookupFailure: ...
 
     async def addresses(self, name: str) -> AddressRecords | LookupFailure: ...
+
+
+class StsAnswer(NamedTuple):
+    """``policy``: in whatever mode; ``trouble``: as ``DomainTls.sts_trouble``; ``ttl_s``: how long
+    that may be relied on."""
+
+    policy: StsPolicy | None = None
+    trouble: tuple[str, str] = ("", "")
+    ttl_s: float = 3600.0
+
+
+class StsFinder(Protocol):
+    """MTA-STS; never raises, and answers in bounded time."""
+
+    async def find(self, domain: str) -> StsAnswer: ...
+
+
+class DaneAnswer(NamedTuple):
+    """``secure``: the domain's hosts are known by DNSSEC; ``tlsa``: of those that have records;
+    ``ttl_s``: how long that may be relied on."""
+
+    secure: bool = False
+    tlsa: tuple[TlsaSet, ...] = ()
+    ttl_s: float = 3600.0
+
+
+class DaneFinder(Protocol):
+    """DANE; never raises, and answers in bounded time. ``hosts``: those that mail may go to, with
+    the names that the MX records give."""
+
+    async def find(self, domain: str, hosts: Sequence[Host]) -> DaneAnswer: ...
 
 
 class Sandbox(Protocol):

@@ -15,6 +15,7 @@ from penstock.settings.fields import HostName, PathText, RequiredPath, Workers
 from penstock.settings.intake import HttpSettings, SmtpSettings
 from penstock.settings.outbound import DkimSettings, DnsSettings, RelaySettings, RouteSettings
 from penstock.settings.suppression import SuppressionSettings
+from penstock.settings.tls import TlsSettings
 from penstock.settings.unsubscribe import UnsubscribeSettings
 from penstock.settings.webhooks import SinkSettings, WebhookSettings, WebhooksSettings
 
@@ -147,6 +148,7 @@ class Settings(Table):
     queue: QueueSettings = Field(default=QueueSettings(), description="The durable queue.")
     relay: RelaySettings = Field(default=RelaySettings(), description="Delivery.")
     dns: DnsSettings = Field(default=DnsSettings(), description="Name look-ups.")
+    tls: TlsSettings = Field(default=TlsSettings(), description="TLS on the way out.")
     feedback: FeedbackSettings = Field(
         default=FeedbackSettings(), description="What comes back: tokens, and addresses for it."
     )
