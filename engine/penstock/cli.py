@@ -39,6 +39,7 @@ _GROUPS = {
     "suppression": "See and change who gets no mail any more.",
     "webhooks": "See, test and steer what applications are told.",
     "dkim": "Make signing keys and their DNS records.",
+    "tls": "See what TLS domains demand, and what was seen of it.",
 }
 # Commands that need much to be loaded: each is the function of its name in a module of its own.
 _COMMANDS = {"events": "Show what became of messages, oldest first."}

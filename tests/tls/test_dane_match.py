@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.tls.dane_world import DAY, NOW, Certificate
 
-from penstock.relay import tlsa
+from penstock.relay.dane_match import mismatch
 from penstock.relay.der import subject_public_key_info
-from penstock.relay.tlsa import Tlsa, match, usable, usable_of
+from penstock.relay.tls_demand import Tlsa, TlsaSet
+from penstock.relay.tlsa import usable, usable_of
 
 MX = ("mx.example.net",)
 ROOT = Certificate("Root", authority=True)
@@ -22,49 +23,50 @@ STRANGER = Certificate("Stranger", authority=True)
 
 
 def verdict(records, *chain, names=MX, now=NOW):
-    return match(records, [one.der for one in chain], names, now)
+    found = TlsaSet(MX[0], f"_25._tcp.{MX[0]}", tuple(records), names=names)
+    return mismatch(found, [one.der for one in chain], now.timestamp())
 
 
 @pytest.mark.parametrize("selector", [0, 1])
 @pytest.mark.parametrize("matching", [0, 1, 2])
 def test_the_hosts_own_certificate_needs_no_name_and_no_date(selector, matching):
-    assert verdict([OLD.tlsa(3, selector, matching)], OLD) == tlsa.MATCHED
+    assert verdict([OLD.tlsa(3, selector, matching)], OLD) is None
 
 
 @pytest.mark.parametrize("selector", [0, 1])
 @pytest.mark.parametrize("matching", [0, 1, 2])
 @pytest.mark.parametrize("authority", [ROOT, MIDDLE])
 def test_an_authority_vouches_for_the_host(selector, matching, authority):
-    assert verdict([authority.tlsa(2, selector, matching)], HOST, MIDDLE, ROOT) == tlsa.MATCHED
+    assert verdict([authority.tlsa(2, selector, matching)], HOST, MIDDLE, ROOT) is None
 
 
 def test_another_certificate_matches_nothing():
     found = verdict([HOST.tlsa(3)], OLD)
-    assert found.result == "tlsa-invalid"
-    assert "matches no TLSA record" in found.reason
+    assert found.result_type == "tlsa-invalid"
+    assert "matches no record at _25._tcp.mx.example.net" in found.text
 
 
 def test_one_record_of_several_is_enough():
-    assert verdict([STRANGER.tlsa(2), OLD.tlsa(3), HOST.tlsa(3)], HOST) == tlsa.MATCHED
+    assert verdict([STRANGER.tlsa(2), OLD.tlsa(3), HOST.tlsa(3)], HOST) is None
 
 
 def test_a_record_for_the_host_does_not_make_it_an_authority():
-    assert verdict([HOST.tlsa(2)], HOST, MIDDLE).result == "tlsa-invalid"
+    assert verdict([HOST.tlsa(2)], HOST, MIDDLE).result_type == "tlsa-invalid"
 
 
 def test_an_authority_that_is_published_whole_need_not_be_shown():
-    assert verdict([ROOT.tlsa(2, 0, 0)], HOST, MIDDLE) == tlsa.MATCHED
-    assert verdict([ROOT.tlsa(2, 0, 1)], HOST, MIDDLE).result == "tlsa-invalid"
+    assert verdict([ROOT.tlsa(2, 0, 0)], HOST, MIDDLE) is None
+    assert verdict([ROOT.tlsa(2, 0, 1)], HOST, MIDDLE).result_type == "tlsa-invalid"
 
 
 def test_the_order_of_what_is_shown_above_the_host_does_not_matter():
-    assert verdict([ROOT.tlsa(2)], HOST, ROOT, MIDDLE) == tlsa.MATCHED
+    assert verdict([ROOT.tlsa(2)], HOST, ROOT, MIDDLE) is None
 
 
 def test_an_authority_that_is_shown_but_did_not_issue_it():
     found = verdict([STRANGER.tlsa(2)], HOST, MIDDLE, STRANGER)
-    assert found.result == "tlsa-invalid"
-    assert "leads to no authority" in found.reason
+    assert found.result_type == "tlsa-invalid"
+    assert "leads to no authority" in found.text
 
 
 def test_an_authority_vouches_for_names():
@@ -88,27 +90,30 @@ def test_an_authority_vouches_for_names():
 )
 def test_names(certified, name, good):
     host = Certificate("ignored", by=ROOT, names=(certified,))
-    assert (verdict([ROOT.tlsa(2)], host, ROOT, names=(name,)).result == "") is good
+    assert (verdict([ROOT.tlsa(2)], host, ROOT, names=(name,)) is None) is good
 
 
 def test_the_common_name_counts_where_there_are_no_others():
-    assert verdict([ROOT.tlsa(2)], Certificate(MX[0], by=ROOT), ROOT) == tlsa.MATCHED
+    assert verdict([ROOT.tlsa(2)], Certificate(MX[0], by=ROOT), ROOT) is None
 
 
 def test_an_expired_certificate_of_an_authority_or_a_host():
     late = NOW + 60 * DAY
-    assert verdict([ROOT.tlsa(2)], HOST, MIDDLE, ROOT, now=late).result == "certificate-expired"
+    assert (
+        verdict([ROOT.tlsa(2)], HOST, MIDDLE, ROOT, now=late).result_type == "certificate-expired"
+    )
     early = verdict([ROOT.tlsa(2)], HOST, MIDDLE, ROOT, now=NOW - 60 * DAY)
-    assert early.result == "certificate-expired"
-    assert "is good from 2026-05-31 only" in early.reason
+    assert early.result_type == "certificate-expired"
+    assert "is good from 2026-05-31 only" in early.text
 
 
 def test_who_may_issue():
     nobody = Certificate("Nobody", by=ROOT)  # no mark of an authority
-    assert verdict([ROOT.tlsa(2)], Certificate("mx", by=nobody, names=MX), nobody, ROOT).result
+    host = Certificate("mx", by=nobody, names=MX)
+    assert verdict([ROOT.tlsa(2)], host, nobody, ROOT).result_type == "tlsa-invalid"
     below = Certificate("Below", by=MIDDLE, authority=True)  # MIDDLE may issue for hosts only
     host = Certificate("mx", by=below, names=MX)
-    assert verdict([ROOT.tlsa(2)], host, below, MIDDLE, ROOT).result == "tlsa-invalid"
+    assert verdict([ROOT.tlsa(2)], host, below, MIDDLE, ROOT).result_type == "tlsa-invalid"
     signs_lists_only = x509.KeyUsage(
         digital_signature=False,
         content_commitment=False,
@@ -122,31 +127,31 @@ def test_who_may_issue():
     )
     lists = Certificate("Lists", by=ROOT, authority=True, key_usage=signs_lists_only)
     host = Certificate("mx", by=lists, names=MX)
-    assert verdict([ROOT.tlsa(2)], host, lists, ROOT).result == "tlsa-invalid"
+    assert verdict([ROOT.tlsa(2)], host, lists, ROOT).result_type == "tlsa-invalid"
 
 
 def test_a_constraint_that_is_not_understood_is_not_ignored():
     within = x509.NameConstraints([x509.DNSName("inside.example")], None)
     limited = Certificate("Limited", by=ROOT, authority=True, extensions=[within])
     host = Certificate("mx", by=limited, names=MX)
-    assert verdict([ROOT.tlsa(2)], host, limited, ROOT).result == "tlsa-invalid"
+    assert verdict([ROOT.tlsa(2)], host, limited, ROOT).result_type == "tlsa-invalid"
 
 
 def test_a_certificate_for_something_else_than_a_server():
     mail_only = x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.EMAIL_PROTECTION])
     host = Certificate("mx", by=ROOT, names=MX, extensions=[mail_only])
-    assert verdict([ROOT.tlsa(2)], host, ROOT).reason == "the certificate is not for a server"
+    assert verdict([ROOT.tlsa(2)], host, ROOT).text == "the certificate is not for a server"
 
 
 def test_nothing_shown_and_too_much_shown():
-    assert verdict([HOST.tlsa(3)]).reason == "the host showed no certificate"
-    assert verdict([ROOT.tlsa(2)], *[HOST] * 11).result == "validation-failure"
+    assert verdict([HOST.tlsa(3)]).text.startswith("the host showed no certificate")
+    assert verdict([ROOT.tlsa(2)], *[HOST] * 11).result_type == "validation-failure"
 
 
 def test_many_of_one_name_cost_a_bounded_time():
     twins = [Certificate("Middle", by=ROOT, authority=True) for _ in range(9)]
     found = verdict([STRANGER.tlsa(2)], Certificate("mx", by=twins[-1], names=MX), *twins)
-    assert found.result == "tlsa-invalid"
+    assert found.result_type == "tlsa-invalid"
 
 
 @pytest.mark.parametrize(
@@ -181,8 +186,9 @@ records = st.builds(
 
 @given(st.lists(records, max_size=6), st.lists(st.binary(max_size=60), max_size=4))
 def test_nonsense_never_matches_and_never_raises(asked, shown):
-    found = match(usable_of(asked), shown, MX, NOW)
-    assert found.result or any(one.matching == 0 for one in asked)
+    found = TlsaSet(MX[0], "name", usable_of(asked), names=MX)
+    fault = mismatch(found, shown, NOW.timestamp())
+    assert fault or not found.records or any(one.matching == 0 for one in found.records)
 
 
 @given(st.sampled_from([HOST, ROOT, OLD]), st.data())
@@ -196,7 +202,8 @@ def test_a_damaged_certificate_raises_nothing_but_a_value_error(certificate, dat
             subject_public_key_info(der)
         except ValueError:
             continue
-    match([ROOT.tlsa(2), HOST.tlsa(3)], [bytes(damaged), cut, MIDDLE.der], MX, NOW)
+    found = TlsaSet(MX[0], "name", (ROOT.tlsa(2), HOST.tlsa(3)), names=MX)
+    mismatch(found, [bytes(damaged), cut, MIDDLE.der], NOW.timestamp())
 
 
 def test_the_public_key_is_taken_as_it_stands():

@@ -20,24 +20,34 @@ from penstock.mail.tls_report import DAY_S, Failure, Policy
 
 FILE = "tls-reports.sqlite3"
 VERSION = 1
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS places (log TEXT PRIMARY KEY, segment INTEGER NOT NULL, "
-    "offset INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS policies (digest TEXT PRIMARY KEY, policy TEXT NOT NULL) "
-    "WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS sessions (day INTEGER NOT NULL, domain TEXT NOT NULL, "
-    "digest TEXT NOT NULL, succeeded INTEGER NOT NULL, failed INTEGER NOT NULL, "
-    "PRIMARY KEY (day, domain, digest)) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS failures (day INTEGER NOT NULL, domain TEXT NOT NULL, "
-    "digest TEXT NOT NULL, result TEXT NOT NULL, mx TEXT NOT NULL, address TEXT NOT NULL, "
-    "source TEXT NOT NULL, reason TEXT NOT NULL, sessions INTEGER NOT NULL, "
-    "PRIMARY KEY (day, domain, digest, result, mx, address, source, reason)) WITHOUT ROWID",
-    # state: due, sent, unwanted, failed; left: destinations that have not got it yet
-    "CREATE TABLE IF NOT EXISTS reports (day INTEGER NOT NULL, domain TEXT NOT NULL, "
-    "state TEXT NOT NULL, due_at REAL NOT NULL, tries INTEGER NOT NULL, left_to TEXT, "
-    "note TEXT NOT NULL, PRIMARY KEY (day, domain)) WITHOUT ROWID",
-    "CREATE INDEX IF NOT EXISTS reports_due ON reports (state, due_at)",
-)
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS places (
+    log TEXT PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS policies (
+    digest TEXT PRIMARY KEY, policy TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sessions (
+    day INTEGER NOT NULL, domain TEXT NOT NULL, digest TEXT NOT NULL,
+    succeeded INTEGER NOT NULL, failed INTEGER NOT NULL,
+    PRIMARY KEY (day, domain, digest)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS failures (
+    day INTEGER NOT NULL, domain TEXT NOT NULL, digest TEXT NOT NULL,
+    result TEXT NOT NULL, mx TEXT NOT NULL, address TEXT NOT NULL,
+    source TEXT NOT NULL, reason TEXT NOT NULL, sessions INTEGER NOT NULL,
+    PRIMARY KEY (day, domain, digest, result, mx, address, source, reason)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reports (
+    day INTEGER NOT NULL, domain TEXT NOT NULL,
+    state TEXT NOT NULL,  -- due, sent, unwanted, failed
+    due_at REAL NOT NULL, until REAL NOT NULL, tries INTEGER NOT NULL,
+    done TEXT NOT NULL,  -- the destinations that have got it, one a line
+    note TEXT NOT NULL,
+    PRIMARY KEY (day, domain)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS reports_due ON reports (state, due_at);
+"""
 
 
 class Seen(NamedTuple):
@@ -68,8 +78,7 @@ def open_database(path: str) -> sqlite3.Connection:
     if version > VERSION:
         found.close()
         raise DatabaseTooNew(f"{path} is of a later release: version {version}, this is {VERSION}")
-    for statement in _SCHEMA:
-        found.execute(statement)
+    found.executescript(_SCHEMA)
     found.execute(f"PRAGMA user_version = {VERSION}")
     return found
 
@@ -170,7 +179,8 @@ def policies_of(database: sqlite3.Connection, day: int, domain: str) -> tuple[Po
         kind, text, mx = json.loads(policy)
         failures = database.execute(
             "SELECT result, mx, address, source, reason, sessions FROM failures "
-            "WHERE day = ? AND domain = ? AND digest = ? ORDER BY sessions DESC, result, mx, reason",
+            "WHERE day = ? AND domain = ? AND digest = ? "
+            "ORDER BY sessions DESC, result, mx, address, source, reason",
             (day, domain, digest),
         ).fetchall()
         told = tuple(Failure(*row) for row in failures)

@@ -49,6 +49,7 @@ OF_SITES = (
     "messages_per_connection",
     "recipients_per_transaction",
     "tls",
+    "tls_min_version",
 )
 
 

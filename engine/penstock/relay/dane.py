@@ -9,49 +9,92 @@ attacker who could turn it into *there are none* would have mail in the clear.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from penstock.relay.cache import AnswerCache
 from penstock.relay.dnssec import Answer, DnssecConfig, NoAnswer, ask
 from penstock.relay.ports import (
     AddressRecords,
-    HostDane,
+    DaneAnswer,
+    Host,
     LookupFailure,
     MxRecords,
     Resolver,
-    TlsaLookup,
-    TlsaRecords,
 )
 from penstock.relay.resolver import ResolverConfig, failed, nodata, nxdomain
-from penstock.relay.tlsa import Tlsa, usable_of
-from penstock.smtp.reply import Reply
+from penstock.relay.tls_demand import Tlsa, TlsaSet
+from penstock.relay.tlsa import DANE_TA, usable_of
+
+_RECORDS_MAX = 50
+_UNKNOWN_S = 10.0  # how soon a host is looked at again of which nothing can be known
+
+
+@dataclass(frozen=True, slots=True)
+class TlsaRecords:
+    """Those of one name, all of them signed; none where DNSSEC says that there are none or that the
+    name is not signed."""
+
+    records: tuple[Tlsa, ...]
+    ttl_s: float = 300.0
+
 
 Found = MxRecords | AddressRecords | TlsaRecords | LookupFailure
-_RECORDS_MAX = 50
 
 
-async def host_dane(
-    lookup: TlsaLookup, bases: tuple[str, ...], port: int
-) -> tuple[HostDane | None, float]:
-    """What holds for the host, and for how long that may be kept: the first name counts that has a
-    record."""
-    kept_s = float("inf")
-    for base in bases:
-        found = await lookup.tlsa(base, port)
-        name = f"_{port}._tcp.{base}"
-        if isinstance(found, LookupFailure):
-            text = f"4.7.5 DANE: TLSA records of {name} cannot be known: {_why(found.reply)}"
-            return HostDane(name, failure=Reply.of(451, text)), kept_s
-        kept_s = min(kept_s, found.ttl_s)
-        if found.records:
-            published = tuple(map(str, found.records))
-            return HostDane(name, usable_of(found.records), published), kept_s
-    return None, kept_s
+class Dane:
+    """A :class:`~penstock.relay.ports.DaneFinder`. ``resolver``: the one that found the hosts, so
+    that it is the hosts that mail goes to of which it is said that they are signed."""
+
+    def __init__(self, resolver: ValidatingResolver) -> None:
+        self._resolver = resolver
+
+    async def find(self, domain: str, hosts: Sequence[Host]) -> DaneAnswer:
+        mx = await self._resolver.mx(domain)
+        if isinstance(mx, LookupFailure) and mx.kind == "failed":
+            why = _why(mx)
+            unknown = tuple(TlsaSet(one.name, domain, trouble=why) for one in hosts)
+            return DaneAnswer(True, unknown, _UNKNOWN_S)
+        if not mx.secure:
+            return DaneAnswer()
+        named = {domain}  # implicit MX (RFC 5321 5.1)
+        ttl_s = float("inf")
+        if isinstance(mx, MxRecords):
+            named, ttl_s = {name for _, name in mx.records}, mx.ttl_s
+        asked = await asyncio.gather(*(self._of_host(domain, host, named) for host in hosts))
+        tlsa = tuple(found for found, _ in asked if found is not None)
+        return DaneAnswer(True, tlsa, min(ttl_s, *(kept_s for _, kept_s in asked)))
+
+    async def _of_host(
+        self, domain: str, host: Host, named: Collection[str]
+    ) -> tuple[TlsaSet | None, float]:
+        """What holds for the host, and for how long: the first name counts that has a record."""
+        name = f"_{host.port}._tcp.{host.name}"
+        if host.name not in named:  # the records have changed since the hosts were looked up
+            return TlsaSet(host.name, name, trouble="no longer a mail host of it"), _UNKNOWN_S
+        addresses = await self._resolver.addresses(host.name)
+        if isinstance(addresses, LookupFailure):
+            return TlsaSet(host.name, name, trouble=_why(addresses)), _UNKNOWN_S
+        kept_s = addresses.ttl_s
+        for base in addresses.tlsa_bases:
+            found = await self._resolver.tlsa(base, host.port)
+            name = f"_{host.port}._tcp.{base}"
+            if isinstance(found, LookupFailure):
+                return TlsaSet(host.name, name, trouble=_why(found)), _UNKNOWN_S
+            kept_s = min(kept_s, found.ttl_s)
+            if found.records:
+                records = usable_of(found.records)
+                names = [base, host.name]
+                if any(one.usage == DANE_TA for one in records):
+                    names.append(domain)  # else domains on the same hosts share connections
+                return TlsaSet(host.name, name, records, names=tuple(dict.fromkeys(names))), kept_s
+        return None, kept_s
 
 
-def _why(reply: Reply) -> str:
-    return reply.lines[0].rpartition(" failed: ")[2][:200]
+def _why(failure: LookupFailure) -> str:
+    """The end of what :func:`penstock.relay.resolver.failed` says."""
+    return str(failure.reply).rpartition(" failed: ")[2][:200]
 
 
 class ValidatingResolver:

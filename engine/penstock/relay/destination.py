@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import idna
@@ -20,17 +20,19 @@ import idna
 from penstock.mail.outcome import Kind, Outcome, Phase
 from penstock.relay.addresses import address_text, literal_address, why_forbidden
 from penstock.relay.cache import AnswerCache
-from penstock.relay.dane import host_dane
 from penstock.relay.ports import (
     Classifier,
+    DaneFinder,
     Destination,
     Host,
     LookupFailure,
     Resolver,
     Sandbox,
-    TlsaLookup,
+    StsFinder,
 )
+from penstock.relay.published import Asking
 from penstock.relay.route import Route
+from penstock.relay.tls_demand import NOTHING_PUBLISHED, DomainTls
 from penstock.smtp.reply import Reply
 
 _ASCII_DOMAIN = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}")
@@ -77,7 +79,7 @@ def normal_domain(domain: str) -> str | None:
 
 class Destinations:
     """``find(domain)``, cached with its TTL. ``clock``: the axis of ``Destination.expires_at``.
-    ``tlsa``: who knows of TLSA records, where they are looked at."""
+    ``sts`` and ``dane`` say what TLS a domain demands, where they are given."""
 
     def __init__(
         self,
@@ -88,14 +90,16 @@ class Destinations:
         clock: Callable[[], float],
         config: DestinationConfig | None = None,
         sandbox: Sandbox | None = None,
-        tlsa: TlsaLookup | None = None,
+        sts: StsFinder | None = None,
+        dane: DaneFinder | None = None,
     ) -> None:
-        self._resolver, self._tlsa = resolver, tlsa
+        self._resolver = resolver
         self._policies = policies
         self._routes = tuple(routes)
         self._clock = clock
         self._config = config or DestinationConfig()
         self._sandbox = sandbox
+        self._sts, self._dane = sts, dane
         self._cache: AnswerCache[str, Found] = AnswerCache(
             self._find, clock, self._config.entries_max
         )
@@ -133,7 +137,8 @@ class Destinations:
         address = literal_address(domain)
         if address is not None:
             return self._by_literal(domain, address)
-        return await self._by_mx(domain)
+        with Asking(domain, self._sts, self._dane) as asking:
+            return await self._by_mx(domain, asking)
 
     async def _by_route(self, domain: str, number: int, route: Route) -> tuple[Found, float]:
         ttl_s = self._config.ttl_fixed_s
@@ -162,16 +167,15 @@ class Destinations:
             domain, hosts, site, provider, "sandbox", None, self._config.ttl_fixed_s
         )
 
-    async def _by_mx(self, domain: str) -> tuple[Found, float]:
+    async def _by_mx(self, domain: str, asking: Asking) -> tuple[Found, float]:
         config = self._config
         found = await self._resolver.mx(domain)
         if isinstance(found, LookupFailure):
             if found.kind != "nodata":
                 return self._failure(_outcome(found.reply))
             published: list[tuple[int, str]] = [(0, domain)]  # implicit MX (RFC 5321 5.1)
-            ttl_s, secure = config.ttl_max_s, found.secure
+            ttl_s = config.ttl_max_s
         else:
-            secure = found.secure
             published = sorted((preference, name) for preference, name in found.records if name)
             ttl_s = min(found.ttl_s, config.ttl_max_s)
             if not published:  # RFC 7505
@@ -181,7 +185,7 @@ class Destinations:
         if not records:
             return self._failure(_loop(domain))
         records = records[: config.mx_hosts_max]
-        return await self._look_up(domain, published, records, ttl_s, secure)
+        return await self._look_up(domain, published, records, ttl_s, asking)
 
     async def _look_up(
         self,
@@ -189,13 +193,11 @@ class Destinations:
         published: Sequence[tuple[int, str]],
         records: Sequence[tuple[int, str]],
         ttl_s: float,
-        secure: bool,
+        asking: Asking,
     ) -> tuple[Found, float]:
-        """The addresses of the hosts; those without are left out as long as one has some.
-        ``secure``: DNSSEC vouches for the records that name them."""
+        """The addresses of the hosts; those without are left out as long as one has some."""
         answers = await asyncio.gather(*(self._resolver.addresses(name) for _, name in records))
         hosts: list[Host] = []
-        bases: list[tuple[str, ...]] = []
         failures: list[LookupFailure] = []
         for (preference, name), answer in zip(records, answers, strict=True):
             if isinstance(answer, LookupFailure):
@@ -203,17 +205,16 @@ class Destinations:
             else:
                 ttl_s = min(ttl_s, answer.ttl_s)
                 hosts.append(Host(name, answer.addresses, preference))
-                bases.append(answer.tlsa_bases)
         unknown = [failure for failure in failures if failure.kind == "failed"]
         if unknown:
             ttl_s = min(ttl_s, self._config.ttl_deferred_s)
-        if self._tlsa is not None and secure:
-            hosts, ttl_s = await self._with_dane(self._tlsa, hosts, bases, ttl_s)
         if hosts:
             usable = self._usable(domain, hosts)
             if not isinstance(usable, Outcome):
                 site, provider = self._classes(domain, published)
-                return self._answer(domain, usable, site, provider, "mx", None, ttl_s)
+                tls, tls_ttl_s = await asking.answer(usable)
+                ttl_s = min(ttl_s, tls_ttl_s)
+                return self._answer(domain, usable, site, provider, "mx", None, ttl_s, tls)
             if not unknown:
                 return self._failure(usable)
         if unknown:
@@ -221,24 +222,6 @@ class Destinations:
         if len(records) == 1 and records[0][1] == domain:
             return self._failure(_outcome(failures[0].reply))
         return self._failure(_refused(550, f"5.4.4 No mail host of {domain} has an address"))
-
-    async def _with_dane(
-        self,
-        lookup: TlsaLookup,
-        hosts: Sequence[Host],
-        bases: Sequence[tuple[str, ...]],
-        ttl_s: float,
-    ) -> tuple[list[Host], float]:
-        """The hosts with what TLSA records say of each, and how long that may be kept."""
-        asked = (
-            host_dane(lookup, names, host.port) for host, names in zip(hosts, bases, strict=True)
-        )
-        found = []
-        for host, (dane, kept_s) in zip(hosts, await asyncio.gather(*asked), strict=True):
-            unknown = dane is not None and dane.failure is not None
-            ttl_s = min(ttl_s, self._config.ttl_deferred_s if unknown else kept_s)
-            found.append(replace(host, dane=dane))
-        return found, ttl_s
 
     def _usable(self, domain: str, hosts: Sequence[Host]) -> list[Host] | Outcome:
         """The hosts and addresses that mail may go to, before ourselves in the order."""
@@ -255,7 +238,7 @@ class Destinations:
             reasons.update({address: why_forbidden(address, own) for address in host.addresses})
             good = tuple(address for address in host.addresses if not reasons[address])
             if good:
-                usable.append(replace(host, addresses=good))
+                usable.append(Host(host.name, good, host.preference, host.port))
         if usable:
             return usable
         if ours is not None:
@@ -282,10 +265,12 @@ class Destinations:
         via: Literal["route", "mx", "sandbox"],
         route: int | None,
         ttl_s: float,
+        tls: DomainTls = NOTHING_PUBLISHED,
     ) -> tuple[Found, float]:
         ordered = tuple(sorted(hosts, key=lambda host: host.preference))
         expires_at = self._clock() + ttl_s
-        return Destination(domain, ordered, site, provider, via, route, expires_at), ttl_s
+        found = Destination(domain, ordered, site, provider, via, route, expires_at, tls)
+        return found, ttl_s
 
     def _failure(self, outcome: Outcome) -> tuple[Found, float]:
         bounced = outcome.kind is Kind.BOUNCED

@@ -14,6 +14,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from penstock.relay.tls_check import Fault
+
 CERTIFICATES_MAX = 10
 SIGNATURES_MAX = 40
 Chain = Sequence[x509.Certificate]
@@ -26,26 +28,17 @@ _UNDERSTOOD = (
 )
 
 
-class Flaw(Exception):
-    """Why certificates are no good: ``result`` as RFC 8460 section 4.3 has it."""
-
-    def __init__(self, result: str, reason: str) -> None:
-        super().__init__(reason)
-        self.result, self.reason = result, reason
-
-
 def chain_of(
     shown: Sequence[bytes], published: Sequence[bytes], trusted: Callable[[bytes], bool]
-) -> Chain | None:
+) -> Chain | Fault | None:
     """From the first certificate shown up to one above it that is ``trusted``, over others that
-    were shown or are ``published``; ``None`` where there is no way. Raises :class:`Flaw` for what
-    cannot be read."""
+    were shown or are ``published``; ``None`` where there is no way."""
     if len(shown) > CERTIFICATES_MAX:
-        raise Flaw("validation-failure", f"more than {CERTIFICATES_MAX} certificates")
+        return Fault("validation-failure", f"more than {CERTIFICATES_MAX} certificates")
     try:
         leaf = x509.load_der_x509_certificate(shown[0])
     except ValueError as error:
-        raise Flaw("validation-failure", f"a certificate that cannot be read: {error}") from None
+        return Fault("validation-failure", f"a certificate that cannot be read: {error}")
     others: list[tuple[x509.Certificate, bool]] = []
     for der in (*shown[1:], *published[:CERTIFICATES_MAX]):
         try:
@@ -78,7 +71,7 @@ class _Search:
             if certificate.issuer != issuer.subject:
                 return False
             if self._left == 0:
-                raise Flaw("validation-failure", "certificates that lead nowhere")
+                return False
             self._left -= 1
             certificate.verify_directly_issued_by(issuer)
         except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
@@ -114,38 +107,38 @@ def _understood(certificate: x509.Certificate) -> bool:
         return False
 
 
-def dates_flaw(certificate: x509.Certificate, now: datetime) -> Flaw | None:
+def dates_fault(certificate: x509.Certificate, now: datetime) -> Fault | None:
     who = certificate.subject.rfc4514_string()[:100]
     if now > certificate.not_valid_after_utc:
         at = certificate.not_valid_after_utc
-        return Flaw("certificate-expired", f"certificate of {who} expired {at:%Y-%m-%d}")
+        return Fault("certificate-expired", f"certificate of {who} expired {at:%Y-%m-%d}")
     if now < certificate.not_valid_before_utc:
         at = certificate.not_valid_before_utc
-        return Flaw("certificate-expired", f"certificate of {who} is good from {at:%Y-%m-%d} only")
+        return Fault("certificate-expired", f"certificate of {who} is good from {at:%Y-%m-%d} only")
     return None
 
 
-def names_flaw(certificate: x509.Certificate, names: Sequence[str]) -> Flaw | None:
+def names_fault(certificate: x509.Certificate, names: Sequence[str]) -> Fault | None:
     """Whether it is a server's and for one of ``names``; where it has no alternative names of
     hosts, its common name counts (RFC 7672 section 3.2.2)."""
     try:
         extensions = certificate.extensions
     except ValueError as error:
-        return Flaw("validation-failure", f"a certificate that cannot be read: {error}")
+        return Fault("validation-failure", f"a certificate that cannot be read: {error}")
     try:
         usages = set(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
         if not usages & {
             ExtendedKeyUsageOID.SERVER_AUTH,
             ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
         }:
-            return Flaw("validation-failure", "the certificate is not for a server")
+            return Fault("validation-failure", "the certificate is not for a server")
     except x509.ExtensionNotFound:
         pass
     found = _host_names(certificate, extensions)
     if any(_names(pattern, name) for pattern in found for name in names):
         return None
     listed = ", ".join(found[:5]) or "nothing"
-    return Flaw(
+    return Fault(
         "certificate-host-mismatch", f"the certificate is for {listed}, not {' or '.join(names)}"
     )
 

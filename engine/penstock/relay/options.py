@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-TlsMode = Literal["opportunistic", "required", "none"]
+TlsMode = Literal["none", "opportunistic", "required", "verified"]
 Family = Literal["prefer-ipv4", "prefer-ipv6", "ipv4", "ipv6"]
 ProxyKind = Literal["haproxy", "socks5"]
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from penstock.mail.outcome import Outcome
-from penstock.relay.tlsa import Tlsa
+from penstock.policy.mta_sts import StsPolicy
+from penstock.relay.tls_demand import NOTHING_PUBLISHED, DomainTls, TlsaSet
 from penstock.smtp.reply import Reply
 
 
@@ -57,28 +58,13 @@ class Feed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class HostDane:
-    """What signed TLSA records say of a host. ``base``: the name that they stand at and that the
-    host is asked for; ``records``: the usable ones, none where it must be encrypted to and cannot
-    be told apart; ``published``: all of them, as text; ``failure``: why nobody could say, and then
-    the host gets no mail."""
-
-    base: str
-    records: tuple[Tlsa, ...] = ()
-    published: tuple[str, ...] = ()
-    failure: Reply | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Host:
-    """A mail exchanger: its name (``""`` for a bare address), its addresses, its MX preference.
-    ``dane``: ``None`` where no signed TLSA record speaks of it."""
+    """A mail exchanger: its name (``""`` for a bare address), its addresses, its MX preference."""
 
     name: str
     addresses: tuple[str, ...]
     preference: int = 0
     port: int = 25
-    dane: HostDane | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +74,7 @@ class Destination:
     ``hosts`` are in the order of preference, equal ones not shuffled. ``site`` is the key that
     connections and rates are kept by, ``provider`` the policy's name or ``""``. ``route``: the
     number of the route that matched. ``expires_at``: on the clock given to ``Destinations``.
+    ``tls``: what the domain publishes of the TLS that connections for it must have.
     """
 
     domain: str
@@ -97,6 +84,7 @@ class Destination:
     via: Literal["route", "mx", "sandbox"]
     route: int | None
     expires_at: float
+    tls: DomainTls = NOTHING_PUBLISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +118,6 @@ class AddressRecords:
     tlsa_bases: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TlsaRecords:
-    """Those of one name, all of them signed; none where DNSSEC says that there are none or that the
-    name is not signed."""
-
-    records: tuple[Tlsa, ...]
-    ttl_s: float = 300.0
-
-
 class Resolver(Protocol):
     """DNS as the relay needs it; never raises for what DNS may answer."""
 
@@ -147,10 +126,35 @@ class Resolver(Protocol):
     async def addresses(self, name: str) -> AddressRecords | LookupFailure: ...
 
 
-class TlsaLookup(Protocol):
-    """A resolver that tells what DNSSEC proves."""
+class StsAnswer(NamedTuple):
+    """``policy``: in whatever mode; ``trouble``: as ``DomainTls.sts_trouble``; ``ttl_s``: how long
+    that may be relied on."""
 
-    async def tlsa(self, name: str, port: int) -> TlsaRecords | LookupFailure: ...
+    policy: StsPolicy | None = None
+    trouble: tuple[str, str] = ("", "")
+    ttl_s: float = 3600.0
+
+
+class StsFinder(Protocol):
+    """MTA-STS; never raises, and answers in bounded time."""
+
+    async def find(self, domain: str) -> StsAnswer: ...
+
+
+class DaneAnswer(NamedTuple):
+    """``secure``: the domain's hosts are known by DNSSEC; ``tlsa``: of those that have records;
+    ``ttl_s``: how long that may be relied on."""
+
+    secure: bool = False
+    tlsa: tuple[TlsaSet, ...] = ()
+    ttl_s: float = 3600.0
+
+
+class DaneFinder(Protocol):
+    """DANE; never raises, and answers in bounded time. ``hosts``: those that mail may go to, with
+    the names that the MX records give."""
+
+    async def find(self, domain: str, hosts: Sequence[Host]) -> DaneAnswer: ...
 
 
 class Sandbox(Protocol):

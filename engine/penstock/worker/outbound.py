@@ -25,7 +25,6 @@ from penstock.relay.opening import open_connection
 from penstock.relay.ports import Sandbox
 from penstock.relay.reading import Reading
 from penstock.relay.report import ReportConfig, Reporter
-from penstock.relay.resolver import DnsResolver
 from penstock.relay.resumption import TlsSessions
 from penstock.relay.screening import Screening
 from penstock.relay.selection import Selection
@@ -41,6 +40,7 @@ from penstock.settings.models import Settings
 from penstock.suppression.screen import Screen
 from penstock.worker import feedback, parts
 from penstock.worker.machine import Machine
+from penstock.worker.resolving import Resolving
 from penstock.worker.sources import Sources
 
 
@@ -73,18 +73,19 @@ class Outbound:
             handshook=telemetry.handshook,
         )
         self._telemetry, self._recorder, self._way_out = telemetry, recorder, WayOut()
-        self._dns: DnsResolver | None = None
-        if machine.resolver is None:
-            dns_config = parts.resolver_config(settings)
-            self._dns = DnsResolver(dns_config, on_lookup=telemetry.looked_up)
+        self._resolving = Resolving(settings, telemetry, machine.resolver)
         own = DestinationConfig(
             settings.hostname, interface_addresses(), settings.dns.destinations_max
         )
-        resolver = machine.resolver or self._dns
-        assert resolver is not None
         routes = parts.routes(settings)
         self._destinations = Destinations(
-            resolver, policies, routes, clock=clock, config=own, sandbox=sandbox
+            self._resolving.resolver,
+            policies,
+            routes,
+            clock=clock,
+            config=own,
+            sandbox=sandbox,
+            dane=self._resolving.dane,
         )
         self._wall = machine.now
         self._builder = Builder(
@@ -186,5 +187,4 @@ class Outbound:
     async def close(self) -> None:
         await self._destinations.close()
         await self._way_out.close()
-        if self._dns is not None:
-            await self._dns.close()
+        await self._resolving.close()
