@@ -42,6 +42,7 @@ from penstock.worker import feedback, parts
 from penstock.worker.machine import Machine
 from penstock.worker.resolving import Resolving
 from penstock.worker.sources import Sources
+from penstock.worker.tls_counting import tls_counts
 
 
 class Outbound:
@@ -73,19 +74,20 @@ class Outbound:
             handshook=telemetry.handshook,
         )
         self._telemetry, self._recorder, self._way_out = telemetry, recorder, WayOut()
-        self._resolving = Resolving(settings, telemetry, machine.resolver)
+        self.tls_counts = tls_counts(settings, recorder)
+        self.resolving = Resolving(settings, telemetry, machine.resolver)
         own = DestinationConfig(
             settings.hostname, interface_addresses(), settings.dns.destinations_max
         )
         routes = parts.routes(settings)
         self._destinations = Destinations(
-            self._resolving.resolver,
+            self.resolving.resolver,
             policies,
             routes,
             clock=clock,
             config=own,
             sandbox=sandbox,
-            dane=self._resolving.dane,
+            dane=self.resolving.dane,
         )
         self._wall = machine.now
         self._builder = Builder(
@@ -167,6 +169,7 @@ class Outbound:
         """What is looked at every second: the sources, and what the queue waits for."""
         self.sources.look()
         self.census.look()
+        self.tls_counts.look()
 
     def top(self) -> list[dict[str, Any]]:
         """What goes on by provider and source: see ``relay/live.py``."""
@@ -185,6 +188,7 @@ class Outbound:
         self.reading.reload(policies.replies)
 
     async def close(self) -> None:
+        self.tls_counts.flush()
         await self._destinations.close()
         await self._way_out.close()
-        await self._resolving.close()
+        await self.resolving.close()

@@ -31,6 +31,11 @@ class Resolving:
             )
             self.resolver, self.dane = self._validating, Dane(self._validating)
 
+    @property
+    def answers(self) -> int:
+        """Kept of the resolver that validates."""
+        return int(self._validating.stats()["entries"]) if self._validating is not None else 0
+
     async def close(self) -> None:
         if self._validating is not None:
             await self._validating.close()
