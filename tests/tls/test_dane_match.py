@@ -191,6 +191,7 @@ def test_nonsense_never_matches_and_never_raises(asked, shown):
     assert fault or not found.records or any(one.matching == 0 for one in found.records)
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @given(st.sampled_from([HOST, ROOT, OLD]), st.data())
 def test_a_damaged_certificate_raises_nothing_but_a_value_error(certificate, data):
     damaged = bytearray(certificate.der)

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from penstock.relay.issuing import Chain, chain_of, dates_fault, names_fault
+from penstock.relay.issuing import (
+    UNREADABLE,
+    Chain,
+    chain_of,
+    dates_fault,
+    names_fault,
+    unreadable,
+)
 from penstock.relay.tls_check import Fault
 from penstock.relay.tls_demand import Tlsa, TlsaSet
 from penstock.relay.tlsa import CERTIFICATE, DANE_EE, DANE_TA, WHOLE, fits
@@ -51,7 +58,10 @@ def _by_authority(
             "tlsa-invalid",
             f"certificate {_print(shown[0])} leads to no authority in the records at {tlsa.name}",
         )
-    return _good(chain, now) or names_fault(chain[0], tlsa.names)
+    try:
+        return _good(chain, now) or names_fault(chain[0], tlsa.names)
+    except UNREADABLE as error:
+        return unreadable(error)
 
 
 def _good(chain: Chain, now: datetime) -> Fault | None:

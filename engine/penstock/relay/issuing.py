@@ -19,6 +19,14 @@ from penstock.relay.tls_check import Fault
 CERTIFICATES_MAX = 10
 SIGNATURES_MAX = 40
 Chain = Sequence[x509.Certificate]
+UNREADABLE = (  # what reading a stranger's certificate may raise
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _UNDERSTOOD = (
     x509.BasicConstraints,
     x509.KeyUsage,
@@ -26,6 +34,10 @@ _UNDERSTOOD = (
     x509.SubjectAlternativeName,
     x509.CertificatePolicies,
 )
+
+
+def unreadable(error: Exception) -> Fault:
+    return Fault("validation-failure", f"a certificate that cannot be read: {str(error)[:100]}")
 
 
 def chain_of(
@@ -37,13 +49,13 @@ def chain_of(
         return Fault("validation-failure", f"more than {CERTIFICATES_MAX} certificates")
     try:
         leaf = x509.load_der_x509_certificate(shown[0])
-    except ValueError as error:
-        return Fault("validation-failure", f"a certificate that cannot be read: {error}")
+    except UNREADABLE as error:
+        return unreadable(error)
     others: list[tuple[x509.Certificate, bool]] = []
     for der in (*shown[1:], *published[:CERTIFICATES_MAX]):
         try:
             others.append((x509.load_der_x509_certificate(der), trusted(der)))
-        except ValueError:
+        except UNREADABLE:
             continue  # the way may do without it
     return _Search(others).up([leaf])
 
@@ -74,7 +86,7 @@ class _Search:
                 return False
             self._left -= 1
             certificate.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        except (InvalidSignature, *UNREADABLE):
             return False
         return _understood(certificate)
 
@@ -87,7 +99,7 @@ def _may_issue(certificate: x509.Certificate, below: int, trusted: bool) -> bool
         if trusted and not len(extensions):
             return True
         basic = extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return False
     if not basic.ca or (basic.path_length is not None and below > basic.path_length):
         return False
@@ -103,11 +115,12 @@ def _understood(certificate: x509.Certificate) -> bool:
         return all(
             isinstance(one.value, _UNDERSTOOD) for one in certificate.extensions if one.critical
         )
-    except ValueError:  # twice the same, or one that cannot be read
+    except UNREADABLE:
         return False
 
 
 def dates_fault(certificate: x509.Certificate, now: datetime) -> Fault | None:
+    """Whether it is good at this time; raises one of ``UNREADABLE``."""
     who = certificate.subject.rfc4514_string()[:100]
     if now > certificate.not_valid_after_utc:
         at = certificate.not_valid_after_utc
@@ -120,11 +133,8 @@ def dates_fault(certificate: x509.Certificate, now: datetime) -> Fault | None:
 
 def names_fault(certificate: x509.Certificate, names: Sequence[str]) -> Fault | None:
     """Whether it is a server's and for one of ``names``; where it has no alternative names of
-    hosts, its common name counts (RFC 7672 section 3.2.2)."""
-    try:
-        extensions = certificate.extensions
-    except ValueError as error:
-        return Fault("validation-failure", f"a certificate that cannot be read: {error}")
+    hosts, its common name counts (RFC 7672 section 3.2.2). Raises one of ``UNREADABLE``."""
+    extensions = certificate.extensions
     try:
         usages = set(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
         if not usages & {

@@ -61,6 +61,6 @@ def _readable(record: Tlsa) -> bool:
         return record.data[:1] == b"\x30"
     try:
         x509.load_der_x509_certificate(record.data)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         return False
     return True
