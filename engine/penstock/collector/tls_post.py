@@ -16,6 +16,7 @@ import httpx
 from penstock import __version__
 from penstock.mail.tls_report import CONTENT_TYPE
 from penstock.webhooks.address import is_public
+from penstock.webhooks.post import trusting
 
 _ADDRESSES_MAX = 4
 _SHOWN_CHARS = 200
@@ -49,7 +50,7 @@ class TlsReportPost:
         why = f"{url}: {url.host} has no address"
         for address in await self._addresses(url):
             transport = httpx.AsyncHTTPTransport(
-                verify=self._context or httpx.create_ssl_context(), trust_env=False
+                verify=self._context or trusting(""), trust_env=False
             )
             async with transport:
                 try:
