@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from penstock.relay.tls_check import Fault
-from penstock.relay.tls_demand import TlsaSet
+from penstock.relay.tls_demand import Fault, TlsaSet
 
 
 def mismatch(tlsa: TlsaSet, chain: Sequence[bytes], now: float) -> Fault | None:

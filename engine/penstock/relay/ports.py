@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 from penstock.mail.outcome import Outcome
 from penstock.policy.mta_sts import StsPolicy
 from penstock.relay.tls_demand import NOTHING_PUBLISHED, DomainTls, TlsaSet
+from penstock.relay.tls_finding import ResultType
 from penstock.smtp.reply import Reply
 
 
@@ -126,7 +127,7 @@ class StsAnswer(NamedTuple):
     that may be relied on."""
 
     policy: StsPolicy | None = None
-    trouble: tuple[str, str] = ("", "")
+    trouble: tuple[ResultType, str] = ("", "")
     ttl_s: float = 3600.0
 
 
