@@ -22,6 +22,7 @@ from penstock.events.definition import (
     histogram,
 )
 from penstock.events.definitions_readers import OF_READERS, TENANT_RESULTS, UNMATCHED_REASONS
+from penstock.events.definitions_tls import OF_TLS
 from penstock.mail.verdict import Category
 from penstock.mail.waits import Wait
 
@@ -145,7 +146,7 @@ _DELIVERY_METRICS = (
     counter(
         "penstock_dns_lookups_total",
         "Names looked up.",
-        Label("kind", "what was asked", ("mx", "address")),
+        Label("kind", "what was asked", ("mx", "address", "txt")),
         Label("result", "how it ended", ("ok", "missing", "failed")),
     ),
     counter(
@@ -265,7 +266,7 @@ _STATE = (
     ),
 )
 DEFINITIONS: tuple[Definition, ...] = (
-    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + OF_READERS
+    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + OF_TLS + OF_READERS
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 

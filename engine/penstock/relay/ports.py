@@ -114,6 +114,14 @@ class AddressRecords:
     ttl_s: float = 300.0
 
 
+@dataclass(frozen=True, slots=True)
+class TxtRecords:
+    """``texts``: each record's strings put together."""
+
+    texts: tuple[str, ...]
+    ttl_s: float = 300.0
+
+
 class Resolver(Protocol):
     """DNS as the relay needs it; never raises for what DNS may answer."""
 

@@ -169,10 +169,15 @@ def _with_requiretls(demand: TlsDemand) -> TlsDemand:
 NO_TERMS = Terms()
 
 
-def demanded_by(demand: TlsDemand) -> str:
-    """Who demands it, as it stands behind a reply of ours: `` (demanded by ...)``."""
+def who_demands(demand: TlsDemand) -> str:
+    """Who says so: a file and line, or what the domain publishes, or the message."""
     whose = {"mta-sts": "MTA-STS, ", "dane": "DANE, ", "requiretls": "REQUIRETLS, "}
-    return f" (demanded by {whose.get(demand.origin, '')}{demand.where or 'policy'})"
+    return f"{whose.get(demand.origin, '')}{demand.where or 'policy'}"
+
+
+def demanded_by(demand: TlsDemand) -> str:
+    """The same as it stands behind a reply of ours."""
+    return f" (demanded by {who_demands(demand)})"
 
 
 def host_refused(demand: TlsDemand, host: str) -> Fault | None:
