@@ -18,6 +18,7 @@ from penstock.daemon.explain import Explain
 from penstock.daemon.operations import OPERATIONS_MAX, VERBS
 from penstock.daemon.selector import check_names, parse_selector
 from penstock.daemon.steer import Steer
+from penstock.daemon.tls import Tls
 from penstock.daemon.told import operator_did
 from penstock.daemon.top import Top
 from penstock.daemon.warmup_orders import WarmupOrders
@@ -62,6 +63,7 @@ class Admin:
             "tls.report": functools.partial(supervisor.collecting.call, "tls.report"),
             "tls.send": functools.partial(supervisor.collecting.call, "tls.send", timeout_s=SEND_S),
             "bounces.unmatched": Bounces(supervisor).unmatched,
+            "tls.show": Tls(supervisor.children).show,
             "top": Top(supervisor.children, self.steer).top,
         }
         warmup = WarmupOrders(

@@ -146,7 +146,7 @@ _DELIVERY_METRICS = (
     counter(
         "penstock_dns_lookups_total",
         "Names looked up.",
-        Label("kind", "what was asked", ("mx", "address", "tlsa")),
+        Label("kind", "what was asked", ("mx", "address", "txt", "tlsa")),
         Label("result", "how it ended", ("ok", "missing", "failed")),
     ),
     counter(
@@ -266,7 +266,7 @@ _STATE = (
     ),
 )
 DEFINITIONS: tuple[Definition, ...] = (
-    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + OF_READERS + OF_TLS
+    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + OF_TLS + OF_READERS
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 

@@ -19,8 +19,7 @@ from penstock.relay.issuing import (
     names_fault,
     unreadable,
 )
-from penstock.relay.tls_check import Fault
-from penstock.relay.tls_demand import Tlsa, TlsaSet
+from penstock.relay.tls_demand import Fault, Tlsa, TlsaSet
 from penstock.relay.tlsa import CERTIFICATE, DANE_EE, DANE_TA, WHOLE, fits
 
 _PRINT_CHARS = 16

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from penstock.relay.tls_check import Fault
+from penstock.relay.tls_demand import Fault
 
 CERTIFICATES_MAX = 10
 SIGNATURES_MAX = 40

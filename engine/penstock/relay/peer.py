@@ -23,6 +23,7 @@ class Peer:
     eightbit: bool = False
     smtputf8: bool = False
     dsn: bool = False
+    requiretls: bool = False
 
     @classmethod
     def of(cls, extensions: Mapping[str, str]) -> Peer:
@@ -35,6 +36,7 @@ class Peer:
             eightbit="8bitmime" in extensions,
             smtputf8="smtputf8" in extensions,
             dsn="dsn" in extensions,
+            requiretls="requiretls" in extensions,
         )
 
     def commands(self, tx: Transaction) -> bytes | Reply:

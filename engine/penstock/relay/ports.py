@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 from penstock.mail.outcome import Outcome
 from penstock.policy.mta_sts import StsPolicy
 from penstock.relay.tls_demand import NOTHING_PUBLISHED, DomainTls, TlsaSet
+from penstock.relay.tls_finding import ResultType
 from penstock.smtp.reply import Reply
 
 
@@ -118,6 +119,14 @@ class AddressRecords:
     tlsa_bases: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class TxtRecords:
+    """``texts``: each record's strings put together."""
+
+    texts: tuple[str, ...]
+    ttl_s: float = 300.0
+
+
 class Resolver(Protocol):
     """DNS as the relay needs it; never raises for what DNS may answer."""
 
@@ -131,7 +140,7 @@ class StsAnswer(NamedTuple):
     that may be relied on."""
 
     policy: StsPolicy | None = None
-    trouble: tuple[str, str] = ("", "")
+    trouble: tuple[ResultType, str] = ("", "")
     ttl_s: float = 3600.0
 
 

@@ -12,14 +12,26 @@ from __future__ import annotations
 import hashlib
 from typing import Literal, NamedTuple
 
-from penstock.policy.limits import Limits, Provenance
+from penstock.policy.limits import Limits
 from penstock.policy.mta_sts import StsPolicy, host_matches
+from penstock.policy.narrowing import NarrowedTls
+from penstock.relay.tls_finding import ResultType
 
 Mode = Literal["none", "opportunistic", "required", "verified"]
 MinVersion = Literal["1.2", "1.3"]
 Origin = Literal["policy", "mta-sts", "dane", "requiretls"]
 MessageTls = Literal["", "require", "relax"]
 _STRENGTH = {"none": 0, "opportunistic": 1, "required": 2, "verified": 3}
+
+
+_PATTERNS_SHOWN_MAX = 3
+
+
+class Fault(NamedTuple):
+    """``text``: for people, as it stands behind ``TLS handshake failed:``."""
+
+    result_type: ResultType
+    text: str
 
 
 class Tlsa(NamedTuple):
@@ -54,21 +66,17 @@ class DomainTls(NamedTuple):
     that these are its hosts was validated (DNSSEC)."""
 
     sts: StsPolicy | None = None
-    sts_trouble: tuple[str, str] = ("", "")
+    sts_trouble: tuple[ResultType, str] = ("", "")
     tlsa: tuple[TlsaSet, ...] = ()
     secure: bool = False
 
+    @property
+    def names_hosts(self) -> bool:
+        """Whether it is certain which hosts are the domain's."""
+        return self.secure or (self.sts is not None and self.sts.mode != "none")
+
 
 NOTHING_PUBLISHED = DomainTls()
-
-
-class Narrowed(NamedTuple):
-    """What policy says for mail of a tenant or class in the place of the site's own limits."""
-
-    mode: Mode | None
-    min_version: MinVersion | None
-    mode_where: Provenance
-    min_version_where: Provenance
 
 
 class TlsDemand(NamedTuple):
@@ -103,7 +111,7 @@ class Terms(NamedTuple):
     """All that a site's mail demands besides the site's limits."""
 
     published: DomainTls = NOTHING_PUBLISHED
-    narrowed: Narrowed | None = None
+    narrowed: NarrowedTls | None = None
     requiretls: bool = False
 
     @property
@@ -112,7 +120,7 @@ class Terms(NamedTuple):
         published = self.published
         parts: list[str] = []
         if self.narrowed is not None:
-            parts.append(f"{self.narrowed.mode or ''}{self.narrowed.min_version or ''}")
+            parts.append(f"{self.narrowed.tls or ''}{self.narrowed.tls_min_version or ''}")
         if published.sts is not None and published.sts.mode != "none":
             parts.append(f"sts-{published.sts.mode}-{_digest(published.sts.mx)}")
         if published.tlsa:
@@ -125,32 +133,65 @@ class Terms(NamedTuple):
         """The strictest of what policy, domain and message ask for."""
         mode, min_version, where = limits.tls, limits.tls_min_version, limits.where("tls")
         if self.narrowed is not None:
-            if self.narrowed.mode is not None:
-                mode, where = self.narrowed.mode, self.narrowed.mode_where
-            min_version = self.narrowed.min_version or min_version
+            if self.narrowed.tls is not None:
+                mode, where = self.narrowed.tls, self.narrowed.tls_where
+            min_version = self.narrowed.tls_min_version or min_version
         demand = TlsDemand(mode, min_version, where=str(where))
-        sts = self.published.sts
-        if sts is not None and sts.mode == "enforce":
-            demand = demand._replace(
-                mode="verified", patterns=sts.mx, origin="mta-sts", where=f"policy id {sts.id}"
-            )
-        elif sts is not None and sts.mode == "testing":
-            demand = demand._replace(patterns=sts.mx, testing=True)
+        if self.published.sts is not None:
+            demand = _with_sts(demand, self.published.sts)
         if self.published.tlsa:
-            demand = demand._replace(tlsa=self.published.tlsa)
-            if _STRENGTH[demand.mode] < _STRENGTH["opportunistic"]:
-                demand = demand._replace(mode="opportunistic")
-            if demand.mode == "opportunistic":
-                names = ", ".join(found.name for found in self.published.tlsa)
-                demand = demand._replace(origin="dane", where=names)
-        if self.requiretls:
-            if demand.mode != "verified":
-                demand = demand._replace(mode="verified", origin="requiretls", where="the message")
-            demand = demand._replace(requiretls=True)
-        return demand
+            demand = _with_dane(demand, self.published.tlsa)
+        return _with_requiretls(demand) if self.requiretls else demand
+
+
+def _with_sts(demand: TlsDemand, sts: StsPolicy) -> TlsDemand:
+    if sts.mode == "enforce":
+        where = f"policy id {sts.id}"
+        return demand._replace(mode="verified", patterns=sts.mx, origin="mta-sts", where=where)
+    return demand._replace(patterns=sts.mx, testing=True) if sts.mode == "testing" else demand
+
+
+def _with_dane(demand: TlsDemand, tlsa: tuple[TlsaSet, ...]) -> TlsDemand:
+    """Hosts without records are met as if there was no DANE."""
+    if _STRENGTH[demand.mode] <= _STRENGTH["opportunistic"]:
+        where = ", ".join(found.name for found in tlsa)
+        demand = demand._replace(mode="opportunistic", origin="dane", where=where)
+    return demand._replace(tlsa=tlsa)
+
+
+def _with_requiretls(demand: TlsDemand) -> TlsDemand:
+    """A policy that its domain only tests has to do for knowing the hosts."""
+    if demand.mode != "verified" or demand.testing:
+        demand = demand._replace(mode="verified", testing=False)
+    return demand._replace(origin="requiretls", where="the message", requiretls=True)
 
 
 NO_TERMS = Terms()
+
+
+def who_demands(demand: TlsDemand) -> str:
+    """Who says so: a file and line, or what the domain publishes, or the message."""
+    whose = {"mta-sts": "MTA-STS, ", "dane": "DANE, ", "requiretls": "REQUIRETLS, "}
+    return f"{whose.get(demand.origin, '')}{demand.where or 'policy'}"
+
+
+def demanded_by(demand: TlsDemand) -> str:
+    """The same as it stands behind a reply of ours."""
+    return f" (demanded by {who_demands(demand)})"
+
+
+def host_refused(demand: TlsDemand, host: str) -> Fault | None:
+    """Why nothing may be sent to a host of this name, whatever it offers."""
+    if not demand.allows(host):
+        names = ", ".join(demand.patterns[:_PATTERNS_SHOWN_MAX])
+        text = f"MX host {host or 'without a name'} is not in the domain's MTA-STS policy: {names}"
+        return Fault("validation-failure", text)
+    tlsa = demand.tlsa_of(host)
+    if tlsa is not None and tlsa.trouble:
+        return Fault(
+            "dnssec-invalid", f"TLSA records of {host} cannot be relied on: {tlsa.trouble}"
+        )
+    return None
 
 
 def _digest(value: object) -> str:

@@ -77,6 +77,7 @@ class Engine:
             spool=self._spool,
             limiter=self._limiter,
             telemetry=Telemetry(registry, self._attempts if settings.log.attempts else None),
+            registry=registry,
             recorder=journal,
             sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
             worker=greeting.number,
@@ -351,6 +352,8 @@ class Engine:
                 return {"rows": self._outbound.top()}
             case "bounces.unmatched":
                 return self._outbound.reading.rows()
+            case "tls.show":
+                return self._outbound.show_tls(params["domain"])
             case "explain.message":
                 return self._outbound.explainer.message(params["ref"])
             case "explain.queue":

@@ -131,7 +131,6 @@ def connect_options(
         source_ipv4=ipv4,
         source_ipv6=ipv6,
         proxy=proxy,
-        tls=limits.tls,
         messages_per_connection=limits.messages_per_connection,
         connect_timeout_s=limits.connect_timeout_s,
         command_timeout_s=limits.command_timeout_s,

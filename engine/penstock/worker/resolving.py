@@ -12,22 +12,23 @@ from penstock.worker import parts
 
 
 class Resolving:
-    """``dane`` is ``None`` where TLSA records are not looked at. ``given``: stands in for DNS."""
+    """``dane`` is ``None`` where TLSA records are not looked at. ``given``: stands in for DNS,
+    and then there is no ``dns``."""
 
     def __init__(self, settings: Settings, telemetry: Telemetry, given: Resolver | None) -> None:
         self.dane: Dane | None = None
-        self._dns: DnsResolver | None = None
+        self.dns: DnsResolver | None = None
         self._validating: ValidatingResolver | None = None
         if given is not None:
             self.resolver = given
             return
         config = parts.resolver_config(settings)
-        self._dns = DnsResolver(config, on_lookup=telemetry.looked_up)
-        self.resolver = self._dns
+        self.dns = DnsResolver(config, on_lookup=telemetry.looked_up)
+        self.resolver = self.dns
         if settings.tls.dane:
             dnssec = config_of(settings.tls.dane_nameservers)
             self._validating = ValidatingResolver(
-                dnssec, config, self._dns, on_lookup=telemetry.looked_up
+                dnssec, config, self.dns, on_lookup=telemetry.looked_up
             )
             self.resolver, self.dane = self._validating, Dane(self._validating)
 
@@ -39,5 +40,5 @@ class Resolving:
     async def close(self) -> None:
         if self._validating is not None:
             await self._validating.close()
-        if self._dns is not None:
-            await self._dns.close()
+        if self.dns is not None:
+            await self.dns.close()
