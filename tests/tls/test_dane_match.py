@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography import x509
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tls.dane_world import DAY, NOW, Certificate
 
@@ -184,6 +184,7 @@ records = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(records, max_size=6), st.lists(st.binary(max_size=60), max_size=4))
 def test_nonsense_never_matches_and_never_raises(asked, shown):
     found = TlsaSet(MX[0], "name", usable_of(asked), names=MX)
@@ -192,6 +193,7 @@ def test_nonsense_never_matches_and_never_raises(asked, shown):
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@settings(deadline=None)
 @given(st.sampled_from([HOST, ROOT, OLD]), st.data())
 def test_a_damaged_certificate_raises_nothing_but_a_value_error(certificate, data):
     damaged = bytearray(certificate.der)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.mail.tlsrpt_record import DESTINATIONS_MAX, Destination, destinations
@@ -45,6 +45,7 @@ def test_no_more_than_some_are_told():
     assert len(destinations([f"v=TLSRPTv1; rua={many}"])) == DESTINATIONS_MAX
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=60), max_size=3), st.text(max_size=200))
 def test_nothing_that_is_written_there_does_harm(others, rua):
     for one in destinations([*others, f"v=TLSRPTv1; rua={rua}"]):

@@ -7,7 +7,7 @@ import gzip
 from email.policy import default
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tls.rfc8460 import RESULT_TYPES, check_report
 
@@ -133,6 +133,7 @@ failures = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(failures, max_size=5), counts, st.lists(texts, max_size=3))
 def test_whatever_was_seen_makes_a_report(found, succeeded, text):
     failed = sum(one.sessions for one in found)

@@ -61,6 +61,5 @@ class TlsSettings(Table):
     dane_nameservers: tuple[NameServer, ...] = Field(
         default=(),
         max_length=8,
-        description="Resolvers that validate and are believed; none given means the system's, "
-        "which are believed on loopback only.",
+        description="Resolvers that validate and are believed; else the system's on loopback.",
     )
