@@ -160,8 +160,8 @@ class Opener:
         try:
             context = memory.context(plan.verify, plan.min_version)
         except OSError as error:  # our own files
-            text = f"4.7.5 TLS cannot be used here: {error.strerror or error}"
-            return Refusal(Phase.EGRESS, Reply.of(451, text))
+            text = f"4.3.5 TLS cannot be used here: {error.strerror or error}"
+            return Refusal(Phase.TLS, Reply.of(451, text))
         why = self._why if plan.must else ""
         session = memory.sessions.get(key, now)
         securing = Securing(context, Handshake(session), plan.must, plan.check, why)
