@@ -7,8 +7,12 @@ from typing import Annotated
 import typer
 
 from penstock.cli_common import CONFIG, AsJson, Config, ask, command, print_json
+from penstock.cli_tls_check import check
+from penstock.cli_tls_report import report
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(check)
+app.command()(report)
 
 
 @app.callback()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("penstock.admin")
 ROWS_MAX = 10_000
+SEND_S = 600.0
 _WHILE_UPGRADING = {"status", "metrics", "upgrade", "stats", "guards"}
 
 
@@ -59,6 +60,8 @@ class Admin:
             "explain": Explain(supervisor, supervisor.collecting.trips_of).explain,
             "stats": functools.partial(supervisor.collecting.call, "stats"),
             "guards": functools.partial(supervisor.collecting.call, "guards"),
+            "tls.report": functools.partial(supervisor.collecting.call, "tls.report"),
+            "tls.send": functools.partial(supervisor.collecting.call, "tls.send", timeout_s=SEND_S),
             "bounces.unmatched": Bounces(supervisor).unmatched,
             "tls.show": Tls(supervisor.children).show,
             "top": Top(supervisor.children, self.steer).top,

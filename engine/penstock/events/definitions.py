@@ -146,7 +146,7 @@ _DELIVERY_METRICS = (
     counter(
         "penstock_dns_lookups_total",
         "Names looked up.",
-        Label("kind", "what was asked", ("mx", "address", "txt")),
+        Label("kind", "what was asked", ("mx", "address", "txt", "tlsa")),
         Label("result", "how it ended", ("ok", "missing", "failed")),
     ),
     counter(

@@ -1,4 +1,4 @@
-"""The metrics of TLS on the way out."""
+"""The metrics of TLS on the way out, and of the reports on it."""
 
 from __future__ import annotations
 
@@ -26,4 +26,20 @@ OF_TLS = (
     ),
     gauge("penstock_tls_broken_hosts", "Hosts that get no TLS for a while, for it broke."),
     gauge("penstock_tls_sessions_kept", "TLS sessions kept to be resumed."),
+    gauge("penstock_dane_answers", "Answers kept of the resolver that validates."),
+    gauge("penstock_tls_seen_rows", "Rows of what was seen of TLS, not written down yet."),
+    counter(
+        "penstock_tls_sessions_uncounted_total",
+        "Sessions that no report tells of, since there were too many domains in a day.",
+    ),
+    counter(
+        "penstock_tls_reports_total",
+        "Reports on TLS.",
+        Label(
+            "result",
+            "unwanted: the domain asks for none; later: to be tried again; failed: given up",
+            ("sent", "unwanted", "later", "failed"),
+        ),
+    ),
+    gauge("penstock_tls_reports_due", "Reports on TLS that are not sent yet."),
 )

@@ -46,13 +46,15 @@ class Refusal:
 @dataclass(frozen=True, slots=True)
 class Securing:
     """How a connection is to be encrypted. ``must``: there is none in the clear; ``check``: what
-    its certificates must meet besides; ``why``: who says so, for people."""
+    its certificates must meet besides; ``why``: who says so, for people; ``name``: what the host is
+    asked for, its own name if not given."""
 
     context: ssl.SSLContext
     handshake: Handshake
     must: bool = False
     check: Check | None = None
     why: str = ""
+    name: str = ""
 
 
 class Driver(Protocol):
@@ -139,7 +141,8 @@ class Client(SMTP):
         """STARTTLS and the handshake, then EHLO again (RFC 3207)."""
         self.phase = Phase.TLS
         await self.starttls(
-            server_hostname=self._host.name or self._address,  # an address is not sent as a name
+            # an address is not sent as a name
+            server_hostname=securing.name or self._host.name or self._address,
             tls_context=securing.context,
             timeout=self._options.tls_timeout_s,
         )

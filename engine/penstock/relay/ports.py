@@ -91,27 +91,32 @@ class Destination:
 @dataclass(frozen=True, slots=True)
 class LookupFailure:
     """A name that gave no answer. ``nxdomain``: it does not exist; ``nodata``: it exists without
-    such a record; ``failed``: nobody could say (SERVFAIL, timeout), ask again later."""
+    such a record; ``failed``: nobody could say (SERVFAIL, timeout), ask again later. ``secure``:
+    DNSSEC proves that there is none."""
 
     kind: Literal["nxdomain", "nodata", "failed"]
     reply: Reply
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MxRecords:
     """``records``: (preference, name) as published, names lower case without the last dot (``""``
-    is the root: a null MX); ``ttl_s``: how long it may be kept."""
+    is the root: a null MX); ``ttl_s``: how long it may be kept; ``secure``: by DNSSEC."""
 
     records: tuple[tuple[int, str], ...]
     ttl_s: float = 300.0
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AddressRecords:
-    """``addresses``: IPv4 and IPv6 in text form."""
+    """``addresses``: IPv4 and IPv6 in text form. ``tlsa_bases``: the names at which a signed TLSA
+    record counts, in the order to look; none where DNSSEC does not vouch for the addresses."""
 
     addresses: tuple[str, ...]
     ttl_s: float = 300.0
+    tlsa_bases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

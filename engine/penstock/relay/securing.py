@@ -56,13 +56,15 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a host is met with. ``name``: a session is resumed under the same name only."""
+    """What a host is met with. ``name``: a session is resumed under the same name only; ``host``:
+    the name that it is asked for, where that is not its own (RFC 7672 section 2.2)."""
 
     name: str
     must: bool
     verify: bool = False
     min_version: MinVersion = "1.2"
     check: Check | None = None
+    host: str = ""
 
 
 class Opener:
@@ -117,10 +119,10 @@ class Opener:
     def _plan(self, tlsa: TlsaSet | None) -> Plan | None:
         demand = self._wanted.demand
         if tlsa is not None and not tlsa.records:
-            return Plan("required", must=True)
+            return Plan("required", must=True, host=_base(tlsa))
         if tlsa is not None:
             check = functools.partial(self._matches, tlsa)
-            return Plan(f"dane {_digest(tlsa)}", must=True, check=check)
+            return Plan(f"dane {_digest(tlsa)}", must=True, check=check, host=_base(tlsa))
         if demand.mode == "none":
             return None
         if demand.mode == "opportunistic":
@@ -164,12 +166,12 @@ class Opener:
             return Refusal(Phase.TLS, Reply.of(451, text))
         why = self._why if plan.must else ""
         session = memory.sessions.get(key, now)
-        securing = Securing(context, Handshake(session), plan.must, plan.check, why)
+        securing = Securing(context, Handshake(session), plan.must, plan.check, why, plan.host)
         greeted = await greet(host, address, self._options, securing, self._way_out)
         if session is not None and isinstance(greeted, Refusal) and greeted.tls_broken:
             memory.sessions.refuse(key, now)
             memory.handshook("failed")
-            securing = Securing(context, Handshake(), plan.must, plan.check, why)
+            securing = Securing(context, Handshake(), plan.must, plan.check, why, plan.host)
             greeted = await greet(host, address, self._options, securing, self._way_out)
         if isinstance(greeted, Refusal):
             if greeted.tls_broken:
@@ -225,6 +227,11 @@ class Opener:
         wanted = self._wanted
         result_type, detail = wanted.published.sts_trouble
         wanted.seen(TlsFinding(wanted.domain, "sts", result_type=result_type, detail=detail))
+
+
+def _base(tlsa: TlsaSet) -> str:
+    """The host's name where its records stand."""
+    return tlsa.names[0] if tlsa.names else tlsa.host
 
 
 def _digest(tlsa: TlsaSet) -> str:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from penstock.policy.fields import Duration, Table
 from penstock.settings.fields import Cidr, PathText
+from penstock.settings.outbound import NameServer
 
 _DAY_S = 86_400.0
 
@@ -52,4 +53,13 @@ class TlsSettings(Table):
     )
     mta_sts_port: int = Field(
         default=443, ge=1, le=65535, description="The port of policy hosts; another is for tests."
+    )
+    dane: bool = Field(
+        default=False,
+        description="Whether signed TLSA records are kept to (DANE); the resolver must validate.",
+    )
+    dane_nameservers: tuple[NameServer, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Resolvers that validate and are believed; else the system's on loopback.",
     )

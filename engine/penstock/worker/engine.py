@@ -28,6 +28,7 @@ from penstock.settings.models import Settings
 from penstock.worker import feedback, parts
 from penstock.worker.gauges import CommitFigures, Gauges, ReplyFigures
 from penstock.worker.greeting import Greeting
+from penstock.worker.injection import submit
 from penstock.worker.journals import Sent, catch_up
 from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
@@ -35,6 +36,7 @@ from penstock.worker.outbound import Outbound
 from penstock.worker.shards import take_over
 from penstock.worker.sink import IntakeSink, refused
 from penstock.worker.suppression import SuppressionList
+from penstock.worker.tls_counting import TlsFigures
 from penstock_queue import Committer
 
 log = structlog.get_logger("penstock.worker")
@@ -119,6 +121,7 @@ class Engine:
         """Everything that is read off when somebody asks for the metrics."""
         EventFigures(registry, journal.stats)
         ReplyFigures(registry, self._outbound.reading)
+        TlsFigures(registry, self._outbound.tls_counts, self._outbound.resolving)
         return Gauges(
             registry,
             self._spool,
@@ -343,6 +346,8 @@ class Engine:
                 return self._dispatcher.warming.refresh()
             case "queue.retry":
                 return steering.retry(params["selector"])
+            case "mail.submit":
+                return submit(self._sink, params, self._machine.now())
             case "top":
                 return {"rows": self._outbound.top()}
             case "bounces.unmatched":

@@ -26,7 +26,6 @@ from penstock.relay.opening import open_connection
 from penstock.relay.ports import Sandbox
 from penstock.relay.reading import Reading
 from penstock.relay.report import ReportConfig, Reporter
-from penstock.relay.resolver import DnsResolver
 from penstock.relay.screening import Screening
 from penstock.relay.selection import Selection
 from penstock.relay.settle import OutcomeSettler, SettleConfig
@@ -40,8 +39,10 @@ from penstock.settings.models import Settings
 from penstock.suppression.screen import Screen
 from penstock.worker import feedback, parts
 from penstock.worker.machine import Machine
+from penstock.worker.resolving import Resolving
 from penstock.worker.sources import Sources
 from penstock.worker.tls import OutboundTls
+from penstock.worker.tls_counting import tls_counts
 
 
 class Outbound:
@@ -70,20 +71,24 @@ class Outbound:
         self._now = clock
         self._rng = rng = machine.rng  # for jitter and the order of hosts
         self._telemetry, self._recorder, self._way_out = telemetry, recorder, WayOut()
-        self._dns: DnsResolver | None = None
-        if machine.resolver is None:
-            dns_config = parts.resolver_config(settings)
-            self._dns = DnsResolver(dns_config, on_lookup=telemetry.looked_up)
+        self.tls_counts = tls_counts(settings, recorder)
+        self.resolving = Resolving(settings, telemetry, machine.resolver)
         own = DestinationConfig(
             settings.hostname, interface_addresses(), settings.dns.destinations_max
         )
-        asked = self._dns if sandbox is None else None  # nothing may leave the machine
+        asked = self.resolving.dns if sandbox is None else None  # nothing may leave the machine
         self.tls = OutboundTls(settings, asked, registry, telemetry.handshook, machine.now)
-        resolver = machine.resolver or self._dns
-        assert resolver is not None
+        self.tls.seen = self.tls_counts.seen
         routes = parts.routes(settings)
         self._destinations = Destinations(
-            resolver, policies, routes, clock=clock, config=own, sandbox=sandbox, sts=self.tls.sts
+            self.resolving.resolver,
+            policies,
+            routes,
+            clock=clock,
+            config=own,
+            sandbox=sandbox,
+            sts=self.tls.sts,
+            dane=self.resolving.dane,
         )
         self._wall = machine.now
         self._builder = Builder(
@@ -170,6 +175,7 @@ class Outbound:
         """What is looked at every second: the sources, and what the queue waits for."""
         self.sources.look()
         self.census.look()
+        self.tls_counts.look()
 
     def top(self) -> list[dict[str, Any]]:
         """What goes on by provider and source: see ``relay/live.py``."""
@@ -193,8 +199,8 @@ class Outbound:
         return await self.tls.show(domain, self._destinations, self.dispatcher.placing.policies)
 
     async def close(self) -> None:
+        self.tls_counts.flush()
         await self._destinations.close()
         await self.tls.close()
         await self._way_out.close()
-        if self._dns is not None:
-            await self._dns.close()
+        await self.resolving.close()
