@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from penstock.policy.limits import Limits
@@ -180,8 +182,9 @@ async def test_it_is_refreshed_ahead_without_anybody_waiting(world) -> None:
     world.publish("there.example", "mx.there.example", max_age=1000)
     await world.deliver()
     world.now += 500
-    await world.deliver()
-    await next(iter(world.sts._refreshing.values()))
+    await world.published("there.example")
+    assert world.policy_host.asked == ["there.example"], "nobody waits for it"
+    await asyncio.gather(*world.sts._refreshing.values())
     assert world.policy_host.asked == ["there.example"] * 2
     kept = world.store.get("there.example", world.now)
     assert kept.expires_at == world.now + 1000
