@@ -294,6 +294,8 @@ tls = "required"
 def test_tls_of_a_part_of_the_mail_is_the_same_by_all_sources(problems: Problems) -> None:
     text = '[[narrow]]\ntenant = "bank"\nsource = "s1"\ntls = "verified"\n'
     assert problems({"sources.toml": SOURCES, "default.toml": text}) == [
-        "policies/default.toml:4: narrow[0].tls: is the same by all sources for a part of the "
-        "mail; leave out the source"
+        (
+            "policies/default.toml:4: narrow[0].tls: is the same by all sources for a part of the "
+            "mail; leave out the source"
+        ),
     ]

@@ -24,7 +24,8 @@ class Transaction:
     ``body``: the content in chunks, CRLF lines, not dot-stuffed; ``size``: its bytes.
     ``rcpt_options``: one text a recipient (``"NOTIFY=NEVER ORCPT=rfc822;a@b"``), or ``()``; these
     and ``ret`` and ``envid`` (RFC 3461, xtext already) are used only where the peer offers DSN.
-    ``dotted``: a line may begin with a dot. ``ticket`` is the feed's own.
+    ``dotted``: a line may begin with a dot. ``ticket`` is the feed's own. ``requiretls``: the host
+    is told that it must pass it on as safely (RFC 8689).
     """
 
     sender: str
@@ -38,6 +39,7 @@ class Transaction:
     smtputf8: bool = False
     ticket: object = None
     dotted: bool = True
+    requiretls: bool = False
 
 
 class Feed(Protocol):

@@ -15,7 +15,7 @@ import functools
 import hashlib
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from penstock.mail.outcome import Phase
@@ -89,14 +89,42 @@ class Opener:
         demand = self._wanted.demand
         fault = host_refused(demand, host.name)
         if fault is None:
-            return None
+            return self._unnamed()
         self._tell(host, "", fault)
         code = "4.7.1" if fault.result_type == "validation-failure" else "4.7.5"
         text = f"{code} {fault.text}{self._why}"
         return Refusal(Phase.TLS, Reply.of(451, text), fault=fault)
 
+    def _unnamed(self) -> Refusal | None:
+        """REQUIRETLS goes to hosts that are known to be the domain's (RFC 8689 section 4.2.1)."""
+        wanted = self._wanted
+        if wanted.named or not wanted.demand.requiretls:
+            return None
+        result_type, detail = wanted.published.sts_trouble
+        if result_type:  # it may be known later
+            return Refusal(Phase.TLS, Reply.of(451, f"4.7.10 MTA-STS: {detail}{self._why}"))
+        text = "5.7.10 Neither DNSSEC nor MTA-STS vouches for the domain's MX records"
+        return Refusal(Phase.TLS, Reply.of(550, text + self._why))
+
     async def open(self, host: Host, address: str) -> Client | Refusal:
         """A connection that meets the demand, or why there is none."""
+        opened = await self._open(host, address)
+        return self._required(opened) if self._wanted.demand.requiretls else opened
+
+    def _required(self, opened: Client | Refusal) -> Client | Refusal:
+        """What REQUIRETLS makes of it: what cannot be had is final (RFC 8689 section 4.2.1)."""
+        if isinstance(opened, Client):
+            if opened.peer().requiretls:
+                return opened
+            opened.abort()
+            text = "5.7.30 REQUIRETLS is required, not offered by host"
+            return Refusal(Phase.EHLO, Reply.of(550, text))
+        fault = opened.fault
+        if fault is None or fault.result_type == "validation-failure":
+            return opened  # it may go well another time
+        return replace(opened, reply=Reply.of(550, f"5.7.10 {fault.text}{self._why}"))
+
+    async def _open(self, host: Host, address: str) -> Client | Refusal:
         demand, now = self._wanted.demand, self._clock()
         tlsa = demand.tlsa_of(host.name)
         if tlsa is None and demand.testing and demand.mode != "verified":
@@ -162,8 +190,8 @@ class Opener:
         try:
             context = memory.context(plan.verify, plan.min_version)
         except OSError as error:  # our own files
-            text = f"4.7.5 TLS cannot be used here: {error.strerror or error}"
-            return Refusal(Phase.EGRESS, Reply.of(451, text))
+            text = f"4.3.5 TLS cannot be used here: {error.strerror or error}"
+            return Refusal(Phase.TLS, Reply.of(451, text))
         why = self._why if plan.must else ""
         session = memory.sessions.get(key, now)
         securing = Securing(context, Handshake(session), plan.must, plan.check, why, plan.host)
