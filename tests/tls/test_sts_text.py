@@ -17,7 +17,13 @@ from penstock.policy.mta_sts import (
     parse_record,
 )
 
-GOOD = b"version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nmx: *.example.net\r\nmax_age: 604800"
+GOOD = (
+    b"version: STSv1\r\nmode: enforce\r\n"
+    b"mx: mail.example.com\r\nmx: *.example.net\r\nmax_age: 604800"
+)
+SPOILT = st.tuples(st.integers(0, 90), st.binary(max_size=20)).map(
+    lambda drawn: GOOD[: drawn[0]] + drawn[1] + GOOD[drawn[0] :]
+)
 
 
 def test_a_policy() -> None:
@@ -80,19 +86,15 @@ def test_none_needs_no_host() -> None:
     assert parse_policy(b"version: STSv1\nmode: none\nmax_age: 60").mode == "none"
 
 
-@given(
-    st.binary(max_size=200)
-    | st.builds(lambda a, b: GOOD[:a] + b + GOOD[a:], st.integers(0, 90), st.binary(max_size=20))
-)
+@given(st.binary(max_size=200) | SPOILT)
 def test_any_bytes_are_a_policy_or_none(body: bytes) -> None:
     try:
         found = parse_policy(body, "1")
-    except BadPolicy as error:
-        assert str(error).isprintable()
-    else:
-        assert found.mode in ("enforce", "testing", "none")
-        assert 0 <= found.max_age_s <= MAX_AGE_S
-        assert parse_policy("\n".join(found.lines).encode(), "1") == found, "as the store keeps it"
+    except BadPolicy:
+        return
+    assert found.mode in ("enforce", "testing", "none")
+    assert 0 <= found.max_age_s <= MAX_AGE_S
+    assert parse_policy("\n".join(found.lines).encode(), "1") == found, "as the store keeps it"
 
 
 @pytest.mark.parametrize(

@@ -68,14 +68,15 @@ class StsStore:
         """Keep it until its time is over. Raises ``OSError``."""
         for chance in range(_CHANCES, -1, -1):
             try:
-                return self._put(domain, policy, now)
+                self._put(domain, policy, now)
+                return
             except lmdb.MapFullError as error:
                 if not chance:
                     raise OSError(str(error)) from None
                 # LMDB uses pages again that were freed two transactions ago
                 with self._begin(write=True) as writing:
                     self._drop(writing, _DROPPED_AT_ONCE)
-                    writing.put(b"", str(chance).encode(), db=self._notes)
+                    writing.put(b"full", str(chance).encode(), db=self._notes)
             except lmdb.Error as error:
                 raise OSError(str(error)) from None
 
