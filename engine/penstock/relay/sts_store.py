@@ -22,6 +22,7 @@ _POLICY_BYTES = 8 << 10  # room for each; nearly all have less than one
 _ROOM_BYTES_MIN = 16 << 20
 _READERS_MAX = 256
 _DROPPED_AT_ONCE = 100
+_CHANCES = 3
 
 
 class Kept(NamedTuple):
@@ -43,12 +44,13 @@ class StsStore:
             self._environment = lmdb.open(
                 directory,
                 map_size=max(_ROOM_BYTES_MIN, policies_max * _POLICY_BYTES),
-                max_dbs=2,
+                max_dbs=3,
                 max_readers=_READERS_MAX,
                 mode=0o600,
             )
             self._policies = self._environment.open_db(b"policies")
             self._ends = self._environment.open_db(b"ends")
+            self._notes = self._environment.open_db(b"notes")
         except lmdb.Error as error:
             raise OSError(f"{directory}: {error}") from None
 
@@ -64,17 +66,19 @@ class StsStore:
 
     def put(self, domain: str, policy: StsPolicy, now: float) -> None:
         """Keep it until its time is over. Raises ``OSError``."""
-        try:
-            self._put(domain, policy, now)
-        except lmdb.MapFullError:
-            with self._begin(write=True) as writing:
-                self._drop(writing, _DROPPED_AT_ONCE)
+        for chance in range(_CHANCES, -1, -1):
             try:
                 self._put(domain, policy, now)
+                return
+            except lmdb.MapFullError as error:
+                if not chance:
+                    raise OSError(str(error)) from None
+                # LMDB uses pages again that were freed two transactions ago
+                with self._begin(write=True) as writing:
+                    self._drop(writing, _DROPPED_AT_ONCE)
+                    writing.put(b"full", str(chance).encode(), db=self._notes)
             except lmdb.Error as error:
                 raise OSError(str(error)) from None
-        except lmdb.Error as error:
-            raise OSError(str(error)) from None
 
     def _put(self, domain: str, policy: StsPolicy, now: float) -> None:
         key, ends = domain.encode()[:_KEY_BYTES_MAX], now + policy.max_age_s
