@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import dns.edns
 import dns.flags
@@ -10,6 +11,7 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+import pytest
 
 from penstock.relay.dane import Dane, ValidatingResolver
 from penstock.relay.dnssec import DnssecConfig, NameServer
@@ -68,7 +70,9 @@ class SignedDns(asyncio.DatagramProtocol):
             response.flags |= dns.flags.AD
 
     def _add(self, response, name, kind, records):
-        response.answer.append(dns.rrset.from_text(f"{name}.", self.ttl, "IN", kind, *records))
+        response.answer.append(
+            dns.rrset.from_text(name.rstrip(".") + ".", self.ttl, "IN", kind, *records)
+        )
 
 
 async def signed_dns(zone, unsigned=()):
@@ -92,3 +96,29 @@ def resolver_of(server, *, trusted=True, **config):
     made.now = now
     made.dane = Dane(made)
     return made
+
+
+@pytest.fixture
+def name_server():
+    """``name_server(zone)`` -> its port; in a thread, since the tests here wait."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    servers = []
+
+    def start(zone, unsigned=()):
+        server = asyncio.run_coroutine_threadsafe(signed_dns(zone, unsigned), loop).result(10)
+        servers.append(server)
+        return int(server.port)
+
+    yield start
+
+    async def close():
+        for server in servers:
+            server.transport.close()
+        await asyncio.sleep(0)
+
+    asyncio.run_coroutine_threadsafe(close(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import email
 import gzip
@@ -10,7 +9,6 @@ import json
 import pathlib
 import subprocess
 import sys
-import threading
 import time
 from email.policy import default
 from typing import Any
@@ -22,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from tests.daemon.conftest import daemon  # noqa: F401  (a fixture)
 from tests.daemon.test_feedback_live import sink  # noqa: F401  (a fixture)
 from tests.tls.rfc8460 import check_report
-from tests.tls.signed_dns import signed_dns
+from tests.tls.signed_dns import name_server  # noqa: F401  (a fixture)
 
 from penstock.events.journal import Journal, JournalConfig
 from penstock.events.records import TlsSeen
@@ -45,32 +43,6 @@ contact = "postmaster@mta.example"
 sender = "tls-reports@mta.example"
 flush_s = "1s"
 """
-
-
-@pytest.fixture
-def name_server():
-    """``name_server(zone)`` -> its port; in a thread, since the tests here wait."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    servers = []
-
-    def start(zone: dict[Any, Any]) -> int:
-        server = asyncio.run_coroutine_threadsafe(signed_dns(zone), loop).result(10)
-        servers.append(server)
-        return int(server.port)
-
-    yield start
-
-    async def close() -> None:
-        for server in servers:
-            server.transport.close()
-        await asyncio.sleep(0)
-
-    asyncio.run_coroutine_threadsafe(close(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
 
 
 def seen(spool: pathlib.Path, **fields: Any) -> None:
