@@ -73,23 +73,10 @@ class Outbound:
         self._telemetry, self._recorder, self._way_out = telemetry, recorder, WayOut()
         self.tls_counts = tls_counts(settings, recorder)
         self.resolving = Resolving(settings, telemetry, machine.resolver)
-        own = DestinationConfig(
-            settings.hostname, interface_addresses(), settings.dns.destinations_max
-        )
         asked = self.resolving.dns if sandbox is None else None  # nothing may leave the machine
         self.tls = OutboundTls(settings, asked, registry, telemetry.handshook, machine.now)
         self.tls.seen = self.tls_counts.seen
-        routes = parts.routes(settings)
-        self._destinations = Destinations(
-            self.resolving.resolver,
-            policies,
-            routes,
-            clock=clock,
-            config=own,
-            sandbox=sandbox,
-            sts=self.tls.sts,
-            dane=self.resolving.dane,
-        )
+        self._destinations = self._where(settings, policies, sandbox)
         self._wall = machine.now
         self._builder = Builder(
             parts.key_ring(settings, read_file),
@@ -123,6 +110,23 @@ class Outbound:
             settings.hostname, policies, self.dispatcher.placing, read_file, bound=sandbox is None
         )
         self.steering = self._steering(spool, worker)
+
+    def _where(
+        self, settings: Settings, policies: Policies, sandbox: Sandbox | None
+    ) -> Destinations:
+        own = DestinationConfig(
+            settings.hostname, interface_addresses(), settings.dns.destinations_max
+        )
+        return Destinations(
+            self.resolving.resolver,
+            policies,
+            parts.routes(settings),
+            clock=self._now,
+            config=own,
+            sandbox=sandbox,
+            sts=self.tls.sts,
+            dane=self.resolving.dane,
+        )
 
     def _settler(self, settings: Settings, spool: Spool) -> OutcomeSettler:
         report = ReportConfig(settings.hostname, settings.relay.dsn == "send")
