@@ -121,7 +121,7 @@ def _acceptance(
     """What is asked for, and what was found."""
     rows = [
         (
-            f"resumed of a full handshake, {one.what}: {one.resumed_us:.0f} of {one.full_us:.0f} us",
+            f"resumed of full, {one.what}: {one.resumed_us:.0f} of {one.full_us:.0f} us CPU",
             f"{one.share:.0%}",
             f"{RESUMED_SHARE_MAX:.0%}",
             _verdict(one.share, RESUMED_SHARE_MAX),
