@@ -43,6 +43,7 @@ nameservers = ["127.0.0.1:{dns}"]
 organization = "Example"
 contact = "postmaster@mta.example"
 sender = "tls-reports@mta.example"
+flush_s = "1s"
 """
 
 
@@ -60,8 +61,13 @@ def name_server():
         return int(server.port)
 
     yield start
-    for server in servers:
-        loop.call_soon_threadsafe(server.transport.close)
+
+    async def close() -> None:
+        for server in servers:
+            server.transport.close()
+        await asyncio.sleep(0)
+
+    asyncio.run_coroutine_threadsafe(close(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
@@ -135,6 +141,13 @@ def test_a_report_is_counted_shown_sent_and_signed(daemon, sink, name_server) ->
     assert check_report(report) == json.loads(shown)
     assert dkim.verify(content, dnsfunc=lambda name, timeout=5: public.encode(), tlsrpt="strict")
     assert daemon.metric("penstock_tls_reports_total") == 2
+    # the connection that carried it was counted as well: the sink offers no STARTTLS
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    daemon.until(lambda: daemon.call("tls.report", day=today)["total"] == 1, "counted by a worker")
+    (row,) = daemon.call("tls.report", day=today)["domains"]
+    assert (row["domain"], row["succeeded"], row["failed"]) == ("b.example", 0, 1)
+    with pytest.raises(Exception, match="is not over"):
+        daemon.call("tls.send", day=today)
     assert daemon.stop() == 0
 
 

@@ -65,7 +65,7 @@ class World:
     def saw(self, domain="b.example", day=DAY, result="", sessions=3, **more):
         database = open_database(self.path)
         policy = policy_text("no-policy-found", (), ())
-        add(database, {Seen(day, domain, policy, result, **more): sessions}, 1000, 100)
+        add(database, {Seen(day, domain, policy, result, **more): sessions}, {}, 1000, 100)
         database.close()
 
     async def at(self, now):

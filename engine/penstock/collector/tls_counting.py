@@ -51,11 +51,13 @@ class TlsCounting:
         self._written: dict[str, Position] = {}
         self._written_at = 0.0
         self._purged_day = 0
+        self._domains: dict[int, int] = {}
         self._dropped = registry.counter("penstock_tls_sessions_uncounted_total")
 
     def checkpoint(self) -> dict[str, Position]:
         self.close()
         self._pending.clear()
+        self._domains.clear()
         os.makedirs(os.path.dirname(self._config.path) or ".", exist_ok=True)
         self._database = tls_tables.open_database(self._config.path)
         self._positions = tls_tables.places(self._database)
@@ -110,8 +112,9 @@ class TlsCounting:
         try:
             if day != self._purged_day:
                 tls_tables.forget(database, int(now - config.keep_s))
+                self._domains.clear()
             dropped = tls_tables.add(
-                database, self._pending, config.domains_max, config.failures_max
+                database, self._pending, self._domains, config.domains_max, config.failures_max
             )
             tls_tables.keep_places(database, self._positions)
             database.execute("COMMIT")

@@ -16,7 +16,6 @@ from penstock.mail.tls_report import DAY_S
 
 SETTLE_S = 600.0  # until what was seen before midnight has surely been counted
 _PLANNED_DAYS = 2
-_PLAN_ROWS_MAX = 1000
 _NOTE_CHARS_MAX = 300
 
 
@@ -41,37 +40,34 @@ class Shown(NamedTuple):
     note: str
 
 
+def ended(now: float) -> int:
+    """The first second of the day that is not over yet."""
+    return int(now - SETTLE_S) // DAY_S * DAY_S
+
+
 def plan(
     database: sqlite3.Connection,
     now: float,
     spread_s: float,
     retry_max_s: float,
     rng: random.Random,
-) -> int:
-    """Give the reports on days that are over their moments; how many got one now. A daemon that was
-    away for longer leaves out the days before the last two."""
-    ended = int(now - SETTLE_S) // DAY_S * DAY_S  # the first second of a day that is not over
-    rows = database.execute(
-        "SELECT DISTINCT day, domain FROM sessions WHERE day >= ? AND day < ? AND NOT EXISTS "
-        "(SELECT 1 FROM reports WHERE (reports.day, reports.domain) = "
-        "(sessions.day, sessions.domain)) LIMIT ?",
-        (ended - _PLANNED_DAYS * DAY_S, ended, _PLAN_ROWS_MAX),
-    ).fetchall()
-    if not rows:
-        return 0
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        for day, domain in rows:
-            due_at = max(now, day + DAY_S + SETTLE_S) + rng.uniform(0.0, spread_s)
-            database.execute(
-                "INSERT OR IGNORE INTO reports VALUES (?, ?, 'due', ?, ?, 0, '', '')",
-                (day, domain, due_at, due_at + retry_max_s),
-            )
-        database.execute("COMMIT")
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-    return len(rows)
+) -> None:
+    """Give the reports on days that are over their moments. A daemon that was away for longer
+    leaves out the days before the last two."""
+    today = ended(now)
+
+    def moment(day: int) -> float:
+        return max(now, day + DAY_S + SETTLE_S) + rng.uniform(0.0, spread_s)
+
+    database.create_function("moment", 1, moment)
+    database.execute(
+        "INSERT INTO reports SELECT day, domain, 'due', due_at, due_at + ?, 0, '', '' FROM "
+        "(SELECT day, domain, moment(day) AS due_at FROM "
+        "(SELECT DISTINCT day, domain FROM sessions WHERE day >= ? AND day < ?) AS seen "
+        "WHERE NOT EXISTS (SELECT 1 FROM reports AS r "
+        "WHERE r.day = seen.day AND r.domain = seen.domain) LIMIT -1 OFFSET 0)",
+        (retry_max_s, today - _PLANNED_DAYS * DAY_S, today),
+    )
 
 
 def due(database: sqlite3.Connection, now: float, limit: int) -> Sequence[Due]:

@@ -93,7 +93,7 @@ class Mailing:
         self._around, self._sender = around, sender
 
     async def __call__(self, to: str, content: bytes) -> str:
-        asked = {"sender": self._sender, "recipient": to, "content": content}
+        asked = {"sender": self._sender, "recipient": to, "content": content, "tls": "relax"}
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(None, self._around.ask, "mail.submit", asked)

@@ -63,6 +63,7 @@ class TlsSending:
         self._thread = ThreadPoolExecutor(1, "tls-reports")
         self._database: sqlite3.Connection | None = None
         self._gate = asyncio.Semaphore(config.sends_max)
+        self._planned = (0, 0)
         self.waiting = 0
 
     async def run(self) -> None:
@@ -72,11 +73,7 @@ class TlsSending:
 
     async def turn(self) -> None:
         """Plan what is to be planned and send what is due."""
-        config = self._config
-        while await self._with(
-            lambda db: tls_due.plan(db, self._now(), config.spread_s, config.retry_max_s, self._rng)
-        ):
-            pass
+        await self._plan()
         while found := await self._with(lambda db: tls_due.due(db, self._now(), _AT_ONCE)):
             await asyncio.gather(*map(self._in_turn, found))
         self.waiting = await self._with(tls_due.waiting)
@@ -112,6 +109,16 @@ class TlsSending:
             return act(self._database)
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+
+    async def _plan(self) -> None:
+        """When a day has ended, and then every hour for what was counted late."""
+        config, now = self._config, self._now()
+        planned = (tls_due.ended(now), int(now) // 3600)
+        if planned != self._planned:
+            await self._with(
+                lambda db: tls_due.plan(db, now, config.spread_s, config.retry_max_s, self._rng)
+            )
+            self._planned = planned
 
     async def _in_turn(self, due: Due) -> tuple[str, str]:
         async with self._gate:

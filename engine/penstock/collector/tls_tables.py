@@ -96,19 +96,23 @@ def keep_places(database: sqlite3.Connection, positions: Mapping[str, Position])
 
 
 def add(
-    database: sqlite3.Connection, rows: Mapping[Seen, int], domains_max: int, failures_max: int
+    database: sqlite3.Connection,
+    rows: Mapping[Seen, int],
+    domains: dict[int, int],
+    domains_max: int,
+    failures_max: int,
 ) -> int:
-    """In the caller's transaction; the sessions for whose domain there was no room."""
+    """In the caller's transaction; the sessions for whose domain there was no room. ``domains``:
+    how many each day has, as far as known; to be thrown away where the transaction fails."""
     dropped = 0
-    room: dict[int, int] = {}
     for seen, sessions in rows.items():
         if not _is_known(database, seen):
-            if seen.day not in room:
-                room[seen.day] = domains_max - _domains(database, seen.day)
-            if room[seen.day] <= 0:
+            if seen.day not in domains:
+                domains[seen.day] = _domains(database, seen.day)
+            if domains[seen.day] >= domains_max:
                 dropped += sessions
                 continue
-            room[seen.day] -= 1
+            domains[seen.day] += 1
         digest = sha256(seen.policy.encode()).hexdigest()[:20]
         database.execute("INSERT OR IGNORE INTO policies VALUES (?, ?)", (digest, seen.policy))
         failed = sessions if seen.result else 0

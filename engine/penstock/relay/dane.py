@@ -64,7 +64,7 @@ class Dane:
             named, ttl_s = {name for _, name in mx.records}, mx.ttl_s
         asked = await asyncio.gather(*(self._of_host(domain, host, named) for host in hosts))
         tlsa = tuple(found for found, _ in asked if found is not None)
-        return DaneAnswer(True, tlsa, min(ttl_s, *(kept_s for _, kept_s in asked)))
+        return DaneAnswer(True, tlsa, min([ttl_s, *(kept_s for _, kept_s in asked)]))
 
     async def _of_host(
         self, domain: str, host: Host, named: Collection[str]

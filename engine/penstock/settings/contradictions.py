@@ -10,7 +10,7 @@ from __future__ import annotations
 from penstock.policy.problem import Path, quoted
 from penstock.policy.units import duration_text, size_text
 from penstock.policy.validation import Checked
-from penstock.settings import outward
+from penstock.settings import outward, tls_check
 from penstock.settings.addresses import parse_listen
 from penstock.settings.feedback_check import check_listeners
 from penstock.settings.models import Settings
@@ -31,6 +31,7 @@ def find(checked: Checked[Settings]) -> None:
         _signatures(checked, checked.value)
         _bounds(checked, checked.value)
         outward.find(checked)
+        tls_check.find(checked)
 
 
 def _listeners(checked: Checked[Settings], settings: Settings) -> None:

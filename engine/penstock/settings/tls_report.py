@@ -43,7 +43,7 @@ class TlsReportSettings(Table):
         description="What reports by mail come from; its domain should have a [[dkim]] key."
     )
     keep_s: Duration = Field(
-        default=14 * _DAY_S,
+        default=7 * _DAY_S,
         ge=3 * _DAY_S,
         le=400 * _DAY_S,
         description="How long what was seen in a day is kept.",

@@ -11,10 +11,11 @@ from penstock.mail.envelope import Envelope, Recipient
 
 
 async def submit(sink: Sink, params: dict[str, Any], now: float) -> dict[str, Any]:
-    """``params``: sender, recipient, content. Its id, when it is on disk. Nobody is to be told of
-    its fate, for there is nobody who wrote it."""
+    """``params``: sender, recipient, content; ``tls``: as the envelope has it. Its id, when it is
+    on disk. Nobody is to be told of its fate, for there is nobody who wrote it."""
     content = bytes(params["content"])
     envelope = Envelope(params["sender"], [Recipient(params["recipient"], ("NEVER",))], now)
+    envelope.tls = params.get("tls", "")
     envelope.eightbit = not content.isascii()
     try:
         envelope.ref = sink.reserve(1)

@@ -76,7 +76,7 @@ class Outbound:
         asked = self.resolving.dns if sandbox is None else None  # nothing may leave the machine
         self.tls = OutboundTls(settings, asked, registry, telemetry.handshook, machine.now)
         self.tls.seen = self.tls_counts.seen
-        self._destinations = self._where(settings, policies, sandbox)
+        self._destinations = self._finding(settings, policies, sandbox)
         self._wall = machine.now
         self._builder = Builder(
             parts.key_ring(settings, read_file),
@@ -111,7 +111,7 @@ class Outbound:
         )
         self.steering = self._steering(spool, worker)
 
-    def _where(
+    def _finding(
         self, settings: Settings, policies: Policies, sandbox: Sandbox | None
     ) -> Destinations:
         own = DestinationConfig(
