@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -26,6 +27,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from penstock.events.exposition import Merger, page
+from penstock.intake.certificates import server_context
 
 Collect = Callable[[], Awaitable[Mapping[str, Mapping[str, Any]]]]
 Ready = Callable[[], Awaitable[tuple[bool, list[str]]]]
@@ -143,6 +145,10 @@ class _Connection(H11Protocol):
             self.loop.call_later(self.request_timeout_s, self._look, last)
 
 
+def _context(config: uvicorn.Config, _: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    return server_context(str(config.ssl_certfile), str(config.ssl_keyfile or config.ssl_certfile))
+
+
 class HttpServer:
     """Serves one app on one bound socket from ``start`` to ``stop``."""
 
@@ -159,6 +165,7 @@ class HttpServer:
                 http=type("_Connection", (_Connection,), timeout),
                 ssl_certfile=settings.certificate or None,
                 ssl_keyfile=settings.key or None,
+                ssl_context_factory=_context if settings.certificate else None,
                 log_config=None,
                 access_log=False,
                 lifespan="off",

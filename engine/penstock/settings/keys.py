@@ -5,19 +5,22 @@ Only ``penstock check`` asks this: a daemon reads its keys itself, with fewer ri
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
     load_pem_private_key,
 )
-from cryptography.x509 import load_pem_x509_certificates
+from cryptography.x509 import Certificate, load_pem_x509_certificates
 
 from penstock.mail.dkim_keys import BadKey, load_key
-from penstock.policy.problem import Path, quoted
+from penstock.policy.problem import Path, Problem, quoted
 from penstock.policy.validation import Checked
 from penstock.settings.files import Read, reason
 from penstock.settings.models import Settings
 
+_WARNED_DAYS = 30
 _FORM = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -41,6 +44,21 @@ def check(checked: Checked[Settings], read: Read) -> None:
     page = checked.value.unsubscribe
     if page is not None and page.certificate and page.key:
         _pair(checked, ("unsubscribe",), page.certificate, page.key, read)
+    tls = checked.value.tls
+    if tls.certificate:
+        _pair(checked, ("tls",), tls.certificate, tls.key or tls.certificate, read)
+    if tls.ca:
+        _authorities(checked, ("tls", "ca"), tls.ca, read)
+
+
+def _authorities(checked: Checked[Settings], path: Path, file: str, read: Read) -> None:
+    pem = _content(checked, path, file, read)
+    if pem is not None:
+        try:
+            load_pem_x509_certificates(pem)
+        except ValueError:
+            message = f"{quoted(file, 200)} holds no certificate in PEM form"
+            checked.contradict(path, message)
 
 
 def _pair(
@@ -56,6 +74,7 @@ def _pair(
         try:
             certificate = load_pem_x509_certificates(certificate_pem)[0]
             public.append(certificate.public_key().public_bytes(*_FORM))
+            checked.problems += _ending(checked, certificate_path, certificate)
         except (ValueError, IndexError):
             message = f"{quoted(certificate_file, 200)} holds no certificate in PEM form"
             checked.contradict(certificate_path, message)
@@ -68,6 +87,21 @@ def _pair(
             checked.contradict(key_path, message)
     if len(set(public)) == 2:
         checked.contradict(key_path, "the key is not that of the certificate")
+
+
+def _ending(checked: Checked[Settings], path: Path, certificate: Certificate) -> list[Problem]:
+    """A warning where it has ended, or soon will have."""
+    ends = certificate.not_valid_after_utc
+    days = (ends - datetime.now(UTC)).days
+    if days >= _WARNED_DAYS:
+        return []
+    if days < 0:
+        message = f"the certificate expired on {ends:%Y-%m-%d}"
+    else:
+        message = f"the certificate expires on {ends:%Y-%m-%d}, in {days} days"
+    document = checked.document
+    hint = "renew it; the daemon takes up the new file by itself"
+    return [Problem(document.file, checked.line(path), path, message, hint, warning=True)]
 
 
 def _content(checked: Checked[Settings], path: Path, file: str, read: Read) -> bytes | None:
