@@ -158,6 +158,18 @@ async def test_a_signed_alias_into_an_unsigned_zone_counts_by_its_own_name(dns_o
     assert tlsa.name == NAME
 
 
+async def test_an_alias_that_cannot_be_known_is_not_taken_for_unsigned(dns_of):
+    alias = {
+        ("mx.example.net", "A"): None,
+        ("mx.example.net", "CNAME"): ["real.example.org."],
+        ("real.example.org", "A"): ["192.0.2.1"],
+    }
+    resolver = await dns_of(alias, unsigned=["real.example.org"])
+    resolver.server.broken[("mx.example.net", "CNAME")] = "servfail"
+    (tlsa,) = (await found(resolver)).tlsa
+    assert "SERVFAIL" in tlsa.trouble
+
+
 async def test_a_tlsa_name_that_is_an_alias(dns_of):
     resolver = await dns_of(
         {

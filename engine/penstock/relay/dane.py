@@ -195,14 +195,14 @@ class ValidatingResolver:
         denied = (one.secure for one in failures if one.kind != "failed")
         if all(one.secure for one in answers) and all(denied):
             bases = tuple(dict.fromkeys((answers[0].name, name)))
-        elif answers[0].aliased and await self._signed_alias(name):
-            bases = (name,)
+        elif answers[
+            0
+        ].aliased:  # it may be signed, though what it leads to is not (RFC 7672 2.1.3)
+            alias = await self._ask(name, "CNAME")
+            if isinstance(alias, LookupFailure) and alias.kind == "failed":
+                return alias
+            bases = (name,) if alias.secure else ()
         return AddressRecords(addresses, self._kept_s(*answers), bases)
-
-    async def _signed_alias(self, name: str) -> bool:
-        """Whether ``name`` itself is signed, though what it leads to is not (RFC 7672 2.1.3)."""
-        found = await self._ask(name, "CNAME")
-        return isinstance(found, Answer) and found.secure
 
     async def _fetch_tlsa(self, name: str) -> TlsaRecords | LookupFailure:
         found = await self._ask(name, "TLSA")
