@@ -60,6 +60,15 @@ def test_too_many_rows_are_written_at_once_and_long_words_are_cut(counts):
     assert len(counts) == 2
 
 
+def test_a_policy_without_end_is_cut(counts):
+    lines = tuple(f"mx: host{number}.b.example" for number in range(5000))
+    counts.seen(GOOD._replace(policy_string=lines, mx_patterns=lines))
+    counts.flush()
+    (one,) = counts.written
+    assert 100 < len(one.policy_text) < 300
+    assert one.policy_text == one.policy_mx == lines[: len(one.policy_text)]
+
+
 def event(sessions=1, at="2026-12-01T12:00:00.000Z", **fields):
     return TlsSeen(id="e", at=at, domain="b.example", sessions=sessions, **fields)
 

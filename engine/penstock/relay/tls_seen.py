@@ -7,13 +7,14 @@ succeed, which host it was is not told apart, since nobody is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from penstock.events.records import Event, TlsSeen
 from penstock.relay.tls_finding import TlsFinding
 
 _DETAIL_CHARS_MAX = 200
+_POLICY_CHARS_MAX = 4000  # of a policy that a stranger wrote; a usual one has 200
 
 
 class TlsCounts:
@@ -60,11 +61,22 @@ class TlsCounts:
                 domain=finding.policy_domain,
                 sessions=sessions,
                 policy=finding.policy_type,
-                policy_text=finding.policy_string,
-                policy_mx=finding.mx_patterns,
+                policy_text=_first(finding.policy_string),
+                policy_mx=_first(finding.mx_patterns),
                 result=finding.result_type,
                 mx=finding.mx_host,
                 address=finding.mx_address,
                 source=finding.source_address,
                 detail=finding.detail,
             )
+
+
+def _first(lines: Sequence[str]) -> tuple[str, ...]:
+    """As many as there is room for."""
+    room, found = _POLICY_CHARS_MAX, []
+    for line in lines:
+        room -= len(line) + 1
+        if room < 0:
+            break
+        found.append(line)
+    return tuple(found)
