@@ -131,3 +131,16 @@ def test_without_a_reporter_nothing_is_counted(daemon) -> None:  # noqa: F811
     with pytest.raises(Exception, match="tls_report"):
         daemon.call("tls.report")
     assert daemon.stop() == 0
+
+
+def test_nothing_leaves_the_sandbox(daemon, name_server) -> None:  # noqa: F811
+    key(daemon.home)
+    wish = {("_smtp._tls.b.example", "TXT"): ['"v=TLSRPTv1; rua=mailto:reports@b.example"']}
+    daemon.write(extra=CONFIG.format(sink=1, home=daemon.home, dns=name_server(wish)))
+    daemon.start()
+    daemon.until(lambda: daemon.call("status")["collector"]["ready"], "collecting")
+    seen(daemon.home / "spool", domain="b.example", sessions=40)
+    daemon.until(lambda: daemon.call("tls.report")["total"] == 1, "counted")
+    (sent,) = daemon.call("tls.send", domain="b.example")["sent"]
+    assert sent["state"] == "unwanted"
+    assert daemon.stop() == 0
