@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from penstock.relay.dane import Dane, ValidatingResolver
-from penstock.relay.dnssec import config_of
+from typing import TYPE_CHECKING
+
 from penstock.relay.ports import Resolver
 from penstock.relay.resolver import DnsResolver
 from penstock.relay.telemetry import Telemetry
 from penstock.settings.models import Settings
 from penstock.worker import parts
+
+if TYPE_CHECKING:
+    from penstock.relay.dane import Dane, ValidatingResolver
 
 
 class Resolving:
@@ -26,6 +29,10 @@ class Resolving:
         self.dns = DnsResolver(config, on_lookup=telemetry.looked_up)
         self.resolver = self.dns
         if settings.tls.dane:
+            # a library that no other worker needs
+            from penstock.relay.dane import Dane, ValidatingResolver
+            from penstock.relay.dnssec import config_of
+
             dnssec = config_of(settings.tls.dane_nameservers)
             self._validating = ValidatingResolver(
                 dnssec, config, self.dns, on_lookup=telemetry.looked_up
