@@ -108,14 +108,14 @@ def test_a_plain_recipient_is_small() -> None:
 
 def test_fields_added_later_are_passed_over() -> None:
     envelope = Envelope("a@b", [], 1.0, tags={"k": "v"})
-    envelope = replace(envelope, class_="bulk", pool="p", deliver_at=2.0)
+    envelope = replace(envelope, class_="bulk", pool="p", deliver_at=2.0, tls="relax")
     later = msgpack.packb([*msgpack.unpackb(pack_envelope(envelope)), "new", {"more": 1}])
     assert unpack_envelope(later) == envelope
     recipient = Recipient("a@b", ("NEVER",), "rfc822;a@b")
     later = msgpack.packb([*msgpack.unpackb(pack_recipient(recipient)), "new"])
     assert unpack_recipient(later) == recipient
-    later = msgpack.packb([*msgpack.unpackb(pack_key("a", "b", "c", "d", "e")), "new"])
-    assert unpack_key(later) == ("a", "b", "c", "d", "e")
+    later = msgpack.packb([*msgpack.unpackb(pack_key("a", "b", "c", "d", "e", "f")), "new"])
+    assert unpack_key(later) == ("a", "b", "c", "d", "e", "f")
 
 
 def test_fields_missing_from_before_have_defaults() -> None:
@@ -128,6 +128,8 @@ def test_fields_missing_from_before_have_defaults() -> None:
     fields = msgpack.unpackb(pack_envelope(said))
     assert unpack_envelope(msgpack.packb(fields[:15])) == replace(said, deliver_at=0.0)
     assert unpack_key(msgpack.packb(["a", "b", "c", "bulk"])) == Key("a", "b", "c", "bulk", "")
+    assert unpack_key(pack_key("a", "b", "c", "", "", "relax")).tls == "relax"
+    assert unpack_key(pack_key("a", "b", "c", "bulk")).tls == ""
     assert unpack_recipient(msgpack.packb([1, "a@b", ["NEVER"]])) == Recipient("a@b", ("NEVER",))
 
 

@@ -66,6 +66,8 @@ def prepare(
         refusal = obey(envelope, headers, origin.permit, rules, now)
         if refusal is not None:
             return refusal
+    if origin.trusted and headers.relaxed and not envelope.tls:
+        envelope.tls = "relax"
     id = id or envelope.id
     trace = received(
         helo=origin.helo,

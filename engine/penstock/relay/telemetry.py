@@ -11,7 +11,7 @@ from penstock.events.types import Attempt
 from penstock.mail.outcome import Kind
 from penstock.mail.verdict import Category, Verdict
 from penstock.mail.waits import Wait
-from penstock.relay.tls import Handshake
+from penstock.relay.tls import HandshakeEnd
 
 
 class AttemptLog(Protocol):
@@ -82,7 +82,7 @@ class Telemetry:
         """A connection was made."""
         self._opened.inc(("out",))
 
-    def handshook(self, result: Handshake) -> None:
+    def handshook(self, result: HandshakeEnd) -> None:
         """A TLS handshake ended, well or not."""
         self._handshakes.inc((result,))
 

@@ -16,6 +16,8 @@ from penstock.settings.fields import HostName, PathText, RequiredPath, Workers
 from penstock.settings.intake import HttpSettings, SmtpSettings
 from penstock.settings.outbound import DkimSettings, DnsSettings, RelaySettings, RouteSettings
 from penstock.settings.suppression import SuppressionSettings
+from penstock.settings.tls import TlsSettings
+from penstock.settings.tls_report import TlsReportSettings
 from penstock.settings.unsubscribe import UnsubscribeSettings
 from penstock.settings.webhooks import SinkSettings, WebhookSettings, WebhooksSettings
 
@@ -156,6 +158,10 @@ class Settings(Table):
     queue: QueueSettings = Field(default=QueueSettings(), description="The durable queue.")
     relay: RelaySettings = Field(default=RelaySettings(), description="Delivery.")
     dns: DnsSettings = Field(default=DnsSettings(), description="Name look-ups.")
+    tls: TlsSettings = Field(default=TlsSettings(), description="TLS on the way out.")
+    tls_report: TlsReportSettings | None = Field(
+        default=None, description="Reports on TLS to the domains that ask; none if not given."
+    )
     feedback: FeedbackSettings = Field(
         default=FeedbackSettings(), description="What comes back: tokens, and addresses for it."
     )

@@ -263,6 +263,7 @@ class RelayWorld:
         campaign: str = "",
         class_: str = "",
         pool: str = "",
+        tls: str = "",
         due: float = 0.0,
         expires_s: float = 5 * 86400.0,
         body: bytes = b"Subject: hello\r\n\r\nhello\r\n",
@@ -271,7 +272,7 @@ class RelayWorld:
         people = [one if isinstance(one, Recipient) else Recipient(one) for one in recipients]
         now = self.now()
         envelope = Envelope(sender, people, now, tenant=tenant, campaign=campaign)
-        envelope.class_, envelope.pool = class_, pool
+        envelope.class_, envelope.pool, envelope.tls = class_, pool, tls
         envelope.ref = self.spool.reserve(len(people), now)
         envelope.expires_at = now + expires_s
         await self.spool.append(envelope, [body], due)

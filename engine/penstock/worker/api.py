@@ -25,6 +25,7 @@ from penstock.api.server import ApiServer, ServerConfig
 from penstock.api.steering_measures import measure
 from penstock.control import Channel
 from penstock.events.metrics import Registry
+from penstock.intake.certificates import server_context
 from penstock.limits.ports import Limiter
 from penstock.policy.policies import Policies
 from penstock.settings.api import ApiSettings
@@ -39,10 +40,8 @@ def tls_of(api: ApiSettings) -> ssl.SSLContext | None:
     use."""
     if not api.certificate:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = server_context(api.certificate, api.key)
     context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(api.certificate, api.key)
     return context
 
 

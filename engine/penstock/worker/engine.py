@@ -25,6 +25,7 @@ from penstock.settings.models import Settings
 from penstock.worker import feedback, parts
 from penstock.worker.gauges import CommitFigures, Gauges, ReplyFigures
 from penstock.worker.greeting import Greeting
+from penstock.worker.injection import submit
 from penstock.worker.journals import Sent, catch_up
 from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
@@ -33,6 +34,7 @@ from penstock.worker.shards import take_over
 from penstock.worker.sink import IntakeSink, refused
 from penstock.worker.smtp import SmtpListeners
 from penstock.worker.suppression import SuppressionList
+from penstock.worker.tls_counting import TlsFigures
 from penstock_queue import Committer
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ class Engine:
             spool=self._spool,
             limiter=self._limiter,
             telemetry=Telemetry(registry, self._attempts if settings.log.attempts else None),
+            registry=registry,
             recorder=journal,
             sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
             worker=greeting.number,
@@ -126,6 +129,7 @@ class Engine:
         """Everything that is read off when somebody asks for the metrics."""
         EventFigures(registry, journal.stats)
         ReplyFigures(registry, self._outbound.reading)
+        TlsFigures(registry, self._outbound.tls_counts, self._outbound.resolving)
         return Gauges(
             registry,
             self._spool,
@@ -355,10 +359,14 @@ class Engine:
                 return steering.retry(params["selector"])
             case "keys.changed":
                 return self._api.look() if self._api is not None else None
+            case "mail.submit":
+                return submit(self._sink, params, self._machine.now())
             case "top":
                 return {"rows": self._outbound.top()}
             case "bounces.unmatched":
                 return self._outbound.reading.rows()
+            case "tls.show":
+                return self._outbound.show_tls(params["domain"])
             case "explain.message":
                 return self._outbound.explainer.message(params["ref"])
             case "explain.queue":
