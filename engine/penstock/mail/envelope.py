@@ -71,7 +71,8 @@ class Envelope:
     """``sender`` is ``""`` for the null reverse-path. Times are seconds since the epoch.
     ``dotted``: a line of the content may begin with a dot, which SMTP has to double. ``class_`` and
     ``pool`` are what the message says of itself, ``""`` where it says nothing; ``deliver_at`` is
-    the time before which it is not to be sent, 0 for none."""
+    the time before which it is not to be sent, 0 for none. ``metadata`` is the application's alone:
+    kept, and shown with every event."""
 
     sender: str
     recipients: list[Recipient]
@@ -91,6 +92,7 @@ class Envelope:
     class_: str = ""
     pool: str = ""
     deliver_at: float = 0.0
+    metadata: dict[str, str] = field(default_factory=dict)
     _id: str = field(default="", init=False, repr=False, compare=False)
 
     @property

@@ -20,7 +20,8 @@ _EIGHTBIT = 2
 _DOTLESS = 4
 _ENVELOPE_FIELDS = 13
 _ENVELOPE_DEFAULTS: tuple[Any, ...] = (VERSION, "", 0.0, 0, "", "", "", "", "", "", 0, 0.0, {})
-_SAID_DEFAULTS: tuple[Any, ...] = ("", "", 0.0)  # class, pool, deliver_at: not in every record
+# class, pool, deliver_at, metadata: not in every record
+_SAID_DEFAULTS: tuple[Any, ...] = ("", "", 0.0, {})
 _pack = msgpack.Packer(autoreset=True).pack  # packb makes one for every call
 _unpack = msgpack.unpackb
 
@@ -62,8 +63,10 @@ def pack_envelope(envelope: Envelope) -> bytes:
         envelope.expires_at,
         envelope.tags,
     )
-    if envelope.class_ or envelope.pool or envelope.deliver_at:
+    if envelope.class_ or envelope.pool or envelope.deliver_at or envelope.metadata:
         fields += (envelope.class_, envelope.pool, envelope.deliver_at)
+        if envelope.metadata:
+            fields += (envelope.metadata,)
     packed: bytes = _pack(fields)
     return packed
 
@@ -99,6 +102,7 @@ def unpack_envelope(meta: bytes) -> Envelope:
     if said:
         said += _SAID_DEFAULTS[len(said) :]
         envelope.class_, envelope.pool, envelope.deliver_at = said[:3]
+        envelope.metadata = dict(said[3])
     return envelope
 
 
