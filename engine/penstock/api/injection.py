@@ -61,12 +61,14 @@ class Compose(Protocol):
 @dataclass(slots=True)
 class Piece:
     """One message to be made. ``metadata``: beside that of the call; ``heavy``: making it takes
-    so long that a thread had better do it."""
+    so long that a thread had better do it; ``touch`` writes into its envelope what else is its own.
+    """
 
     given: Sequence[Given]
     compose: Compose
     metadata: dict[str, str] = field(default_factory=dict)
     heavy: bool = False
+    touch: Callable[[Envelope], None] | None = None
 
 
 @dataclass(slots=True)
@@ -83,7 +85,7 @@ class Order:
     def envelope_of(self, piece: Piece, addresses: Sequence[str]) -> Envelope:
         mark = self.envelope
         metadata = {**mark.metadata, **piece.metadata} if piece.metadata else mark.metadata
-        return Envelope(
+        envelope = Envelope(
             mark.sender,
             [Recipient(one) for one in addresses],
             mark.received_at,
@@ -100,6 +102,9 @@ class Order:
             deliver_at=mark.deliver_at,
             metadata=metadata,
         )
+        if piece.touch is not None:
+            piece.touch(envelope)
+        return envelope
 
 
 @dataclass(slots=True)
@@ -143,8 +148,7 @@ class Injector:
             made = await self._made(order, piece, people, ref)
         except Unfit as error:
             return order.answer(unfit_rows(piece, str(error)))
-        id_ = made.envelope.id if made.body else ""
-        rows = rows_of(piece, id_, made.suppressed)
+        rows = rows_of(piece, made.envelope.id, made.suppressed)
         if not made.body:
             self._tell(made)
             return order.answer(rows)
@@ -263,7 +267,7 @@ class _Many:
             return
         if not made.body:
             injector._tell(made)
-            self._rows.append(rows_of(piece, "", made.suppressed))
+            self._rows.append(rows_of(piece, made.envelope.id, made.suppressed))
             return
         try:
             future = await self._when_there_is_room(made)
@@ -319,7 +323,7 @@ def rows_of(piece: Piece, id_: str, suppressed: dict[str, str]) -> list[Row]:
     return [
         Row(one.shown, "invalid", reason=one.problem)
         if one.problem
-        else Row(one.shown, "suppressed", reason=suppressed[one.address])
+        else Row(one.shown, "suppressed", id_, suppressed[one.address])
         if one.address in suppressed
         else Row(one.shown, "accepted", id_)
         for one in piece.given
@@ -337,7 +341,8 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     first = ""
     for row in rows:
         counts[row.status] += 1
-        first = first or row.id
+        if not first and row.status == "accepted":
+            first = row.id
     return {"id": first, **counts, "recipients": rows}
 
 

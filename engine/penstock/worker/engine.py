@@ -342,6 +342,8 @@ class Engine:
                 return self._dispatcher.warming.refresh()
             case "queue.retry":
                 return steering.retry(params["selector"])
+            case "message.cancel":
+                return steering.cancel(params["ref"], params["tenant"], params["who"])
             case "top":
                 return {"rows": self._outbound.top()}
             case "bounces.unmatched":
