@@ -75,16 +75,11 @@ _decode = msgspec.msgpack.Decoder(Record).decode
 
 
 class Store:
-    """One process's. ``forgotten(n)`` hears of records that had to go before their time."""
+    """One process's. ``forgotten``: records that had to go before their time."""
 
-    def __init__(
-        self,
-        directory: str,
-        config: StoreConfig,
-        now: Callable[[], float],
-        forgotten: Callable[[int], None] = lambda count: None,
-    ) -> None:
-        self._config, self._now, self._forgotten = config, now, forgotten
+    def __init__(self, directory: str, config: StoreConfig, now: Callable[[], float]) -> None:
+        self._config, self._now = config, now
+        self.forgotten = 0
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
             self._environment = lmdb.open(
@@ -265,8 +260,7 @@ class Store:
                 writing.delete(stamp, db=self._ages)  # also where its record was replaced
                 over -= 1
                 early += not old
-        if early:
-            self._forgotten(early)
+        self.forgotten += early
 
     def _make_room(self) -> None:
         with self._environment.begin(write=True) as writing, writing.cursor(self._ages) as ages:
@@ -276,7 +270,7 @@ class Store:
                 self._drop(writing, stamp[8:])
                 writing.delete(stamp, db=self._ages)
                 gone += 1
-        self._forgotten(gone)
+        self.forgotten += gone
 
     def _sweep_now(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep_now)
