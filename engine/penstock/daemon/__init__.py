@@ -65,20 +65,30 @@ def _serve(
     import uvloop
 
     from penstock.daemon.operations import BadFile
-    from penstock.daemon.sockets import BindError, by_address, inherited, listen, listen_control
+    from penstock.daemon.sockets import (
+        BindError,
+        ForWorkers,
+        by_address,
+        inherited,
+        listen,
+        listen_control,
+    )
     from penstock.daemon.supervisor import Supervisor
 
     handed = inheritance.sockets if inheritance else []
     ready = {**inherited(dict(os.environ), os.getpid()), **by_address(handed)}
     bound: list[socket.socket] = []
     try:
-        for address in [*(smtp.listen for smtp in settings.smtp), *_http(settings)]:
+        workers_own = [smtp.listen for smtp in settings.smtp] + [api.listen for api in settings.api]
+        for address in [*workers_own, *_http(settings)]:
             bound.append(listen(address, ready))
         collector = {name: listen(at, ready) for name, at in _of_collector(settings).items()}
         control = listen_control(settings.control, handed)
     except BindError as error:
         return _cannot(str(error), inheritance)
-    listeners, http = bound[: len(settings.smtp)], bound[len(settings.smtp) :]
+    smtp, of_workers = len(settings.smtp), len(workers_own)
+    listeners = ForWorkers(bound[:smtp], bound[smtp:of_workers])
+    http = bound[of_workers:]
     _close([one for one in handed if one not in (*bound, *collector.values(), control)])
     workers = settings.worker_count(len(os.sched_getaffinity(0)))
 

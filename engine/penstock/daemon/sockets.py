@@ -12,9 +12,27 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterable
+from typing import NamedTuple
 
 _FIRST_FD = 3
 BACKLOG = 1024
+
+
+class ForWorkers(NamedTuple):
+    """The sockets that every worker listens on, in the order of the settings."""
+
+    smtp: list[socket.socket]
+    api: list[socket.socket]
+
+    def numbers(self) -> dict[str, list[int]]:
+        """Their descriptors, by what the workers' greeting calls them."""
+        return {
+            "listeners": [one.fileno() for one in self.smtp],
+            "api": [one.fileno() for one in self.api],
+        }
+
+    def all(self) -> list[socket.socket]:
+        return [*self.smtp, *self.api]
 
 
 class BindError(Exception):

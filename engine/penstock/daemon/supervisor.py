@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -36,7 +35,9 @@ from penstock.daemon.operations import Operations
 from penstock.daemon.pacing import Pacing
 from penstock.daemon.sandbox import Sandbox
 from penstock.daemon.shards import assign_shards
+from penstock.daemon.sockets import ForWorkers
 from penstock.daemon.told import operator_did
+from penstock.daemon.unwatched import logged
 from penstock.daemon.warmup import Warmups
 from penstock.daemon.workers import ask_those_there
 from penstock.events.configure import open_journal
@@ -62,7 +63,7 @@ class Supervisor:
         config_path: str,
         settings: Settings,
         policies: Policies,
-        listeners: list[socket.socket],
+        listeners: ForWorkers,
         http: list[socket.socket],
         control: socket.socket,
         lock: int,
@@ -87,7 +88,7 @@ class Supervisor:
         if self._notify.socket is not None:
             self._notify.socket.setblocking(False)  # better a word lost than to stand
         self._listeners = listeners
-        fds = [*(one.fileno() for one in listeners), lock]
+        fds = [*(one.fileno() for one in listeners.all()), lock]
         self.shards = assign_shards(settings.spool, workers)
         self.children = [Child(n, fds, self._worker_handler, self._gone) for n in range(workers)]
         self.warmups = Warmups(
@@ -198,8 +199,8 @@ class Supervisor:
         successor = Successor(self._release, self._finish, self.governor.handle)
         self._successor = successor
         log.info("upgrade begins")
-        more = self.collecting.sockets.values()
-        sockets = [one.fileno() for one in (*self._listeners, *self._http, *more, self._control)]
+        ours = [*self._listeners.all(), *self._http, *self.collecting.sockets.values()]
+        sockets = [one.fileno() for one in (*ours, self._control)]
         try:
             await successor.run(self.settings.spool, self._lock, sockets)
         except UpgradeFailed as error:
@@ -273,6 +274,8 @@ class Supervisor:
             if method == "beat":
                 child.beat = time.monotonic()
                 return None
+            if method == "admin":  # a route of the HTTP API asks
+                return self.admin.handle(params["method"], params["params"])
             if method == "warmup.ask":
                 return self.warmups.handle(params)
             if method == "pacing.tally":
@@ -299,7 +302,7 @@ class Supervisor:
 
     def _tell_warmed(self) -> None:
         told = asyncio.ensure_future(ask_those_there(self.children, "warmup.changed", {}))
-        told.add_done_callback(_logged("a worker does not take what changed in warming up"))
+        told.add_done_callback(logged("a worker does not take what changed in warming up"))
 
     def _greeting(self, child: Child) -> dict[str, Any]:
         """Everything a worker must know to begin."""
@@ -308,7 +311,7 @@ class Supervisor:
             "number": child.number,
             "workers": len(self.children),
             "shards": self.shards[child.number],
-            "listeners": [one.fileno() for one in self._listeners],
+            **self._listeners.numbers(),
             "world": self._sandbox.world if self._sandbox else None,
             "rules": self.admin.steer.rules(),
             "paces": self.pacing.rows(),
@@ -383,18 +386,8 @@ class Supervisor:
 
     def _reload_by_signal(self) -> None:
         task = asyncio.ensure_future(self.admin.handle("reload", {}))
-        task.add_done_callback(_logged("reload refused, the old settings stay in force"))
+        task.add_done_callback(logged("reload refused, the old settings stay in force"))
 
     def _upgrade_by_signal(self) -> None:
         task = asyncio.ensure_future(self.upgrade())
-        task.add_done_callback(_logged("no upgrade"))
-
-
-def _logged(message: str) -> Callable[[asyncio.Future[Any]], None]:
-    """For what is done by itself: where it fails, the log says so."""
-
-    def done(task: asyncio.Future[Any]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error(message, reason=str(error))
-
-    return done
+        task.add_done_callback(logged("no upgrade"))

@@ -21,6 +21,7 @@ from penstock.events.definition import (
     gauge,
     histogram,
 )
+from penstock.events.definitions_api import OF_API
 from penstock.events.definitions_readers import OF_READERS, TENANT_RESULTS, UNMATCHED_REASONS
 from penstock.mail.verdict import Category
 from penstock.mail.waits import Wait
@@ -265,7 +266,7 @@ _STATE = (
     ),
 )
 DEFINITIONS: tuple[Definition, ...] = (
-    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + OF_READERS
+    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + OF_READERS + OF_API
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 

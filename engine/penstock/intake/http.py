@@ -2,16 +2,14 @@
 
 ``/metrics`` for Prometheus, ``/healthz`` (this process answers), ``/readyz`` (all workers serve and
 intake is open). The app knows nothing of workers: it is given two callables. Errors are problem
-documents (RFC 9457). The server is uvicorn on a socket that is bound already, inside a loop that
-belongs to somebody else: it installs no signal handlers and stops when it is told to.
+documents (RFC 9457).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -26,6 +24,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from penstock.events.exposition import Merger, page
+from penstock.intake.served import Served
 
 Collect = Callable[[], Awaitable[Mapping[str, Mapping[str, Any]]]]
 Ready = Callable[[], Awaitable[tuple[bool, list[str]]]]
@@ -107,22 +106,6 @@ async def _broken(_request: Request, _error: Exception) -> Response:
     return problem(500, "The request failed here; the log says why.")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the daemon has its own. ``serving``: startup is over."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.serving = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.serving.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
 class _Connection(H11Protocol):
     """Closed where the head of a request does not come; uvicorn would wait for it for ever."""
 
@@ -143,58 +126,30 @@ class _Connection(H11Protocol):
             self.loop.call_later(self.request_timeout_s, self._look, last)
 
 
-class HttpServer:
+class HttpServer(Served):
     """Serves one app on one bound socket from ``start`` to ``stop``."""
 
     def __init__(
         self, app: Starlette, bound: socket.socket, config: HttpConfig | None = None
     ) -> None:
         settings = config or HttpConfig()
-        self._bound = bound
-        self._stop_timeout_s = settings.stop_timeout_s
         timeout = {"request_timeout_s": settings.request_timeout_s}
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                http=type("_Connection", (_Connection,), timeout),
-                ssl_certfile=settings.certificate or None,
-                ssl_keyfile=settings.key or None,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                loop="none",
-                ws="none",
-                interface="asgi3",
-                proxy_headers=False,
-                server_header=False,
-                limit_concurrency=settings.concurrency_max + 1,  # its own is exclusive
-                timeout_keep_alive=settings.keep_alive_s,
-                timeout_graceful_shutdown=settings.stop_timeout_s,
-                h11_max_incomplete_event_size=settings.header_bytes_max,
-            )
+        server = uvicorn.Config(
+            app,
+            http=type("_Connection", (_Connection,), timeout),
+            ssl_certfile=settings.certificate or None,
+            ssl_keyfile=settings.key or None,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            loop="none",
+            ws="none",
+            interface="asgi3",
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=settings.concurrency_max + 1,  # its own is exclusive
+            timeout_keep_alive=settings.keep_alive_s,
+            timeout_graceful_shutdown=settings.stop_timeout_s,
+            h11_max_incomplete_event_size=settings.header_bytes_max,
         )
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Returns once requests are taken; raises what kept the server from it."""
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._bound]))
-        serving = asyncio.create_task(self._server.serving.wait())
-        await asyncio.wait({self._task, serving}, return_when=asyncio.FIRST_COMPLETED)
-        serving.cancel()
-        if self._task.done():
-            self._task.result()
-
-    async def stop(self) -> None:
-        """No new requests; those under way are given ``stop_timeout_s``."""
-        self._server.should_exit = True
-        if self._task is None:
-            return
-        try:
-            async with asyncio.timeout(self._stop_timeout_s + 2):
-                await self._task
-        except TimeoutError:
-            self._server.force_exit = True
-
-    def stats(self) -> dict[str, float]:
-        state = self._server.server_state
-        return {"connections": len(state.connections), "requests": state.total_requests}
+        super().__init__(server, bound, settings.stop_timeout_s)

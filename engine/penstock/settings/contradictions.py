@@ -10,7 +10,7 @@ from __future__ import annotations
 from penstock.policy.problem import Path, quoted
 from penstock.policy.units import duration_text, size_text
 from penstock.policy.validation import Checked
-from penstock.settings import outward
+from penstock.settings import api, outward
 from penstock.settings.addresses import parse_listen
 from penstock.settings.feedback_check import check_listeners
 from penstock.settings.models import Settings
@@ -31,6 +31,7 @@ def find(checked: Checked[Settings]) -> None:
         _signatures(checked, checked.value)
         _bounds(checked, checked.value)
         outward.find(checked)
+        api.find(checked)
 
 
 def _listeners(checked: Checked[Settings], settings: Settings) -> None:
@@ -107,6 +108,7 @@ def _taken_addresses(checked: Checked[Settings], settings: Settings) -> None:
         places.append((("http", "listen"), settings.http.listen))
     if settings.unsubscribe is not None:
         places.append((("unsubscribe", "listen"), settings.unsubscribe.listen))
+    places += [(("api", index, "listen"), one.listen) for index, one in enumerate(settings.api)]
     # In the order of the file, so that it is the later one that is said to be wrong.
     places.sort(key=lambda place: checked.line(place[0]))
     for number, (path, text) in enumerate(places):

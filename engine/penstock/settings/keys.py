@@ -38,6 +38,9 @@ def check(checked: Checked[Settings], read: Read) -> None:
     for index, smtp in enumerate(checked.value.smtp):
         if smtp.tls != "none" and smtp.certificate and smtp.key:
             _pair(checked, ("smtp", index), smtp.certificate, smtp.key, read)
+    for index, api in enumerate(checked.value.api):
+        if api.certificate and api.key:
+            _pair(checked, ("api", index), api.certificate, api.key, read)
     page = checked.value.unsubscribe
     if page is not None and page.certificate and page.key:
         _pair(checked, ("unsubscribe",), page.certificate, page.key, read)

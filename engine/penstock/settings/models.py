@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from penstock.policy.fields import Duration, Size, Table
+from penstock.settings.api import ApiSettings
 from penstock.settings.collector import CollectorSettings, StatisticsSettings
 from penstock.settings.events import EventSettings
 from penstock.settings.feedback import FeedbackSettings
@@ -130,6 +131,9 @@ class Settings(Table):
     )
     http: HttpSettings | None = Field(
         default=None, description="The HTTP listener; off if not given."
+    )
+    api: tuple[ApiSettings, ...] = Field(
+        default=(), max_length=16, description="Listeners of the HTTP API; none: it is off."
     )
     route: tuple[RouteSettings, ...] = Field(
         default=(), max_length=10_000, description="Fixed next hops; anything else goes by MX."

@@ -7,11 +7,15 @@ the daemon never runs on half of a file.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from penstock.settings.api import ApiSettings
 from penstock.settings.intake import SmtpSettings
 from penstock.settings.models import Settings
 
-_TAKEN_UP = frozenset({"policies", "route", "dkim", "smtp"})
+_TAKEN_UP = frozenset({"policies", "route", "dkim", "smtp", "api"})
 _TAKEN_UP_BY_LISTENERS = {"certificate", "key", "auth"}
+_TAKEN_UP_BY_API = {"certificate", "key", "networks", "proxies"}
 
 
 def restart_needed(old: Settings, new: Settings) -> list[str]:
@@ -22,9 +26,26 @@ def restart_needed(old: Settings, new: Settings) -> list[str]:
         if name not in _TAKEN_UP and getattr(old, name) != getattr(new, name)
     ]
     if len(old.smtp) != len(new.smtp):
-        return [*found, "smtp"]
-    for number, (before, after) in enumerate(zip(old.smtp, new.smtp, strict=True)):
-        found += [f"smtp[{number}].{name}" for name in _listener(before, after)]
+        found.append("smtp")
+    else:
+        for number, (before, after) in enumerate(zip(old.smtp, new.smtp, strict=True)):
+            found += [f"smtp[{number}].{name}" for name in _listener(before, after)]
+    return found + _of_api(old.api, new.api)
+
+
+def _of_api(old: Sequence[ApiSettings], new: Sequence[ApiSettings]) -> list[str]:
+    if len(old) != len(new):
+        return ["api"]
+    found = []
+    for number, (before, after) in enumerate(zip(old, new, strict=True)):
+        names = [
+            name
+            for name in ApiSettings.model_fields
+            if name not in _TAKEN_UP_BY_API and getattr(before, name) != getattr(after, name)
+        ]
+        if bool(before.certificate) != bool(after.certificate):
+            names.append("certificate")  # whether there is TLS is decided when it is made
+        found += [f"api[{number}].{name}" for name in names]
     return found
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -13,8 +12,6 @@ from penstock.control import Channel, ControlError
 from penstock.events.configure import Keeper, open_journal
 from penstock.events.figures import EventFigures
 from penstock.events.metrics import Registry
-from penstock.intake.auth import Authenticator
-from penstock.intake.listener import Listener, serve
 from penstock.intake.ports import Reception
 from penstock.mail.envelope import id_text
 from penstock.policy.policies import Policies
@@ -34,8 +31,12 @@ from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
 from penstock.worker.shards import take_over
 from penstock.worker.sink import IntakeSink, refused
+from penstock.worker.smtp import SmtpListeners
 from penstock.worker.suppression import SuppressionList
 from penstock_queue import Committer
+
+if TYPE_CHECKING:
+    from penstock.worker.api import Api
 
 log = structlog.get_logger("penstock.worker")
 _LOG_FLUSH_S = 0.1
@@ -98,8 +99,15 @@ class Engine:
         self._observer = IntakeObserver(
             registry, journal, settings.events.rejected_per_s_max, self._clock
         )
-        self._listeners: list[Listener] = []
-        self._authenticators: list[Authenticator | None] = []
+        self._api: Api | None = None
+        self._smtp = SmtpListeners(
+            self._sink,
+            self._observer,
+            now=machine.now,
+            pools=self._pools,
+            reception=self._reception,
+            screen=self._suppression.screen,
+        )
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._looked = 0.0
 
@@ -205,33 +213,33 @@ class Engine:
             log.info("accepted before the crash, told now", messages=told)
         if self._sink.look():
             log.warning("intake", shut=True, reason="disk space or inodes")
-        for fd, smtp in zip(self._greeting.listeners, self._settings.smtp, strict=True):
-            bound = socket.socket(fileno=fd)  # ours alone: closed, we hold the port no more
-            bound.setblocking(False)
-            authenticator = parts.authenticator(smtp)
-            reception: Reception | None = None
-            if smtp.role == "feedback":
-                number = len(self._listeners)
-                policies = self._dispatcher.placing.policies
-                reception = self._receptions.make(
-                    number, self._settings, policies, self._keys, self._sink
-                )
-            self._authenticators.append(authenticator)
-            self._listeners.append(
-                await serve(
-                    bound,
-                    parts.listener_config(self._settings, smtp),
-                    self._sink,
-                    self._observer,
-                    authenticator=authenticator,
-                    clock=self._machine.now,
-                    pools=self._pools,
-                    reception=reception,
-                    screen=self._suppression.screen,
-                )
-            )
+        await self._smtp.start(self._settings, self._greeting.listeners)
+        await self._start_api()
         self._tick()
         self._keep_up(self._loop.time())
+
+    async def _start_api(self) -> None:
+        if not self._greeting.api:
+            return  # nothing of it is even imported
+        from penstock.api.ports import Intake
+        from penstock.worker.api import Api
+
+        self._api = Api(
+            self._greeting.api,
+            lambda: self._settings,
+            lambda: self._dispatcher.placing.policies,
+            self._channel,
+            self._limiter,
+            self._registry,
+            Intake(self._sink, self._suppression.screen),
+            now=self._machine.now,
+            steady=self._loop.time,
+        )
+        await self._api.start()
+
+    def _reception(self, number: int) -> Reception:
+        policies = self._dispatcher.placing.policies
+        return self._receptions.make(number, self._settings, policies, self._keys, self._sink)
 
     def _pools(self) -> Collection[str]:
         """The names that mail may ask for by X-Penstock-Pool."""
@@ -247,7 +255,8 @@ class Engine:
         for timer in self._timers.values():
             timer.cancel()
         await asyncio.gather(
-            *(listener.close(deadline_s) for listener in self._listeners),
+            self._smtp.close(deadline_s),
+            *([self._api.stop()] if self._api is not None else []),
             self._dispatcher.stop(deadline_s),
         )
         self._receptions.close()
@@ -282,6 +291,8 @@ class Engine:
                 self._dispatcher.sweep()
                 self._outbound.look()
                 self._suppression.look()
+                if self._api is not None:
+                    self._api.look()
                 self._tell_tally()
                 self._dispatcher.warming.look()
                 if self._sink.look():
@@ -366,18 +377,15 @@ class Engine:
             ring = parts.key_ring(settings, read_file)
             keys = feedback.token_keys(settings)
             contexts = [parts.tls_context(smtp) for smtp in settings.smtp]
+            if self._api is not None:
+                self._api.reload(settings)
         except (OSError, ValueError) as error:
             raise ControlError("invalid", str(error)) from None
         self._settings = settings
         self._keys = keys
         self._outbound.reload(settings, policies, ring, keys)
         self._receptions.reload(settings, policies, keys, self._sink)
-        for listener, context in zip(self._listeners, contexts, strict=False):
-            if context is not None:
-                listener.reload_tls(context)
-        for authenticator, smtp in zip(self._authenticators, settings.smtp, strict=False):
-            if authenticator is not None:
-                authenticator.replace(parts.accounts(smtp))
+        self._smtp.reload(settings.smtp, contexts)
 
 
 def _heard(future: asyncio.Future[Any]) -> None:

@@ -15,6 +15,7 @@ class Greeting:
     workers: int
     shards: list[int]
     listeners: list[int]
+    api: list[int] = field(default_factory=list)
     world: dict[str, Any] | None = None
     rules: list[dict[str, Any]] = field(default_factory=list)
     paces: list[dict[str, Any]] = field(default_factory=list)
