@@ -22,6 +22,7 @@ from penstock.cli_common import (
     CommandError,
     Config,
     ask,
+    asking,
     command,
     print_json,
 )
@@ -88,7 +89,7 @@ def check(config: Config = CONFIG) -> None:
 
 
 @app.command()
-@command
+@asking
 def status(config: Config = CONFIG, as_json: AsJson = False) -> None:
     """Show how the running daemon is."""
     answer = ask(config, "status")
@@ -103,7 +104,7 @@ def status(config: Config = CONFIG, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@command
+@asking
 def explain(
     target: Annotated[
         str,
@@ -126,7 +127,7 @@ def explain(
 
 
 @app.command()
-@command
+@asking
 def top(
     interval: Annotated[
         float, typer.Option("--interval", "-i", min=0.2, max=3600, help="Seconds between looks.")
@@ -204,7 +205,7 @@ def classify(
 
 
 @app.command()
-@command
+@asking
 def reload(config: Config = CONFIG) -> None:
     """Have the running daemon read its settings and policies again, all or nothing."""
     answer = ask(config, "reload")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli_common import CONFIG, AsJson, Config, ask, command, print_json
+from penstock.cli_common import CONFIG, AsJson, Config, ask, asking, print_json
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -17,7 +17,7 @@ def bounces() -> None:
 
 
 @app.command()
-@command
+@asking
 def unmatched(
     provider: Annotated[
         str | None, typer.Option("--provider", help="Only this provider's replies.")

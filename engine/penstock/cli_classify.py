@@ -13,13 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from penstock.mail.outcome import Phase
-
 if TYPE_CHECKING:
     from penstock.feedback.classify import Classifier
 
 LINE_BYTES_MAX = 1 << 20
-_PHASES = {phase.value: phase for phase in Phase}
 
 
 class BadLine(ValueError):
@@ -28,28 +25,13 @@ class BadLine(ValueError):
 
 def read_report(classifier: Classifier, path: str) -> dict[str, Any]:
     """What the mail in the file at ``path`` reports. Raises ``OSError``."""
-    from penstock.feedback.report import ReportLimits, parse_report
+    from penstock.feedback.answers import of_report
+    from penstock.feedback.report import ReportLimits
 
     limits = ReportLimits()
     with Path(path).open("rb") as file:
         content = file.read(limits.content_bytes_max)
-    report = parse_report(content, classifier, limits)
-    return {
-        "file": Path(path).name,
-        "kind": report.kind,
-        "recipients": [
-            {
-                "recipient": one.recipient,
-                "status": one.status,
-                "reply_code": one.reply_code,
-                "category": one.category.value,
-                "fault": one.fault.value,
-                "suppress": one.suppress,
-                "feedback_type": one.feedback_type,
-            }
-            for one in report.findings
-        ],
-    }
+    return {"file": Path(path).name, **of_report(classifier, content, limits)}
 
 
 def lines_of(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -78,22 +60,9 @@ def object_of(line: bytes) -> dict[str, Any]:
 
 def read_reply(classifier: Classifier, asked: dict[str, Any]) -> dict[str, Any]:
     """``asked`` with ``category``, ``fault``, ``suppress`` and ``rule`` added."""
-    from penstock.feedback.normalise import of_text
+    from penstock.feedback.answers import BadQuestion, of_reply
 
-    reply, provider = asked.get("reply"), asked.get("provider", "")
-    if not isinstance(reply, str):
-        raise BadLine('the key "reply" is missing' if reply is None else "reply: expected a text")
-    if not isinstance(provider, str | None):
-        raise BadLine("provider: expected a text")
-    phase = asked.get("phase")
-    if phase is not None and phase not in _PHASES:
-        raise BadLine(f"phase: none of {', '.join(_PHASES)}")
-    at = _PHASES[phase] if phase is not None else None
-    verdict = classifier.read((provider or "").strip().lower(), of_text(reply), at)
-    return {
-        **asked,
-        "category": verdict.category.value,
-        "fault": verdict.fault.value,
-        "suppress": verdict.suppress,
-        "rule": verdict.rule,
-    }
+    try:
+        return of_reply(classifier, asked)
+    except BadQuestion as error:
+        raise BadLine(str(error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import sys
 import time
@@ -10,7 +11,16 @@ from typing import Annotated, get_args
 
 import typer
 
-from penstock.cli_common import CONFIG, WRONG, AsJson, CommandError, Config, command, load_settings
+from penstock.cli_common import (
+    CONFIG,
+    WRONG,
+    AsJson,
+    CommandError,
+    Config,
+    asking,
+    load_settings,
+    remote,
+)
 from penstock.events.reading import LogReader, Position, log_directories
 from penstock.events.segments import time_of
 from penstock.events.telling import Wanted, read, told
@@ -102,7 +112,7 @@ def type_names() -> list[str]:
     return [str(one.__struct_config__.tag) for one in get_args(AnyEvent)]
 
 
-@command
+@asking
 def events(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     message: Annotated[str, typer.Option(metavar="ID", help="Only of this message.")] = "",
@@ -122,12 +132,23 @@ def events(
         raise CommandError(f"--type: no {type_!r}; there are {', '.join(type_names())}", WRONG)
     now = time.time()
     first, last = moment(since, now), moment(until, now)
-    wanted = Wanted(message.lower(), recipient, tenant, campaign, type_, last)
-    follower = Follower(load_settings(config).spool, None if follow and not since else first)
 
     def write(text: str) -> None:
         sys.stdout.write(text + "\n")
+        if follow:
+            sys.stdout.flush()
 
+    elsewhere = remote()
+    if elsewhere is not None:
+        from penstock.cli_events_remote import show_remote
+
+        filters = {"message": message, "recipient": recipient, "tenant": tenant}
+        filters |= {"campaign": campaign, "type": type_}
+        with contextlib.suppress(KeyboardInterrupt):
+            show_remote(elsewhere, filters, first, last, write, follow=follow, as_json=as_json)
+        return
+    wanted = Wanted(message.lower(), recipient, tenant, campaign, type_, last)
+    follower = Follower(load_settings(config).spool, None if follow and not since else first)
     if not follower.names and not follow:
         raise CommandError("there is no event log; is [events] turned on, and did a daemon run?")
     looked = time.monotonic()

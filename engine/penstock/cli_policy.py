@@ -87,8 +87,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what holds for a destination, each value with the line that sets it."""
-    from penstock.cli_policy_show import as_data, show_account, unknown_provider
+    from penstock.cli_policy_show import show_account, unknown_provider
     from penstock.policy import account
+    from penstock.policy.account_data import as_data
 
     policies = policies_of(config, directory)
     _known("source", source, list(policies.sources))

@@ -1,4 +1,4 @@
-"""What holds for a destination, as tables for people and as data for programs."""
+"""What holds for a destination, as tables for people."""
 
 from __future__ import annotations
 
@@ -24,33 +24,6 @@ def show_account(policies: Policies, to: Destination, sender: Sender) -> None:
     if caps:
         out.print()
         out.print(_table(("counted for", "limit", "value", "set by"), _rows(caps)))
-
-
-def as_data(policies: Policies, to: Destination, sender: Sender) -> dict[str, Any]:
-    """The same for ``--json``."""
-    return {
-        "destination": to.asked,
-        "kind": to.kind,
-        "provider": to.provider,
-        "site": to.site,
-        "domain": to.domain,
-        "source": sender.source,
-        "tenant": sender.tenant,
-        "campaign": sender.campaign,
-        "limits": _data(account.limits(policies, to, sender.source)),
-        "mail": _data(account.sending(policies, sender)),
-        "caps": [
-            {
-                "field": cap.field,
-                "scope": cap.scope,
-                "key": cap.key,
-                "value": str(cap.value),
-                "where": str(cap.where),
-                "level": cap.level,
-            }
-            for cap in account.caps(policies, to, sender)
-        ],
-    }
 
 
 def unknown_provider(to: Destination, asked_with_hosts: bool) -> str:
@@ -88,7 +61,3 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
     for row in rows:
         table.add_row(*map(plain, row))
     return table
-
-
-def _data(values: Iterable[Value]) -> list[dict[str, str]]:
-    return [{"name": v.name, "value": v.text, "where": str(v.where)} for v in values]

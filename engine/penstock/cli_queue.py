@@ -16,7 +16,7 @@ from penstock.cli_common import (
     CommandError,
     Config,
     ask,
-    command,
+    asking,
     duration,
     print_json,
     user_name,
@@ -41,7 +41,7 @@ _DONE = {
 
 
 @app.command("list")
-@command
+@asking
 @selecting(needed=False)
 def list_queued(
     selector: dict[str, str],
@@ -60,7 +60,7 @@ def list_queued(
 
 
 @app.command()
-@command
+@asking
 def show(
     message: Annotated[str, typer.Argument(metavar="ID", help="As the client was told it.")],
     config: Config = CONFIG,
@@ -77,7 +77,7 @@ def show(
 
 
 @app.command()
-@command
+@asking
 @selecting
 def suspend(
     selector: dict[str, str],
@@ -91,7 +91,7 @@ def suspend(
 
 
 @app.command()
-@command
+@asking
 @selecting
 def resume(selector: dict[str, str], config: Config = CONFIG, as_json: AsJson = False) -> None:
     """End a suspension, named by the same options that began it."""
@@ -99,7 +99,7 @@ def resume(selector: dict[str, str], config: Config = CONFIG, as_json: AsJson = 
 
 
 @app.command()
-@command
+@asking
 @selecting
 def reroute(
     selector: dict[str, str],
@@ -115,7 +115,7 @@ def reroute(
 
 
 @app.command()
-@command
+@asking
 @selecting
 def retry(
     selector: dict[str, str],
@@ -128,7 +128,7 @@ def retry(
 
 
 @app.command()
-@command
+@asking
 @selecting
 def bounce(
     selector: dict[str, str],
@@ -151,7 +151,7 @@ def bounce(
 
 
 @app.command()
-@command
+@asking
 @selecting
 def expire(
     selector: dict[str, str],
@@ -175,7 +175,7 @@ def expire(
 
 
 @app.command()
-@command
+@asking
 def operations(config: Config = CONFIG, as_json: AsJson = False) -> None:
     """List what is in force: suspensions, bounces, reroutes and moved expiries."""
     answer = ask(config, "queue.operations")
@@ -188,7 +188,7 @@ def operations(config: Config = CONFIG, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@command
+@asking
 def cancel(
     number: Annotated[str, typer.Argument(metavar="ID", help="As penstock queue operations says.")],
     config: Config = CONFIG,

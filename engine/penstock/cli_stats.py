@@ -16,7 +16,7 @@ from penstock.cli_common import (
     CommandError,
     Config,
     ask,
-    command,
+    asking,
     duration,
     print_json,
 )
@@ -36,7 +36,7 @@ _RATES = (
 
 
 @app.callback()
-@command
+@asking
 def stats(
     tenant: Annotated[str | None, typer.Option("--tenant", help="Of this tenant.")] = None,
     campaign: Annotated[str | None, typer.Option("--campaign", help="Of this campaign.")] = None,

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli_common import CONFIG, FAILED, WRONG, CommandError, Config, command, load_settings
+from penstock.cli_common import (
+    CONFIG,
+    FAILED,
+    WRONG,
+    CommandError,
+    Config,
+    asking,
+    load_settings,
+    remote,
+)
 from penstock.cli_suppression_common import (
     GLOBAL_WORD,
     OneTenant,
@@ -36,7 +45,7 @@ FileForm = Annotated[str, typer.Option("--format", "-f", help="csv or ndjson; el
 _BAD_SHOWN_MAX = 1000
 
 
-@command
+@asking
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help='CSV or NDJSON; "-": from stdin.')],
     form: FileForm = "",
@@ -47,6 +56,16 @@ def import_(
     config: Config = CONFIG,
 ) -> None:
     """Take in a list, also those that other sending services export."""
+    elsewhere = remote()
+    if elsewhere is not None:
+        from penstock import cli_suppression_remote as there
+
+        params = {"tenant": tenant, "scope": scope, "reason": reason, "name": file.name}
+        found = there.import_(elsewhere, file, form_of(form, file), params, why)
+        for row in found["problems"]:
+            typer.echo(f"line {row['line']}: {row['problem']}", err=True)
+        _imported(found["rows"], found["bad"], found["written"], found["new"])
+        return
     from penstock.suppression.configure import suppression_rules
     from penstock.suppression.rows import Meaning, read_rows
     from penstock.suppression.transfer import import_rows
@@ -69,15 +88,19 @@ def import_(
         rows = read_rows(source, kind, meaning)
         done = import_rows(writer, rows, bad=teller.bad, progress=teller.progress, note=note)
     teller.end()
+    _imported(done.rows, done.bad, done.written, done.new)
+
+
+def _imported(rows: int, bad: int, written: int, new: int) -> None:
     typer.echo(
-        f"{some(done.rows, 'row', 'rows')}: {done.rows - done.bad} taken, {done.bad} not; "
-        f"{some(done.written, 'address', 'addresses')}, {done.new} of them with something new"
+        f"{some(rows, 'row', 'rows')}: {rows - bad} taken, {bad} not; "
+        f"{some(written, 'address', 'addresses')}, {new} of them with something new"
     )
-    if done.bad:
+    if bad:
         raise typer.Exit(FAILED)
 
 
-@command
+@asking
 def export(
     file: Annotated[Path, typer.Argument(metavar="[FILE]", help="Else to standard output.")] = Path(
         "-"
@@ -92,6 +115,15 @@ def export(
     from penstock.suppression.transfer import export_entries
 
     kind = form_of(form, file)
+    elsewhere = remote()
+    if elsewhere is not None:
+        from penstock import cli_suppression_remote as there
+
+        filters = {"tenant": tenant, "scope": scope, "reason": reason}
+        count = there.export(elsewhere, filters, kind, file)
+        if str(file) != "-":
+            typer.echo(f"{some(count, 'entry', 'entries')} in {file}", err=True)
+        return
     with open_store(load_settings(config)) as store:
         entries = selected(store, tenant, scope, reason)
         if str(file) == "-":

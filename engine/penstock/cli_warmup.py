@@ -14,7 +14,7 @@ from penstock.cli_common import (
     CommandError,
     Config,
     ask,
-    command,
+    asking,
     print_json,
     user_name,
 )
@@ -34,7 +34,7 @@ _MARKS = {"advance": "", "hold": "=", "back": "<"}
 
 
 @app.command()
-@command
+@asking
 def show(
     source: Annotated[str, typer.Argument(metavar="[SOURCE]", help="This source only.")] = "",
     provider: Provider = "",
@@ -55,7 +55,7 @@ def show(
 
 
 @app.command()
-@command
+@asking
 def start(
     source: Source,
     provider: Provider = "",
@@ -68,7 +68,7 @@ def start(
 
 
 @app.command()
-@command
+@asking
 def hold(
     source: Source,
     provider: Provider = "",
@@ -81,7 +81,7 @@ def hold(
 
 
 @app.command()
-@command
+@asking
 def resume(
     source: Source,
     provider: Provider = "",
@@ -94,7 +94,7 @@ def resume(
 
 
 @app.command("set")
-@command
+@asking
 def set_(
     source: Source,
     day: Annotated[int, typer.Option("--day", min=0, help="This day of the plan, from 1.")] = 0,
@@ -112,7 +112,7 @@ def set_(
 
 
 @app.command()
-@command
+@asking
 def complained(
     source: Source,
     provider: Provider = "",

@@ -16,7 +16,7 @@ from penstock.cli_common import (
     CommandError,
     Config,
     ask,
-    command,
+    asking,
     duration,
     print_json,
     user_name,
@@ -28,7 +28,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A webhook of config.t
 
 
 @app.command("list")
-@command
+@asking
 def list_(config: Config = CONFIG, as_json: AsJson = False) -> None:
     """Show each endpoint: whether it answers, what waits for it, what it was never given."""
     answer = ask(config, "webhooks.list")
@@ -42,7 +42,7 @@ def list_(config: Config = CONFIG, as_json: AsJson = False) -> None:
 
 
 @app.command("test")
-@command
+@asking
 def try_(name: Name, config: Config = CONFIG, as_json: AsJson = False) -> None:
     """Send one event made for this, past the queue, and show the answer."""
     answer = ask(config, "webhooks.test", {"name": name, "who": user_name()}, timeout_s=180.0)
@@ -55,7 +55,7 @@ def try_(name: Name, config: Config = CONFIG, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@command
+@asking
 def enable(name: Name, config: Config = CONFIG, as_json: AsJson = False) -> None:
     """Deliver again after a 410 Gone; also end a pause after failures at once."""
     answer = ask(config, "webhooks.enable", {"name": name})
@@ -67,7 +67,7 @@ def enable(name: Name, config: Config = CONFIG, as_json: AsJson = False) -> None
 
 
 @app.command()
-@command
+@asking
 def replay(
     name: Name,
     since: Annotated[

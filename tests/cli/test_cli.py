@@ -141,7 +141,7 @@ def test_trouble_on_the_way_to_the_daemon(penstock, monkeypatch, error, text):
     def fail(*_arguments):
         raise error
 
-    monkeypatch.setattr("penstock.control.call_once", fail)
+    monkeypatch.setattr("penstock.cli_http.ask_unix", fail)
     result = penstock("status")
     assert result.exit_code == 1
     assert text in result.stderr

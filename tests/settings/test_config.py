@@ -29,6 +29,7 @@ def test_the_shipped_file_is_valid_and_harmless(root: Path) -> None:
     assert settings.spool == str(root / "var/spool")
     assert settings.policies == str(root / "policies")
     assert settings.control == str(root / "var/spool/control.sock")
+    assert settings.api_socket == str(root / "var/spool/api.sock")
 
 
 def test_the_examples_in_its_comments_are_valid_too(root: Path, password_hash: str) -> None:
@@ -45,6 +46,7 @@ def test_the_examples_in_its_comments_are_valid_too(root: Path, password_hash: s
     assert checked.value.route[0].message_rate == Rate.parse("600/min")
     assert checked.value.dkim[0].selector == "s1"
     assert checked.value.control == "/run/penstock/control.sock"
+    assert checked.value.api_socket == "/run/penstock/api.sock"
     # An example that shows a default shows the right one.
     defaults = Settings()
     assert checked.value.queue == defaults.queue
@@ -89,6 +91,7 @@ key = "keys/s1.pem"
     )
     assert settings.policies == "/etc/policies"
     assert settings.control == "/var/lib/penstock/control.sock"
+    assert settings.api_socket == "/var/lib/penstock/api.sock"
     assert settings.worker_count(8) == 2
     smtp, route, dkim = settings.smtp[0], settings.route[0], settings.dkim[0]
     assert smtp.listen == "[::1]:2525"

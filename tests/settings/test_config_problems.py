@@ -234,6 +234,11 @@ LISTENER = '[[smtp]]\nlisten = "127.0.0.1:2525"\n'
             [("1: spool: the control socket's path has 114 bytes, more than 107; "
              'set control = "/run/penstock/control.sock"')],
         ),
+        (
+            f'api_socket = "/{"x" * 110}"\n',
+            [("1: api_socket: the API socket's path has 111 bytes, more than 107; "
+             'set api_socket = "/run/penstock/api.sock"')],
+        ),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_all_be_meant(

@@ -17,6 +17,7 @@ from penstock.settings.outward_configs import sink_configs, unsubscribe_config, 
 from penstock.sinks.sink import Sink
 from penstock.suppression.configure import store_config, suppression_directory, suppression_rules
 from penstock.suppression.consumer import SuppressionConsumer
+from penstock.suppression.control import SuppressionControl
 from penstock.suppression.store import Store
 from penstock.suppression.writer import SuppressionWriter
 from penstock.unsubscribe.app import UnsubscribeRequest, make_app
@@ -32,9 +33,11 @@ def add_suppression(parts: Parts, around: Surroundings) -> None:
     settings = around.settings
     store = Store(suppression_directory(settings), store_config(settings))
     rules = suppression_rules(settings)
-    parts.consumers.append(
-        SuppressionConsumer(SuppressionWriter(store), rules, around.own_log.write)
-    )
+    writer = SuppressionWriter(store)
+    parts.consumers.append(SuppressionConsumer(writer, rules, around.own_log.write))
+    control = SuppressionControl(writer, rules, time.time)
+    parts.methods["suppression"] = control.handle
+    parts.closing.insert(0, control.close)
 
 
 def add_webhooks(parts: Parts, around: Surroundings) -> None:

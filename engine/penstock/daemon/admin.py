@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("penstock.admin")
 ROWS_MAX = 10_000
+_LIST_S, _IMPORT_S = 60.0, 3600.0  # of the suppression list
 _WHILE_UPGRADING = {"status", "metrics", "upgrade", "stats", "guards"}
 
 
@@ -71,8 +72,17 @@ class Admin:
         for name in ("list", "test", "enable", "replay"):
             method = f"webhooks.{name}"
             self._methods[method] = functools.partial(supervisor.collecting.call, method)
+        for name in ("list", "lookup", "statistics", "add", "remove", "import"):
+            method, timeout_s = f"suppression.{name}", _IMPORT_S if name == "import" else _LIST_S
+            self._methods[method] = functools.partial(
+                supervisor.collecting.call, method, timeout_s=timeout_s
+            )
         for verb in VERBS:
             self._methods[f"queue.{verb}"] = functools.partial(self.steer.begin, verb)
+
+    @property
+    def methods(self) -> frozenset[str]:
+        return frozenset(self._methods)
 
     def handle(self, method: str, params: Any) -> Awaitable[Any]:
         found = self._methods.get(method)

@@ -47,16 +47,20 @@ class Explain:
         self._owner, self._trips = owner, trips
 
     async def explain(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """``{"explanations": [...], "more": n, "away": [worker, ...]}`` for ``target``; refuses
-        with ``not-found`` where nothing fits."""
+        """``{"explanations": [...], "more": n, "away": [worker, ...]}`` for ``target``, of the
+        mail of ``tenant`` alone where that is given; refuses with ``not-found`` where nothing
+        fits."""
         target = str(params.get("target", "")).strip()
         if not target or len(target) > TARGET_CHARS_MAX:
             raise ControlError("bad-target", "say what: a message id, an address, or a queue")
         away: list[int] = []
         more = 0
-        for method, asked in questions(target):
+        tenant = str(params.get("tenant") or "")
+        for method, asked in questions(target, tenant):
             answers, away = await ask_those_there(self._owner.children, method, asked, _TIMEOUT_S)
             found, more = merged(answers)
+            if tenant:
+                found = [one for one in found if one["queue"]["tenant"] == tenant]
             if found:
                 self._add_uses(found)
                 await self._add_guards(found)
@@ -113,19 +117,22 @@ def _kind(cap: Mapping[str, Any]) -> str:
     return "seat" if cap["field"] == "connections" else "rate"
 
 
-def questions(target: str) -> list[tuple[str, dict[str, Any]]]:
-    """What to ask of the workers, in order, until something is found."""
+def questions(target: str, only: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """What to ask of the workers, in order, until something is found; of the tenant ``only`` where
+    one is given."""
     asked: list[tuple[str, dict[str, Any]]] = []
     if "@" in target:
         domain = plain_name(target.rpartition("@")[2])
-        asked.append(("explain.queue", _queue(domain, recipient=target)))
+        asked.append(("explain.queue", _queue(domain, only, recipient=target)))
         if "/" not in target:
             return asked
     elif "/" not in target:
         with contextlib.suppress(ValueError):
             asked.append(("explain.message", {"ref": id_number(target)}))
     domain, tenant, campaign, *_ = [*target.split("/", 2), "", ""]
-    asked.append(("explain.queue", _queue(plain_name(domain), tenant, campaign)))
+    if only and tenant not in ("", only):
+        return asked
+    asked.append(("explain.queue", _queue(plain_name(domain), only or tenant, campaign)))
     return asked
 
 

@@ -145,13 +145,23 @@ def _signatures(checked: Checked[Settings], settings: Settings) -> None:
             )
 
 
+def _socket_paths(checked: Checked[Settings], settings: Settings) -> None:
+    """Whose path is derived is as long as what it is derived from; one message for all of them."""
+    for name, what in (("control", "control socket's"), ("api_socket", "API socket's")):
+        size = len(getattr(settings, name).encode("utf-8", "replace"))
+        if size <= SOCKET_PATH_MAX:
+            continue
+        about: list[Path] = [(name,), ("control",), ("spool",)]
+        written = next((one for one in about if one in checked.document.marks), about[-1])
+        message = f"the {what} path has {size} bytes, more than {SOCKET_PATH_MAX}"
+        key = "control" if written == ("spool",) else str(written[0])
+        file = "control.sock" if key == "control" else "api.sock"
+        checked.contradict(written, message, f'set {key} = "/run/penstock/{file}"', about)
+        return
+
+
 def _bounds(checked: Checked[Settings], settings: Settings) -> None:
-    size = len(settings.control.encode("utf-8", "replace"))
-    if size > SOCKET_PATH_MAX:
-        about: list[Path] = [("control",), ("spool",)]
-        written = about[0] if about[0] in checked.document.marks else about[1]
-        message = f"the control socket's path has {size} bytes, more than {SOCKET_PATH_MAX}"
-        checked.contradict(written, message, 'set control = "/run/penstock/control.sock"', about)
+    _socket_paths(checked, settings)
     queue, dns = settings.queue, settings.dns
     if queue.segment_bytes + 2 * queue.uncommitted_bytes_max > _SEGMENT_END_MAX:
         about = [("queue", "segment_bytes"), ("queue", "uncommitted_bytes_max")]

@@ -56,3 +56,9 @@ class EventSettings(Table):
         le=1_000_000,
         description="Refusals of clients that become events in a second, in each worker.",
     )
+    streams_max: int = Field(
+        default=16,
+        ge=0,
+        le=1000,
+        description="Clients that follow events over the HTTP API, in each process.",
+    )

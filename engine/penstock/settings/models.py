@@ -22,7 +22,7 @@ from penstock.settings.webhooks import SinkSettings, WebhookSettings, WebhooksSe
 
 _MIB = 1 << 20
 _SPOOL = "var/spool"
-_SOCKET = "control.sock"
+_SOCKET, _API_SOCKET = "control.sock", "api.sock"
 _DERIVED_MAX = 4000  # a longer spool is reported as such, and not its socket too
 
 
@@ -112,6 +112,11 @@ class Settings(Table):
         default="",
         description=f"Unix socket for administration; {_SOCKET} in the spool if not given.",
     )
+    api_socket: PathText = Field(
+        default="",
+        description=f"Unix socket of the HTTP API, no key needed; {_API_SOCKET} beside control if "
+        "not given.",
+    )
     workers: Workers = Field(
         default="auto", description="Worker processes; one for each core with auto."
     )
@@ -170,14 +175,22 @@ class Settings(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _control_in_spool(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("control"):
-            spool = data.get("spool", _SPOOL)
-            if isinstance(spool, str) and "\0" not in spool and len(spool) <= _DERIVED_MAX:
-                return {**data, "control": os.path.join(spool, _SOCKET)}
+    def _sockets_in_spool(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        spool = data.get("spool", _SPOOL)
+        if not data.get("control") and _derivable(spool):
+            data = {**data, "control": os.path.join(spool, _SOCKET)}
+        control = data.get("control")
+        if not data.get("api_socket") and _derivable(control):
+            data = {**data, "api_socket": os.path.join(os.path.dirname(control), _API_SOCKET)}
         return data
 
     def worker_count(self, cores: int) -> int:
         """The number of workers on a machine with ``cores`` cores to use."""
         count = self.workers if isinstance(self.workers, int) else cores
         return max(1, min(count, 64))
+
+
+def _derivable(path: Any) -> bool:
+    return isinstance(path, str) and "\0" not in path and len(path) <= _DERIVED_MAX

@@ -95,7 +95,13 @@ class Store:
     def walk(self, prefix: bytes = b"") -> Iterator[Entry]:
         """All entries whose key begins so, in the order of their keys; slice by slice, so that a
         long walk keeps no old pages."""
-        start: bytes | None = prefix
+        yield from self._walk(prefix, prefix)
+
+    def walk_after(self, address: str, tenant: str) -> Iterator[Entry]:
+        """All entries behind those of ``address``, in its one spelling, with ``tenant``."""
+        yield from self._walk(address.encode() + SEPARATOR + tenant.encode() + b"\0", b"")
+
+    def _walk(self, start: bytes | None, prefix: bytes) -> Iterator[Entry]:
         while start is not None:
             rows, start = self._slice(start, prefix)
             for key, value in rows:
