@@ -37,7 +37,6 @@ from penstock_queue import Committer
 
 if TYPE_CHECKING:
     from penstock.worker.api import Api
-    from penstock.worker.injection import Injection
 
 log = structlog.get_logger("penstock.worker")
 _LOG_FLUSH_S = 0.1
@@ -101,7 +100,6 @@ class Engine:
             registry, journal, settings.events.rejected_per_s_max, self._clock
         )
         self._api: Api | None = None
-        self._injection: Injection | None = None
         self._smtp = SmtpListeners(
             self._sink,
             self._observer,
@@ -226,16 +224,8 @@ class Engine:
         from penstock.worker.api import Api
         from penstock.worker.injection import Injection
 
-        self._injection = Injection(
-            self._settings,
-            self._sink,
-            self._suppression.screen,
-            self._observer,
-            self._registry,
-            self._machine.now,
-            self._spool,
-        )
-        await self._injection.start()
+        way_in = self._sink, self._suppression.screen, self._observer, self._spool
+        injection = Injection(self._settings, self._registry, self._machine.now, *way_in)
         self._api = Api(
             self._greeting.api,
             lambda: self._settings,
@@ -243,7 +233,7 @@ class Engine:
             self._channel,
             self._limiter,
             self._registry,
-            self._injection.intake,
+            injection,
             now=self._machine.now,
             steady=self._loop.time,
         )
@@ -278,8 +268,6 @@ class Engine:
         await self._spool.stop(self._journal.close)
         self._attempts.flush()
         self._suppression.close()
-        if self._injection is not None:
-            self._injection.close()
 
     # what runs by itself
 

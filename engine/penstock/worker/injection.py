@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os.path
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import lmdb
 import structlog
@@ -32,11 +32,11 @@ class Injection:
     def __init__(
         self,
         settings: Settings,
+        registry: Registry,
+        now: Callable[[], float],
         sink: IntakeSink,
         screen: Screen | None,
         observer: Observer,
-        registry: Registry,
-        now: Callable[[], float],
         spool: Spool,
     ) -> None:
         self._settings, self._spool = settings, spool
@@ -72,22 +72,26 @@ class Injection:
         if store is None:
             return
         shards = {shard.number for shard in self._spool.shards}
-        reader = LogReader(log_directory(self._settings.spool, f"{min(shards):02d}"))
+        logs = {
+            number: LogReader(log_directory(self._settings.spool, f"{number:02d}"))
+            for number in shards
+        }
         try:
-            changes = reconcile(store, shards, lambda ref: self._took(ref, shards, reader))
-            await asyncio.gather(*changes)
+            await asyncio.gather(*reconcile(store, shards, lambda ref: self._took(ref, logs)))
         except (StoreTrouble, lmdb.Error) as error:
             log.error("calls that a crash interrupted stay so", reason=str(error))
         finally:
-            reader.close()
+            for reader in logs.values():
+                reader.close()
         store.start()
 
-    def _took(self, ref: int, shards: set[int], reader: LogReader) -> bool:
+    def _took(self, ref: int, logs: Mapping[int, LogReader]) -> bool:
         """Whether a message is in the queue or was: what left it has its line in the event log.
         What is in another worker's shard was known to be there when the call went on here."""
-        if ref >> SEQUENCE_BITS not in shards or self._spool.exists(ref):
+        reader = logs.get(ref >> SEQUENCE_BITS)
+        if reader is None or self._spool.siblings(ref):
             return True
-        return bool(self._spool.siblings(ref)) or reader.accepted(ref) is not None
+        return reader.accepted(ref) is not None
 
     def _collect(self) -> None:
         store = self._store
