@@ -8,6 +8,7 @@ local parts that have no ASCII form (RFC 6532), so that any server can take the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from penstock.mail.build_headers import (
     message_id_text,
     subject_field,
 )
-from penstock.mail.build_parts import Attachment, Part, text_part, tree
+from penstock.mail.build_parts import Attachment, text_part, tree
 from penstock.mail.headers import HEADER_BYTES_MAX, date_text
 from penstock.mail.mailbox import BadMailbox, Mailbox, make_mailbox, parse_mailbox
 
@@ -99,7 +100,7 @@ def boundary_key(message_id: str) -> bytes:
     return sha256(message_id.encode()).hexdigest()[:24].encode("ascii")
 
 
-def to_field(to: tuple[Mailbox, ...], cc: tuple[Mailbox, ...]) -> bytes:
+def to_field(to: Sequence[Mailbox], cc: Sequence[Mailbox]) -> bytes:
     """The To field; where nobody is named it says so, since some servers want one."""
     return mailbox_field("To", to, "to") or (b"" if cc else _NOBODY_NAMED)
 
@@ -108,7 +109,7 @@ def standard_fields(date: float, message_id: str) -> bytes:
     return f"Date: {date_text(date)}\r\nMessage-ID: {message_id}\r\n".encode("ascii")
 
 
-def finish(header: bytes, body: Part) -> Built:
+def finish(header: bytes, body: Iterable[bytes]) -> Built:
     """``header`` and ``body`` (which begins with header fields of its own) as one message."""
     if len(header) > HEADER_BYTES_MAX // 2:
         raise BadDraft("headers", f"the header is longer than {HEADER_BYTES_MAX // 2} bytes")

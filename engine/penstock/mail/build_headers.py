@@ -64,7 +64,7 @@ _STRUCTURED = frozenset({
 })  # fmt: skip
 
 
-def check_header_name(name: str, field: str) -> None:
+def _check_header_name(name: str, field: str) -> None:
     """Raises :class:`BadDraft` for what is no name of a field, or of one that is not theirs."""
     if len(name) > HEADER_NAME_CHARS_MAX or not _NAME.fullmatch(name):
         raise BadDraft(
@@ -110,26 +110,32 @@ def _address_header(name: str, value: str, field: str) -> bytes:
         raise BadDraft(field, str(error)) from None
 
 
-def header_fields(headers: Iterable[tuple[str, str]]) -> bytes:
-    """All fields that an application gave, in their order."""
-    fields = []
-    total_chars = 0
+def check_header_names(named: Iterable[tuple[str, str]]) -> None:
+    """``named``: names, and what errors call each. Raises :class:`BadDraft`."""
     once = set()
-    for count, (name, value) in enumerate(headers):
+    for count, (name, field) in enumerate(named):
         if count == HEADERS_MAX:
             raise BadDraft("headers", f"more than {HEADERS_MAX}")
-        field = f"headers.{name[:HEADER_NAME_CHARS_MAX]}"
-        check_header_name(name, field)
+        _check_header_name(name, field)
         lower = name.lower()
         if lower in once:
             raise BadDraft(field, f"{name} may be given once only")
         if lower in _STRUCTURED or lower in _ADDRESSES:
             once.add(lower)
-        fields.append(header_field(name, value, field))
-        total_chars += len(name) + len(value)
-    if total_chars > HEADERS_CHARS_MAX:
+
+
+def header_fields(headers: Sequence[tuple[str, str]]) -> bytes:
+    """All fields that an application gave, in their order."""
+    named = [(name, f"headers.{name[:HEADER_NAME_CHARS_MAX]}") for name, _ in headers]
+    check_header_names(named)
+    if sum(len(name) + len(value) for name, value in headers) > HEADERS_CHARS_MAX:
         raise BadDraft("headers", f"longer than {HEADERS_CHARS_MAX} characters together")
-    return b"".join(fields)
+    return b"".join(
+        [
+            header_field(name, value, field)
+            for (name, field), (_, value) in zip(named, headers, strict=True)
+        ]
+    )
 
 
 def check_text(value: str, field: str) -> None:

@@ -9,7 +9,7 @@ last; inline attachments with a content id are related to the HTML; all others f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -63,9 +63,14 @@ class Attachment:
     inline: bool = False
 
 
-def text_part(subtype: bytes, text: str, field: str) -> Part:
+def text_part(
+    subtype: bytes,
+    text: str,
+    field: str,
+    encode: Callable[[str], tuple[bytes, bytes]] = encode_text,
+) -> Part:
     try:
-        encoding, body = encode_text(text)
+        encoding, body = encode(text)
     except UnicodeEncodeError as error:
         raise BadDraft(
             field, f"half of a surrogate pair at {error.start}, which is no character"

@@ -20,7 +20,37 @@ _NOT_PRINTABLE = re.compile(rb"[^\t\r\n -~]++")
 _ASCII = bytes(range(128))
 _PRINTABLE = b"\t\r\n" + bytes(range(32, 127))
 _REPLACED_MAX = 24  # so many kinds of bytes are replaced one after the other, which is faster
+_KEPT_LINES_MAX = 4096
+_KEPT_LINE_CHARS_MAX = 1024
 _EQUALS = ord("=")
+
+
+class TextCoder:
+    """Codes one body in many copies, most lines of which are the same in all: a line that was seen
+    before is not coded again. Once quoted-printable was right, it is used for all that follow."""
+
+    __slots__ = ("_lines", "_quoted")
+
+    def __init__(self) -> None:
+        self._lines: dict[str, bytes] = {}
+        self._quoted = False
+
+    def encode(self, text: str) -> tuple[bytes, bytes]:
+        """As :func:`encode_text`."""
+        if not self._quoted:
+            encoding, body = encode_text(text)
+            self._quoted = encoding == b"quoted-printable"
+            return encoding, body
+        lines = self._lines
+        pieces = []
+        for line in _unix(text).split("\n"):
+            coded = lines.get(line)
+            if coded is None:
+                coded = quoted_printable(line.encode())
+                if len(lines) < _KEPT_LINES_MAX and len(line) <= _KEPT_LINE_CHARS_MAX:
+                    lines[line] = coded
+            pieces.append(coded)
+        return b"quoted-printable", b"\r\n".join(pieces)
 
 
 def encode_text(text: str) -> tuple[bytes, bytes]:
@@ -29,11 +59,7 @@ def encode_text(text: str) -> tuple[bytes, bytes]:
     Line ends become CRLF, and one is added where the last is missing. Raises
     ``UnicodeEncodeError`` for lone surrogates.
     """
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if not text.endswith("\n"):
-        text += "\n"
-    data = text.replace("\n", "\r\n").encode()
+    data = _unix(text).replace("\n", "\r\n").encode()
     if data.isascii():
         if _PLAIN.fullmatch(data):
             return b"7bit", data
@@ -44,8 +70,15 @@ def encode_text(text: str) -> tuple[bytes, bytes]:
     return b"quoted-printable", quoted_printable(data)
 
 
+def _unix(text: str) -> str:
+    """``text`` with LF line ends, also after the last line."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text if text.endswith("\n") else text + "\n"
+
+
 def quoted_printable(data: bytes) -> bytes:
-    """Text that ends in CRLF, every line end being CRLF, as quoted-printable (RFC 2045 6.7)."""
+    """Text whose line ends are all CRLF as quoted-printable (RFC 2045 6.7); lines stay lines."""
     data = data.replace(b"=", b"=3D")
     other = set(data.translate(None, _PRINTABLE))
     if len(other) <= _REPLACED_MAX:

@@ -1,0 +1,222 @@
+"""Templates: Jinja2 in a sandbox that counts, compiled once and rendered for many recipients.
+
+Whoever may inject may write a template, so a template is a program of a stranger. It sees the
+variables that came with it and nothing else; what it may say is a list (``template_check``), what
+it may cost is a number (``template_meter``), and both are the same on every machine. HTML and AMP
+escape what they put in; subject, text and headers do not.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import sha256
+from types import TracebackType
+from typing import Any
+
+from jinja2 import Template, TemplateSyntaxError, pass_context
+from jinja2.exceptions import UndefinedError
+from jinja2.runtime import Context, LoopContext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import escape
+
+from penstock.mail.template_check import parse
+from penstock.mail.template_error import BadTemplate, BadVariables, TemplateError
+from penstock.mail.template_filters import FILTERS, TESTS
+from penstock.mail.template_meter import Meter, MeteredContext, Missing, TemplateFault, meter_of
+from penstock.mail.template_operators import OPERATOR_PREFIX, OPERATORS, text
+
+__all__ = [
+    "BadTemplate",
+    "BadVariables",
+    "Meter",
+    "TemplateCache",
+    "TemplateError",
+    "TemplateSet",
+    "Templates",
+]
+
+_LOOP_ATTRIBUTES = frozenset({
+    "depth", "depth0", "first", "index", "index0", "last", "length", "nextitem", "previtem",
+    "revindex", "revindex0",
+})  # fmt: skip
+_SYNTAX = ("{{", "{%", "{#")
+
+
+@pass_context
+def _written(context: Context, value: Any) -> str:
+    """What an expression puts into the message; pays for it."""
+    found = text(value)
+    if context.eval_ctx.autoescape:
+        found = escape(found)
+    meter = meter_of(context)
+    meter.steps(1)
+    meter.output(len(found))
+    return found
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Names reach into mappings, lists and ``loop``, never into Python objects."""
+
+    def __init__(self, *, autoescape: bool) -> None:
+        super().__init__(
+            autoescape=autoescape,
+            undefined=Missing,
+            finalize=_written,
+            optimized=False,
+            keep_trailing_newline=True,
+            cache_size=0,
+        )
+        self.globals = {}
+        internal = {OPERATOR_PREFIX + name: operator for name, operator in OPERATORS.items()}
+        self.filters = {name: pass_context(one) for name, one in (FILTERS | internal).items()}
+        self.tests = dict(TESTS)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if type(obj) is dict:
+            found = obj.get(attribute, self)
+            return Missing(name=attribute) if found is self else found
+        if isinstance(obj, LoopContext) and attribute in _LOOP_ATTRIBUTES:
+            return getattr(obj, attribute)
+        if isinstance(obj, Missing):
+            return Missing(name=f"{obj.path}.{attribute}")
+        return Missing(name=attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(argument, str):
+            return self.getattr(obj, argument)
+        if isinstance(obj, list | tuple | str) and isinstance(argument, int):
+            return (
+                obj[argument] if -len(obj) <= argument < len(obj) else Missing(name=str(argument))
+            )
+        return Missing(name=text(argument))
+
+
+_PLAIN = _Environment(autoescape=False)
+_ESCAPING = _Environment(autoescape=True)
+
+
+class CompiledTemplate:
+    """One template; ``field`` is what errors call it."""
+
+    __slots__ = ("_environment", "_template", "constant", "field")
+
+    def __init__(self, field: str, source: str, *, autoescape: bool) -> None:
+        """Raises :class:`BadTemplate`."""
+        self.field = field
+        self.constant: str | None = None
+        self._environment = _ESCAPING if autoescape else _PLAIN
+        if not any(begin in source for begin in _SYNTAX):
+            self.constant = source
+            return
+        try:
+            code = self._environment.compile(parse(self._environment, source), filename=field)
+            self._template = Template.from_code(self._environment, code, {})
+        except TemplateSyntaxError as error:
+            raise BadTemplate(field, error.lineno, error.message or "not a template") from None
+        except (ValueError, SyntaxError, OverflowError) as error:
+            raise BadTemplate(field, 0, f"cannot be read: {error}") from None
+        except (RecursionError, MemoryError):
+            raise BadTemplate(field, 0, "is nested too deeply") from None
+
+    def render(self, variables: dict[str, Any], meter: Meter) -> str:
+        """Raises :class:`BadVariables`."""
+        if self.constant is not None:
+            meter.output(len(self.constant))
+            return self.constant
+        context = MeteredContext(self._environment, variables, None, {})
+        context.meter = meter
+        try:
+            return "".join(self._template.root_render_func(context))
+        except (TemplateFault, UndefinedError) as error:
+            line, said = self._line(error.__traceback__), str(error)
+            raise BadVariables(self.field, line, said) from None
+        except Exception as error:
+            line, said = self._line(error.__traceback__), f"{type(error).__name__}: {error}"
+            raise BadVariables(self.field, line, said) from None
+
+    def _line(self, trace: TracebackType | None) -> int:
+        """The line of the template at which an error happened."""
+        line = 0
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == self.field:
+                line = self._template.get_corresponding_lineno(trace.tb_lineno)
+            trace = trace.tb_next
+        return line
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """The sources of a message's templates, as they came in; ``None``: the draft's own stands."""
+
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    amp: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    from_name: str | None = None
+
+    def key(self) -> bytes:
+        """What tells these templates from all others."""
+        return sha256(repr(self).encode("utf-8", "surrogatepass")).digest()
+
+    def size(self) -> int:
+        """In characters."""
+        bodies = (self.subject, self.text, self.html, self.amp, self.from_name)
+        return sum(len(one) for one in bodies if one) + sum(
+            len(name) + len(value) for name, value in self.headers
+        )
+
+
+class TemplateSet:
+    """Templates ready to be rendered any number of times."""
+
+    __slots__ = ("amp", "from_name", "headers", "html", "subject", "text")
+
+    def __init__(self, templates: Templates) -> None:
+        """Raises :class:`BadTemplate`."""
+
+        def compiled(field: str, source: str | None, autoescape: bool) -> CompiledTemplate | None:
+            if source is None:
+                return None
+            return CompiledTemplate(field, source, autoescape=autoescape)
+
+        self.subject = compiled("subject", templates.subject, False)
+        self.text = compiled("text", templates.text, False)
+        self.html = compiled("html", templates.html, True)
+        self.amp = compiled("amp", templates.amp, True)
+        self.from_name = compiled("from.name", templates.from_name, False)
+        self.headers = tuple(
+            (name, CompiledTemplate(f"headers.{name[:80]}", value, autoescape=False))
+            for name, value in templates.headers
+        )
+
+
+class TemplateCache:
+    """Compiled sets by what they were compiled of; the one used longest ago goes first."""
+
+    def __init__(self, sets_max: int = 64, chars_max: int = 8 << 20) -> None:
+        self.sets_max = sets_max
+        self.chars_max = chars_max
+        self.chars = 0
+        self.hits = self.misses = 0
+        self._sets: OrderedDict[bytes, tuple[TemplateSet, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._sets)
+
+    def get(self, templates: Templates) -> TemplateSet:
+        """The compiled set; raises :class:`BadTemplate`."""
+        key = templates.key()
+        found = self._sets.get(key)
+        if found is not None:
+            self.hits += 1
+            self._sets.move_to_end(key)
+            return found[0]
+        self.misses += 1
+        made, size = TemplateSet(templates), templates.size()
+        self._sets[key] = made, size
+        self.chars += size
+        while len(self._sets) > self.sets_max or self.chars > self.chars_max:
+            self.chars -= self._sets.popitem(last=False)[1][1]
+        return made
