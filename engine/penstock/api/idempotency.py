@@ -17,7 +17,15 @@ from typing import Final, Literal, NamedTuple
 
 import structlog
 
-from penstock.api.idempotency_store import DONE, PARTIAL, PENDING, Record, Store, StoreTrouble
+from penstock.api.idempotency_store import (
+    DONE,
+    PARTIAL,
+    PENDING,
+    Record,
+    State,
+    Store,
+    StoreTrouble,
+)
 from penstock.api.problem import FieldError, Problem, invalid
 from penstock.mail.envelope import SEQUENCE_BITS
 
@@ -193,9 +201,7 @@ class Once:
                 )
             if found is not None and found.state == DONE:
                 self._counted("replayed")
-                return Answer(
-                    found.status, found.answer, (*found.headers, (REPLAYED, "true"))
-                )
+                return Answer(found.status, found.answer, (*found.headers, (REPLAYED, "true")))
             if found is not None and found.state == PENDING:
                 await self._wait(None, until)
                 continue
@@ -209,7 +215,7 @@ class Once:
         self, key: bytes, digest: bytes, found: Record | None, work: Work
     ) -> asyncio.Task[Answer]:
         done = self._running[key] = self._loop.create_future()
-        task = self._loop.createtask(self._do(key, digest, found, work))
+        task = self._loop.create_task(self._do(key, digest, found, work))
 
         def ended(task: asyncio.Task[Answer]) -> None:
             del self._running[key]
@@ -293,7 +299,7 @@ def reconcile(
     for key, record in store.unfinished(shards):
         refs = tuple(ref if ref and committed(ref) else 0 for ref in record.refs)
         whole = refs == record.refs and any(refs)
-        state = DONE if whole and record.status else PARTIAL
+        state: State = DONE if whole and record.status else PARTIAL
         if not any(refs):
             changes.append(store.drop(key))
         else:

@@ -2,7 +2,7 @@
 
 A call brings one message or a thousand. One is made, written down where the call is to be
 remembered, handed to the queue and waited for. Of many each is made and handed over by itself, for
-a few milliseconds at a time, so that everything else goes on meanwhile; all are waited for together.
+a few milliseconds at a time, so that everything else goes on meanwhile; all are then waited for.
 Nobody is told of a message that is not on disk, unless it was asked for so.
 """
 

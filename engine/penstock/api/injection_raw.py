@@ -1,5 +1,5 @@
-"""A message that comes whole: checked as one that comes by SMTP is, but for its line ends, which are
-whatever the application's language writes."""
+"""A message that comes whole: checked as one that comes by SMTP is, but for its line ends, which
+are whatever the application's language writes."""
 
 from __future__ import annotations
 

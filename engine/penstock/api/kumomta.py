@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -15,13 +14,14 @@ from penstock.api.access import Caller, needs
 from penstock.api.body import is_json, parse_json
 from penstock.api.direct import answered_by, direct_router
 from penstock.api.idempotency import Answer
-from penstock.api.injection import Given, Order, Piece, Row, Unfit
+from penstock.api.injection import Compose, Given, Order, Piece, Row, Unfit
 from penstock.api.injection_raw import Raw
 from penstock.api.kumomta_models import Address, Builder, Inject, Injected, Recipient
 from penstock.api.messages import injected, response_of, rules_of
 from penstock.api.messages_labels import Labels, Rules, marked
 from penstock.api.messages_models import Person
 from penstock.api.messages_order import (
+    compiled,
     mailbox_of,
     mailing_of,
     recipient_piece,
@@ -32,7 +32,9 @@ from penstock.api.ports import Ports
 from penstock.api.problem import FieldError, Problem, invalid, validation_problem
 from penstock.mail.build import Attachment, BadMailbox, Draft, Mailbox, make_mailbox, parse_mailbox
 from penstock.mail.envelope import Envelope
-from penstock.mail.template import BadTemplate, TemplateSet
+from penstock.mail.template import CompiledTemplate, Meter, TemplateError, Templates
+from penstock.mail.template_meter import OUTPUT_CHARS_MAX, STEPS_MAX
+from penstock.mail.template_variables import check_variables
 
 PREFIX = "/api/inject"
 router = direct_router(prefix=PREFIX, tags=["Compatibility"])
@@ -105,25 +107,23 @@ def _whole(wanted: Inject, content: str, rules: Rules) -> list[Piece]:
     if wanted.template_dialect == "Static":
         raw = Raw(content.encode(), rules, "content")
         return [Piece([_given(one)], raw) for one in wanted.recipients]
-    try:
-        templates = TemplateSet.of(text=content)
-    except BadTemplate as error:
-        raise invalid([FieldError("content", told(error))]) from None
+    templates = compiled(Templates(text=content), rules, "content")
+    assert templates.text is not None
     return [
-        Piece([_given(one)], _rendered(templates, _variables(wanted, one), rules))
+        Piece([_given(one)], _rendered(templates.text, _variables(wanted, one), rules))
         for one in wanted.recipients
     ]
 
 
-def _rendered(templates: TemplateSet, variables: Mapping[str, Any], rules: Rules) -> Any:
+def _rendered(template: CompiledTemplate, variables: dict[str, Any], rules: Rules) -> Compose:
     def compose(envelope: Envelope) -> list[bytes]:
-        draft = Draft(Mailbox("", ""))
         try:
-            templates.fill(draft, variables)
-        except BadTemplate as error:
+            check_variables(variables)
+            text = template.render(variables, Meter(STEPS_MAX, OUTPUT_CHARS_MAX))
+        except TemplateError as error:
             raise Unfit(told(error)) from None
         try:
-            return Raw((draft.text or "").encode(), rules, "content")(envelope)
+            return Raw(text.encode("utf-8", "replace"), rules, "content")(envelope)
         except Problem as problem:
             raise Unfit(problem.errors[0].message if problem.errors else problem.detail) from None
 
@@ -148,16 +148,9 @@ def _built(wanted: Inject, builder: Builder, rules: Rules) -> list[Piece]:
     )
     templates = None
     if wanted.template_dialect == "Jinja":
-        try:
-            templates = TemplateSet.of(
-                subject=skeleton.subject,
-                text=skeleton.text,
-                html=skeleton.html,
-                amp=skeleton.amp,
-                headers=skeleton.headers,
-            )
-        except BadTemplate as error:
-            raise invalid([FieldError(f"content.{error.field}", told(error))]) from None
+        texts = skeleton.subject, skeleton.text, skeleton.html, skeleton.amp
+        templates = compiled(Templates(*texts, skeleton.headers), rules, "content")
+        skeleton.headers = ()
     mailing = mailing_of(skeleton, templates)
     return [
         recipient_piece(

@@ -31,7 +31,12 @@ _message = TypeAdapter(Message).validate_python
 
 def rules_of(found: Ports) -> Rules:
     """What names and times are judged by now."""
-    return Rules(lambda: found.policies().pools, found.settings().hostname, found.now)
+    return Rules(
+        lambda: found.policies().pools,
+        found.settings().hostname,
+        found.now,
+        intake_of(found).templates,
+    )
 
 
 def intake_of(found: Ports) -> Intake:
@@ -127,7 +132,6 @@ def query_of(request: Request) -> list[tuple[str, str]]:
 
 
 _KEY = Header(
-    default="",
     alias=HEADER,
     max_length=KEY_CHARS_MAX,
     description="Makes repeating safe: for 24 hours the same key with the same request gets the "
@@ -157,7 +161,7 @@ _OF_WHOLE = f"With a body of type `{RFC822}`: "
 async def send(
     caller: Annotated[Caller, Depends(needs("send"))],
     message: Message,
-    idempotency_key: Annotated[str, _KEY],
+    idempotency_key: Annotated[str, _KEY] = "",
     sender: Annotated[
         str, Query(alias="from", description=f"{_OF_WHOLE}the envelope sender.")
     ] = "",
@@ -176,5 +180,3 @@ async def send(
     `recipients` up to 1,000 messages to one each, every one with variables of its own for the
     `template`. Answers when all of it is on disk, with an id for each recipient's message and with
     what was wrong with those that get none. Where nobody gets anything the answer is a 422."""
-
-

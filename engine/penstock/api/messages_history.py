@@ -8,7 +8,7 @@ tells what reports said.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -27,8 +27,9 @@ EVENTS_MAX = 5000
 Fields = dict[str, Any]
 _decode = msgspec.json.Decoder(Fields).decode
 _accepted = msgspec.json.Decoder(Accepted).decode
+State = Literal["queued", "deferred", "delivered", "bounced", "expired", "suppressed", "cancelled"]
 # How a recipient stands after an event.
-_STATES = {
+_STATES: dict[str, State] = {
     "delivered": "delivered",
     "deferred": "deferred",
     "bounced": "bounced",
@@ -78,7 +79,7 @@ def history(spool: str, accepted: Accepted, cursor: str = "") -> History:
     return History(accepted, events, taken.end, taken.cursor)
 
 
-def state_after(state: str, event: Fields) -> str:
+def state_after(state: State, event: Fields) -> State:
     """How a recipient stands after ``event``, who stood at ``state`` before."""
     if event["type"] == "bounced" and CANCELLED in event.get("reply", ""):
         return "cancelled"

@@ -19,6 +19,7 @@ from penstock.intake.control import (
     assign,
 )
 from penstock.mail.envelope import LABEL_CHARS, Envelope, is_label
+from penstock.mail.template import TemplateCache
 
 DELIVER_AT_MAX_S = 31 * 86_400.0
 METADATA_MAX = 32
@@ -46,11 +47,12 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """``pools`` gives the names of those that there are."""
+    """``pools`` gives the names of those that there are; ``templates``: those compiled lately."""
 
     pools: Callable[[], Collection[str]]
     hostname: str
     now: Callable[[], float]
+    templates: TemplateCache
 
     @property
     def control(self) -> ControlRules:

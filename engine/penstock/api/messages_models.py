@@ -134,7 +134,7 @@ class Message(Model):
     recipients: list[Recipient] = Field(
         default=[],
         max_length=RECIPIENTS_MAX,
-        description="Instead of to, cc, bcc: each gets a message of his own, with an id of its own.",
+        description="Instead of to, cc, bcc: each gets a message of his own, with its own id.",
     )
     reply_to: Mailboxes = Field(default=[])
     subject: str = Field(default="", max_length=10_000)
@@ -159,7 +159,10 @@ class Message(Model):
     tenant: str = Field(default="", description="On whose behalf; that of the key if it has one.")
     campaign: str = Field(default="")
     class_: str = Field(
-        default="", alias="class", description="transactional, triggered or bulk.", examples=["bulk"]
+        default="",
+        alias="class",
+        description="transactional, triggered or bulk.",
+        examples=["bulk"],
     )
     pool: str = Field(default="", description="The pool of sources that it leaves by.")
     tags: dict[str, str] = Field(

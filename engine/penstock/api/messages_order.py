@@ -10,7 +10,7 @@ import msgspec
 
 from penstock.api.access import Caller
 from penstock.api.idempotency import Answer
-from penstock.api.injection import Given, Order, Piece, Row, Unfit, nobody, summary
+from penstock.api.injection import Compose, Given, Order, Piece, Row, Unfit, nobody, summary
 from penstock.api.injection_raw import Raw, starts_with_dots, trace
 from penstock.api.messages_labels import Labels, Rules, bad_metadata, marked
 from penstock.api.messages_models import Attached, Message, Person, Recipient
@@ -27,10 +27,12 @@ from penstock.mail.build import (
     parse_mailbox,
 )
 from penstock.mail.envelope import Envelope
-from penstock.mail.template import BadTemplate, Mailing, TemplateSet
+from penstock.mail.mailing import Mailing
+from penstock.mail.template import TemplateError, Templates, TemplateSet
 
 HEAVY_BYTES = 256 << 10  # what is made of more is made in a thread
 _SPACE = str.maketrans("", "", " \t\r\n")
+_NO_TEMPLATES = TemplateSet(Templates())
 _encode = msgspec.json.Encoder().encode
 
 
@@ -136,11 +138,16 @@ def bad_draft(error: BadDraft) -> Problem:
     return invalid([FieldError(error.field, error.message)])
 
 
-def bad_template(error: BadTemplate, where: str = "template") -> Problem:
-    return invalid([FieldError(f"{where}.{error.field}", told(error))])
+def bad_template(error: TemplateError, where: str = "template") -> Problem:
+    return invalid([FieldError(field_of(error, where), told(error))])
 
 
-def told(error: BadTemplate) -> str:
+def field_of(error: TemplateError, where: str = "template") -> str:
+    """Where it stands in the request."""
+    return error.field if error.field.startswith("variables") else f"{where}.{error.field}"
+
+
+def told(error: TemplateError) -> str:
     return f"line {error.line}: {error.message}" if error.line else error.message
 
 
@@ -171,7 +178,7 @@ def _pieces(message: Message, author: Mailbox, rules: Rules) -> list[Piece]:
     heavy = _weight(message) > HEAVY_BYTES
     if not message.recipients:
         return [_whole(message, skeleton, rules, heavy)]
-    mailing = mailing_of(skeleton, templates_of(message))
+    mailing = mailing_of(skeleton, _templates(message, rules))
     return [
         recipient_piece(
             mailing,
@@ -205,27 +212,32 @@ def _weight(message: Message) -> int:
     return texts + sum(len(one.content) for one in message.attachments)
 
 
-def templates_of(message: Message) -> TemplateSet | None:
+def _templates(message: Message, rules: Rules) -> TemplateSet | None:
     given = message.template
     if given is None:
         return None
+    return compiled(
+        Templates(given.subject, given.text, given.html, given.amp, tuple(given.headers.items())),
+        rules,
+    )
+
+
+def compiled(templates: Templates, rules: Rules, where: str = "template") -> TemplateSet:
+    """Raises a 422; ``where`` is what holds them in the request."""
     try:
-        return TemplateSet.of(
-            subject=given.subject,
-            text=given.text,
-            html=given.html,
-            amp=given.amp,
-            headers=tuple(given.headers.items()),
-        )
-    except BadTemplate as error:
-        raise bad_template(error) from None
+        return rules.templates.get(templates)
+    except TemplateError as error:
+        raise bad_template(error, where) from None
 
 
 def mailing_of(skeleton: Draft, templates: TemplateSet | None) -> Mailing:
+    """Raises a 422."""
     try:
-        return Mailing(skeleton, templates or TemplateSet.of())
+        return Mailing(skeleton, templates or _NO_TEMPLATES)
     except BadDraft as error:
         raise bad_draft(error) from None
+    except TemplateError as error:
+        raise bad_template(error) from None
 
 
 def _own_metadata(one: Recipient, index: int) -> dict[str, str]:
@@ -242,21 +254,38 @@ def _whole(message: Message, skeleton: Draft, rules: Rules, heavy: bool) -> Piec
     to, skeleton.to = given_of(message.to)
     cc, skeleton.cc = given_of(message.cc)
     bcc, _ = given_of(message.bcc)
-    templates = templates_of(message)
-    if templates is not None:
-        rendered(skeleton, templates, message.variables)
-    return Piece([*to, *cc, *bcc], drafted(skeleton, rules), {}, heavy)
+    templates = _templates(message, rules)
+    if templates is None:
+        compose = drafted(skeleton, rules)
+    else:
+        mailing = mailing_of(skeleton, templates)
+        compose = rendered(mailing, skeleton.to, skeleton.cc, message.variables, rules)
+    return Piece([*to, *cc, *bcc], compose, {}, heavy)
 
 
-def rendered(draft: Draft, templates: TemplateSet, variables: Mapping[str, Any]) -> None:
-    """Put what the templates make of the variables into ``draft``; raises a 422."""
-    try:
-        templates.fill(draft, variables)
-    except BadTemplate as error:
-        raise bad_template(error) from None
+def rendered(
+    mailing: Mailing,
+    to: Sequence[Mailbox],
+    cc: Sequence[Mailbox],
+    variables: Mapping[str, Any],
+    rules: Rules,
+    where: str = "template",
+) -> Compose:
+    """Makes the one message of a template; what is wrong with it is a 422."""
+
+    def compose(envelope: Envelope) -> list[bytes]:
+        try:
+            built = mailing.render(to, variables, f"{envelope.id}@{rules.hostname}", cc=cc)
+        except TemplateError as error:
+            raise bad_template(error, where) from None
+        except BadDraft as error:
+            raise bad_draft(error) from None
+        return body_of(built, envelope, rules)
+
+    return compose
 
 
-def drafted(draft: Draft, rules: Rules) -> Any:
+def drafted(draft: Draft, rules: Rules) -> Compose:
     """Makes the message of a draft; what is wrong with it is a 422."""
 
     def compose(envelope: Envelope) -> list[bytes]:
@@ -283,8 +312,8 @@ def recipient_piece(
     def compose(envelope: Envelope) -> list[bytes]:
         try:
             built = mailing.render(good[0], variables, f"{envelope.id}@{rules.hostname}")
-        except BadTemplate as error:
-            raise Unfit(f"template.{error.field}: {told(error)}") from None
+        except TemplateError as error:
+            raise Unfit(f"{field_of(error)}: {told(error)}") from None
         except BadDraft as error:
             raise Unfit(str(error)) from None
         return body_of(built, envelope, rules)

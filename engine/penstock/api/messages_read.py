@@ -1,10 +1,10 @@
-"""``GET`` and ``DELETE`` of messages: what became of them, what they wait for, and off with them."""
+"""``GET`` and ``DELETE`` of messages: what became of them, what they wait for, and cancelling."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, Field
@@ -13,6 +13,7 @@ from penstock.api.access import Caller, needs
 from penstock.api.messages_history import (
     History,
     Listing,
+    State,
     accepted_of,
     history,
     listed,
@@ -35,9 +36,6 @@ Reader = Annotated[Caller, Depends(needs("read"))]
 Sender = Annotated[Caller, Depends(needs("send"))]
 MessageId = Annotated[
     str, Path(max_length=13, pattern="^[0-9a-zA-Z]+$", description="As it was answered.")
-]
-State = Literal[
-    *("queued", "deferred", "delivered", "bounced", "expired", "suppressed", "cancelled"),
 ]
 
 
@@ -160,7 +158,7 @@ def _state(past: History, rows: dict[str, dict[str, Any]]) -> MessageState:
         one = states.get(event.get("recipient", ""))
         if one is not None:
             one.events.append(event)
-            one.state = state_after(one.state, event)  # type: ignore[assignment]
+            one.state = state_after(one.state, event)
     for address, row in rows.items():
         if address in states and states[address].state in ("queued", "deferred"):
             states[address].waiting = row

@@ -17,6 +17,8 @@ from penstock.api.charges import Charges
 from penstock.api.idempotency import Once
 from penstock.api.injection import Injector
 from penstock.events.metrics import Registry
+from penstock.intake.ports import Sink
+from penstock.mail.template import TemplateCache
 from penstock.policy.policies import Policies
 from penstock.settings.models import Settings
 
@@ -25,11 +27,14 @@ Call = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """The way into a worker's queue: ``injector`` makes messages of a call, ``once`` sees to it
-    that a call with an ``Idempotency-Key`` is done once."""
+    """The way into a worker's queue, ``sink``: ``injector`` makes messages of a call, ``once`` sees
+    to it that a call with an ``Idempotency-Key`` is done once; ``templates``: those compiled
+    lately."""
 
+    sink: Sink
     injector: Injector
     once: Once
+    templates: TemplateCache
 
 
 @dataclass(frozen=True, slots=True)

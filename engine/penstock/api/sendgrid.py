@@ -91,5 +91,3 @@ def _dotted(field: str) -> str:
 async def mail_send(caller: Annotated[Caller, Depends(needs("send"))], mail: Mail) -> None:
     """As SendGrid's API of that name: the clients written for it work with another host and a key
     of ours. A template is given as content; dynamic data is rendered into it by Jinja."""
-
-

@@ -12,12 +12,19 @@ from penstock.api.access import Caller
 from penstock.api.idempotency import Answer
 from penstock.api.injection import Given, Order, Piece, Row
 from penstock.api.messages_labels import Labels, Rules, bad_metadata, marked
-from penstock.api.messages_order import HEAVY_BYTES, bad_template, drafted, rendered, unbase64
+from penstock.api.messages_order import (
+    HEAVY_BYTES,
+    compiled,
+    drafted,
+    mailing_of,
+    rendered,
+    unbase64,
+)
 from penstock.api.problem import FieldError, Problem, invalid
 from penstock.api.sendgrid_models import RECIPIENTS_MAX, Address, Mail, Personalization
 from penstock.mail.build import Attachment, BadMailbox, Draft, Mailbox, make_mailbox
 from penstock.mail.envelope import Envelope
-from penstock.mail.template import BadTemplate, TemplateSet
+from penstock.mail.template import Templates, TemplateSet
 
 _TEXTS = {"text/plain": "text", "text/html": "html", "text/x-amp-html": "amp"}
 _TEXT_CHARS_MAX = 10_000_000
@@ -34,9 +41,9 @@ def order_of_mail(mail: Mail, caller: Caller, rules: Rules, list_tag: str = "") 
     envelope.sender = author.address
     envelope.smtputf8 = not author.address.isascii()
     skeleton = _skeleton(mail, author, rules)
-    templates = _templates(mail, skeleton)
+    dynamic = _templates(mail, skeleton, rules) is not None
     pieces = [
-        _piece(mail, index, one, skeleton, templates, rules)
+        _piece(mail, index, one, skeleton, dynamic, rules)
         for index, one in enumerate(mail.personalizations)
     ]
     return Order(envelope, pieces, answer)
@@ -71,7 +78,9 @@ def _check(mail: Mail) -> None:
                 "The subject is required, of the personalization or of the mail.",
             )
     if count > RECIPIENTS_MAX:
-        raise _bad("personalizations", f"{count} recipients; at most {RECIPIENTS_MAX} in a request.")
+        raise _bad(
+            "personalizations", f"{count} recipients; at most {RECIPIENTS_MAX} in a request."
+        )
 
 
 def _bad(field: str, message: str) -> Problem:
@@ -129,28 +138,15 @@ def _files(mail: Mail) -> tuple[Attachment, ...]:
     return tuple(files)
 
 
-def _templates(mail: Mail, skeleton: Draft) -> TemplateSet | None:
+def _templates(mail: Mail, draft: Draft, rules: Rules) -> TemplateSet | None:
     """The contents as templates, where anybody has variables for them."""
     if not any(one.dynamic_template_data for one in mail.personalizations):
         return None
-    try:
-        return TemplateSet.of(
-            subject=skeleton.subject,
-            text=skeleton.text,
-            html=skeleton.html,
-            amp=skeleton.amp,
-        )
-    except BadTemplate as error:
-        raise bad_template(error, "content") from None
+    return compiled(Templates(draft.subject, draft.text, draft.html, draft.amp), rules, "content")
 
 
 def _piece(
-    mail: Mail,
-    index: int,
-    one: Personalization,
-    skeleton: Draft,
-    templates: TemplateSet | None,
-    rules: Rules,
+    mail: Mail, index: int, one: Personalization, skeleton: Draft, dynamic: bool, rules: Rules
 ) -> Piece:
     where = f"personalizations.{index}"
     to, cc, bcc = (
@@ -162,33 +158,27 @@ def _piece(
         draft.from_ = _mailbox(one.from_, f"{where}.from")
     if one.headers:
         draft.headers = tuple({**mail.headers, **one.headers}.items())
-    if templates is not None:
-        rendered(draft, templates, one.dynamic_template_data)
     if one.subject:
         draft.subject = one.subject
-        if templates is not None:
-            _render_subject(draft, one, where)
     if one.substitutions or mail.sections:
         _substitute(draft, one.substitutions, mail.sections, where)
     errors = bad_metadata(one.custom_args, f"{where}.custom_args")
     if errors:
         raise invalid(errors)
+    compose = drafted(draft, rules)
+    if dynamic:
+        templates = _templates(mail, draft, rules)
+        mailing = mailing_of(draft, templates)
+        compose = rendered(mailing, to, cc, one.dynamic_template_data, rules, "content")
     weight = sum(len(part.content) for part in skeleton.attachments)
     given = [Given(box.address, box.address) for box in (*to, *cc, *bcc)]
     return Piece(
         given,
-        drafted(draft, rules),
+        compose,
         dict(one.custom_args),
         weight > HEAVY_BYTES and len(mail.personalizations) == 1,
         _touch(one, draft.from_.address, rules.now()),
     )
-
-
-def _render_subject(draft: Draft, one: Personalization, where: str) -> None:
-    try:
-        rendered(draft, TemplateSet.of(subject=one.subject), one.dynamic_template_data)
-    except BadTemplate as error:
-        raise bad_template(error, where) from None
 
 
 def _touch(one: Personalization, sender: str, now: float) -> Callable[[Envelope], None]:

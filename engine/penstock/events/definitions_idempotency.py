@@ -1,4 +1,5 @@
-"""The metrics of calls that are remembered by their ``Idempotency-Key``."""
+"""The metrics of mail that comes over HTTP: calls that are remembered by their ``Idempotency-Key``,
+and templates that are kept compiled."""
 
 from __future__ import annotations
 
@@ -21,6 +22,9 @@ OF_IDEMPOTENCY: tuple[Definition, ...] = (
     gauge("penstock_idempotency_bytes", "Size of the file that remembers them.", merge="max"),
     gauge("penstock_idempotency_bytes_max", "What it may become.", merge="max"),
     counter(
-        "penstock_idempotency_forgotten_total", "Calls forgotten before their time for want of room."
+        "penstock_idempotency_forgotten_total",
+        "Calls forgotten before their time for want of room.",
     ),
+    gauge("penstock_api_template_sets", "Templates of calls that are kept compiled."),
+    gauge("penstock_api_template_sets_max", "Templates that may be kept."),
 )

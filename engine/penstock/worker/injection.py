@@ -17,6 +17,7 @@ from penstock.events.metrics import Registry
 from penstock.events.reading import LogReader, log_directory
 from penstock.intake.ports import Observer
 from penstock.mail.envelope import SEQUENCE_BITS
+from penstock.mail.template import TemplateCache
 from penstock.relay.spool import Spool
 from penstock.settings.models import Settings
 from penstock.suppression.screen import Screen
@@ -48,7 +49,10 @@ class Injection:
             settings.idempotency.wait_max_s,
             lambda result: calls.inc((result,)),
         )
-        self.intake = Intake(Injector(sink, screen, observer), once)
+        self._templates = TemplateCache()
+        self.intake = Intake(sink, Injector(sink, screen, observer), once, self._templates)
+        self._sets = registry.gauge("penstock_api_template_sets")
+        registry.gauge("penstock_api_template_sets_max").set(self._templates.sets_max)
         self._forgotten = registry.counter("penstock_idempotency_forgotten_total")
         self._entries = registry.gauge("penstock_idempotency_entries")
         self._bytes = registry.gauge("penstock_idempotency_bytes")
@@ -94,6 +98,7 @@ class Injection:
         return reader.accepted(ref) is not None
 
     def _collect(self) -> None:
+        self._sets.set(len(self._templates))
         store = self._store
         if store is None:
             return
