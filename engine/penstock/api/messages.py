@@ -17,11 +17,12 @@ from penstock.api.direct import answered_by, direct_router
 from penstock.api.idempotency import HEADER, KEY_CHARS_MAX, Answer, Call, Claim, digest_of
 from penstock.api.injection import Order
 from penstock.api.messages_labels import Rules
-from penstock.api.messages_models import Accepted, Message
+from penstock.api.messages_models import Accepted, Message, names_at
 from penstock.api.messages_order import order_of
 from penstock.api.messages_whole import order_of_whole
 from penstock.api.ports import Intake, Ports, ports
-from penstock.api.problem import FieldError, Problem, invalid, validation_problem
+from penstock.api.problem import FieldError, Problem, field_errors, invalid
+from penstock.policy.problem import suggestion
 
 RFC822 = "message/rfc822"
 QUERY_FIELDS_MAX = 5000
@@ -111,11 +112,24 @@ async def _take(request: Request, caller: Caller) -> Response:
         try:
             message = _message(parse_json(content))
         except ValidationError as error:
-            raise validation_problem(error) from None
+            raise _refused(error) from None
         return order_of(message, caller, rules)
 
     answer = await injected(request, caller, content, understand)
     return response_of(answer)
+
+
+def _refused(error: ValidationError) -> Problem:
+    """With the field that was probably meant, where one was misspelt."""
+    details = error.errors(include_url=False)
+    found = field_errors(details)
+    for number, detail in enumerate(details):
+        if detail["type"] == "extra_forbidden":
+            hint = suggestion(str(detail["loc"][-1]), names_at(detail["loc"]))
+            if hint:
+                field, message = found[number]
+                found[number] = FieldError(field, f"{message}; {hint}")
+    return invalid(found)
 
 
 def query_of(request: Request) -> list[tuple[str, str]]:

@@ -224,3 +224,20 @@ class Accepted(Model):
     invalid: int
     refused: int
     recipients: list[Outcome] = Field(description="In the order in which they were given.")
+
+
+_MODELS: dict[str, type[BaseModel]] = {
+    "": Message,
+    "recipients": Recipient,
+    "attachments": Attached,
+    "template": Template,
+}
+
+
+def names_at(place: tuple[int | str, ...]) -> list[str]:
+    """The names of the fields that may stand where ``place`` is; none where nobody knows."""
+    parents = [part for part in place[:-1] if isinstance(part, str)]
+    model = _MODELS.get(".".join(parents))
+    if model is None:
+        return []
+    return [field.alias or name for name, field in model.model_fields.items()]
