@@ -1,4 +1,4 @@
-"""``POST /api/v1/messages`` on a real daemon: what is accepted, what is said of it, what is wrong."""
+"""``POST /api/v1/messages`` on a real daemon: what is accepted, and what is said of what is wrong."""
 
 from __future__ import annotations
 

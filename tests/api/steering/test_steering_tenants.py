@@ -129,7 +129,11 @@ ANY_CASES = {
         "POST", "/classify/replies", "category", body={"replies": [{"reply": "550 5.1.1 no"}]}
     ),
     "classify.report": Case(
-        "POST", "/classify/report", "kind", body=b"Subject: hi\r\n\r\nhello\r\n", kind="message/rfc822"
+        "POST",
+        "/classify/report",
+        "kind",
+        body=b"Subject: hi\r\n\r\nhello\r\n",
+        kind="message/rfc822",
     ),
 }
 WHOLE_BODIES: dict[str, Any] = {"warmup.set": {"day": 1}, "policies.replay": b""}
@@ -197,9 +201,7 @@ def test_what_any_key_may(name: str, steered: Steered, of: Callable[[str], httpx
 
 
 @pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.tenants == WHOLE])
-def test_what_needs_a_key_without_a_tenant(
-    name: str, of: Callable[[str], httpx.Client]
-) -> None:
+def test_what_needs_a_key_without_a_tenant(name: str, of: Callable[[str], httpx.Client]) -> None:
     method = METHODS[name]
     path = method.path
     for parameter, value in FILLED.items():
@@ -234,7 +236,8 @@ def test_a_tenant_ends_what_it_began_and_not_what_an_operator_did(
     by_operator = local.post(f"{PREFIX}/operations", json=held).json()["id"]
     shop = of("shop")
     own = shop.post(
-        f"{PREFIX}/operations", json={"verb": "suspend", "selector": {"campaign": "y"}, "who": "ann"}
+        f"{PREFIX}/operations",
+        json={"verb": "suspend", "selector": {"campaign": "y"}, "who": "ann"},
     ).json()["id"]
     rows = {one["id"]: one for one in shop.get(f"{PREFIX}/operations").json()["operations"]}
     assert set(rows) == {by_operator, own}
