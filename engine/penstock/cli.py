@@ -39,6 +39,7 @@ _GROUPS = {
     "feedback": "Keys for what comes back, and the DNS records for it.",
     "suppression": "See and change who gets no mail any more.",
     "webhooks": "See, test and steer what applications are told.",
+    "key": "Make, show and revoke keys for the HTTP API.",
     "dkim": "Make signing keys and their DNS records.",
 }
 # Commands that need much to be loaded: each is the function of its name in a module of its own.
@@ -175,7 +176,7 @@ def classify(
     """Say what mails report (FILE...), or what replies mean that come on standard input."""
     if bool(files) == replies:
         raise CommandError("say what is to be read: FILE... or --replies", WRONG)
-    from penstock.cli_classify import BadLine, lines_of, object_of, read_reply, read_report
+    from penstock.cli_classify import BadRecord, lines_of, object_of, read_reply, read_report
     from penstock.cli_policy import policies_of
     from penstock.feedback.classify import Classifier
 
@@ -196,7 +197,7 @@ def classify(
         try:
             answer = read_reply(classifier, object_of(line))
             sys.stdout.write(json.dumps(answer) + "\n")
-        except BadLine as error:
+        except BadRecord as error:
             bad += 1
             typer.echo(f"penstock: line {number}: {error}", err=True)
     sys.stdout.flush()

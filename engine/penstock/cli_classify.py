@@ -8,19 +8,16 @@ are answered all the same.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from penstock.events.recorded import LINE_BYTES_MAX, BadRecord, object_of
+
 if TYPE_CHECKING:
     from penstock.feedback.classify import Classifier
 
-LINE_BYTES_MAX = 1 << 20
-
-
-class BadLine(ValueError):
-    """Why a line cannot be answered."""
+__all__ = ["BadRecord", "lines_of", "object_of", "read_reply", "read_report"]
 
 
 def read_report(classifier: Classifier, path: str) -> dict[str, Any]:
@@ -45,19 +42,6 @@ def lines_of(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
             line = stream.readline(LINE_BYTES_MAX)
 
 
-def object_of(line: bytes) -> dict[str, Any]:
-    """The JSON object in ``line``; :class:`BadLine` where there is none."""
-    if len(line) >= LINE_BYTES_MAX:
-        raise BadLine(f"longer than {LINE_BYTES_MAX} bytes")
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BadLine(f"not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise BadLine(f"expected an object, not {type(found).__name__}")
-    return found
-
-
 def read_reply(classifier: Classifier, asked: dict[str, Any]) -> dict[str, Any]:
     """``asked`` with ``category``, ``fault``, ``suppress`` and ``rule`` added."""
     from penstock.feedback.answers import BadQuestion, of_reply
@@ -65,4 +49,4 @@ def read_reply(classifier: Classifier, asked: dict[str, Any]) -> dict[str, Any]:
     try:
         return of_reply(classifier, asked)
     except BadQuestion as error:
-        raise BadLine(str(error)) from None
+        raise BadRecord(str(error)) from None

@@ -128,9 +128,10 @@ def ask(config: str, method: str, params: Any = None, timeout_s: float = 60.0) -
     settings = load_settings(config)
     path = settings.api_socket
     try:
-        if not os.path.exists(path) and os.path.exists(settings.control):
+        try:
+            return cli_http.ask_unix(path, method, params, timeout_s)
+        except (FileNotFoundError, ConnectionRefusedError):
             return _ask_before(settings.control, method, params, timeout_s)
-        return cli_http.ask_unix(path, method, params, timeout_s)
     except cli_http.Refused as error:
         raise CommandError(str(error)) from None
     except (FileNotFoundError, ConnectionRefusedError):
@@ -165,7 +166,8 @@ def ask_remote(
 
 
 def _ask_before(path: str, method: str, params: Any, timeout_s: float) -> Any:
-    """A daemon of a version before the HTTP API, which an upgrade is still to replace."""
+    """A daemon of a version before the HTTP API, which an upgrade is still to replace: over its
+    control socket."""
     from penstock.cli_http import Refused
     from penstock.control import ControlError, call_once
 

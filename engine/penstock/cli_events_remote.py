@@ -1,4 +1,4 @@
-"""``penstock events --url``: the same of a daemon elsewhere, a page at a time, and then its stream."""
+"""``penstock events --url``: those of a daemon elsewhere, page by page, and then its stream."""
 
 from __future__ import annotations
 

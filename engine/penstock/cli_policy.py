@@ -156,7 +156,8 @@ def replay(
     """Read recorded replies again by the rules, and show what fires and what changed.
 
     With --policies what changed is against the log, or the policies of the settings."""
-    from penstock.cli_policy_replay import as_data, replay_log, show_replay
+    from penstock.cli_policy_replay import replay_log, show_replay
+    from penstock.events.recorded import as_data
     from penstock.feedback.classify import Classifier
 
     new = Classifier(policies_of(config, directory).replies)

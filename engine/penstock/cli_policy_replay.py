@@ -6,26 +6,21 @@ Other lines of the log are passed over.
 
 from __future__ import annotations
 
-import datetime
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import typer
 
-from penstock.cli_classify import BadLine, lines_of, object_of
-from penstock.events.attempts import parse
-from penstock.feedback.normalise import of_text
-from penstock.feedback.replay import Heard, Replay, Row
-from penstock.mail.outcome import Phase
+from penstock.cli_classify import lines_of
+from penstock.events.recorded import BadRecord, heard_in
+from penstock.feedback.replay import Replay, Row
 
 if TYPE_CHECKING:
     from penstock.feedback.classify import Classifier
 
-_KINDS = ("deferred", "bounced")
 _WAS_SHOWN = 3
-_PHASES = {phase.value: phase for phase in Phase}
 
 
 def replay_log(path: str, new: Classifier, old: Classifier | None) -> tuple[Replay, int]:
@@ -36,7 +31,7 @@ def replay_log(path: str, new: Classifier, old: Classifier | None) -> tuple[Repl
         for number, line in lines_of(stream):
             try:
                 heard = heard_in(line)
-            except BadLine as error:
+            except BadRecord as error:
                 typer.echo(f"penstock: line {number}: {error}", err=True)
                 heard = None
             if heard is None:
@@ -46,56 +41,6 @@ def replay_log(path: str, new: Classifier, old: Classifier | None) -> tuple[Repl
     return replay, passed
 
 
-def heard_in(line: bytes) -> Heard | None:
-    """The reply in one line; ``None`` for a line of another kind, such as a delivery."""
-    text = line.decode("utf-8", "replace").strip()
-    fields = parse(text)
-    if fields is not None:
-        return _of_log(fields)
-    if not text.startswith("{"):
-        return None
-    found = object_of(line)
-    if "event" in found:
-        return None
-    if not isinstance(found.get("reply"), str):
-        raise BadLine('the key "reply" is missing, or no text')
-    return Heard(
-        str(found.get("provider") or ""),
-        of_text(found["reply"]),
-        _PHASES.get(str(found.get("phase"))),
-        rule=_text(found, "rule"),
-        category=_text(found, "category"),
-    )
-
-
-def _of_log(fields: dict[str, str]) -> Heard | None:
-    expired = fields.get("category") == "expired"  # its last reply has a line of its own
-    if fields.get("kind") not in _KINDS or expired:
-        return None
-    reply = " ".join(fields.get(name, "") for name in ("code", "enhanced", "reply"))
-    return Heard(
-        fields.get("provider", ""),
-        of_text(reply),
-        _PHASES.get(fields.get("phase", "")),
-        fields.get("source", ""),
-        _moment(fields.get("ts", "")),
-        fields.get("rule"),
-        fields.get("category"),
-    )
-
-
-def _text(found: dict[str, Any], key: str) -> str | None:
-    value = found.get(key)
-    return value if isinstance(value, str) else None
-
-
-def _moment(text: str) -> float | None:
-    try:
-        return datetime.datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None
-
-
 @contextmanager
 def _opened(path: str) -> Iterator[IO[bytes]]:
     if path == "-":
@@ -103,25 +48,6 @@ def _opened(path: str) -> Iterator[IO[bytes]]:
         return
     with open(path, "rb") as stream:
         yield stream
-
-
-def as_data(replay: Replay, passed: int) -> dict[str, Any]:
-    """For programs."""
-    rows = [
-        {
-            "provider": provider,
-            "rule": row.rule,
-            "category": row.category,
-            "action": row.action,
-            "replies": row.replies,
-            "fired": row.fired,
-            "changed": row.changed,
-            "was": dict(row.was),
-        }
-        for provider, rows in replay.providers().items()
-        for row in rows
-    ]
-    return {"rows": rows, "passed_over": passed}
 
 
 def show_replay(replay: Replay, passed: int) -> None:

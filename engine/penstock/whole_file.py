@@ -10,10 +10,15 @@ import os
 from typing import Any
 
 
-def write_whole(path: str, value: Any) -> None:
-    """Raises ``OSError``; the file is the old one then."""
+def write_whole(path: str, value: Any, mode: int = 0o666) -> None:
+    """Raises ``OSError``; the file is the old one then. ``mode``: who may read it, less what the
+    process's umask takes away."""
     aside = f"{path}.new"
-    with open(aside, "w", encoding="utf-8") as file:
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags, mode)
+
+    with open(aside, "w", encoding="utf-8", opener=opener) as file:
         json.dump(value, file, indent=1)
         file.flush()
         os.fsync(file.fileno())

@@ -20,14 +20,13 @@ from starlette.types import ASGIApp
 
 from penstock import __version__
 from penstock.api.access import Access
+from penstock.api.documentation import PUBLIC, add_documentation
 from penstock.api.gate import Gate, GateConfig, control_problem
 from penstock.api.measures import Measures
 from penstock.api.ports import Ports
 from penstock.api.problem import FieldError, Problem, field_errors, invalid
 from penstock.control import ControlError
 
-OPENAPI_AT = "/openapi.json"
-PUBLIC = frozenset({OPENAPI_AT})
 _DESCRIPTION = "Penstock sends mail: durable, metered, signed, and able to say why a message waits."
 
 
@@ -57,10 +56,11 @@ def make_app(
         title="Penstock",
         version=__version__,
         description=_DESCRIPTION,
-        openapi_url=OPENAPI_AT,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
         exception_handlers={
             Problem: _problem,
             ControlError: _refused_by_daemon,
@@ -71,12 +71,15 @@ def make_app(
     )
     app.state.ports = ports
     methods: dict[str, set[str]] = {}
-    app.state.methods = methods
+    api_routes: list[APIRoute] = []
+    app.state.methods, app.state.api_routes = methods, api_routes
     for router in routers:
         app.include_router(router)
         for route in router.routes:
             if isinstance(route, APIRoute):
                 methods.setdefault(route.path, set()).update(route.methods or ())
+                api_routes.append(route)
+    add_documentation(app)
     return app
 
 
@@ -115,9 +118,10 @@ async def _refused(request: Request, error: Exception) -> Response:
     if found.status_code == 405:
         # Starlette names those of the first route of the path alone
         path = getattr(request.scope.get("route"), "path", "")
-        allowed = ", ".join(sorted(request.app.state.methods.get(path, ()))) or "none"
+        methods = request.app.state.methods.get(path, ())
+        allowed = ", ".join(sorted(methods)) or found.headers["Allow"]
         detail = f"{request.method} is not allowed here; allowed: {allowed}."
-        headers = {"Allow": allowed}
+        headers["Allow"] = allowed
         return Problem(405, "method-not-allowed", detail, headers=headers).response()
     return Problem(found.status_code, "bad-request", found.detail, headers=headers).response()
 

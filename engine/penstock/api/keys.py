@@ -15,6 +15,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
 
@@ -71,15 +72,20 @@ class Key:
             "tenant": self.tenant,
             "scopes": [scope for scope in SCOPES if scope in self.scopes],
             "networks": [str(network) for network in self.networks],
-            "created": self.created,
-            "expires": self.expires or None,
+            "created_at": moment(self.created),
+            "expires_at": moment(self.expires) if self.expires else None,
             "rate": str(self.limits.requests) if self.limits.requests else None,
             "message_rate": str(self.limits.messages) if self.limits.messages else None,
             "request_bytes_max": self.request_bytes_max or None,
         }
 
     def row(self) -> dict[str, Any]:
-        return {**self.shown(), "sha256": self.digest.hex()}
+        return {
+            **self.shown(),
+            "sha256": self.digest.hex(),
+            "created": self.created,
+            "expires": self.expires,
+        }
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Key:
@@ -99,12 +105,17 @@ class Key:
             tenant=tenant,
             name=str(row["name"]),
             networks=tuple(ip_network(text) for text in row["networks"]),
-            expires=float(row["expires"] or 0.0),
+            expires=float(row["expires"]),
             limits=KeyLimits(
                 Rate.parse(rate) if rate else None, Rate.parse(messages) if messages else None
             ),
             request_bytes_max=int(row["request_bytes_max"] or 0),
         )
+
+
+def moment(seconds: float) -> str:
+    """RFC 3339, in UTC and whole seconds."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def new_secret() -> tuple[str, str, bytes]:

@@ -46,6 +46,10 @@ METHODS: dict[str, Method] = {
     "top": Method("GET", "/top", READ, WHOLE),
     "reload": Method("POST", "/policies/reload", ADMIN, WHOLE),
     "upgrade": Method("POST", "/upgrade", ADMIN, WHOLE, local=True),
+    # who may use this
+    "keys.list": Method("GET", "/keys", ADMIN, OWN),
+    "keys.create": Method("POST", "/keys", ADMIN, OWN),
+    "keys.revoke": Method("DELETE", "/keys/{id}", ADMIN, OWN),
     # the queue
     "queue.list": Method("GET", "/queue", READ, OWN),
     "queue.show": Method("GET", "/queue/{id}", READ, OWN),

@@ -164,6 +164,20 @@ MESSAGES: Final[tuple[Kind, ...]] = (
         "the answer will be that of the first.",
     ),
 )
-STEERING: Final[tuple[Kind, ...]] = ()
+STEERING: Final = (
+    Kind(
+        "whole-daemon",
+        403,
+        "A key without a tenant is needed",
+        "What was asked cannot be narrowed to one tenant: the daemon's state, its policies, its "
+        "sources.",
+    ),
+    Kind(
+        "local-only",
+        403,
+        "Only on the machine itself",
+        "It is done over the Unix socket, `api_socket` of the settings, which needs no key.",
+    ),
+)
 
 KINDS: Final = {kind.slug: kind for kind in (*BASE, *MESSAGES, *STEERING)}

@@ -1,4 +1,4 @@
-"""What the routes share that see and steer: the table of methods, whose things are meant, the answer.
+"""What the routes share that see and steer: their methods, whose things are meant, the answer.
 
 A route here asks one method of the daemon and passes its answer on as it is; the models in the
 OpenAPI document say what is in it. Which method stands at which address is in
@@ -7,6 +7,7 @@ OpenAPI document say what is in it. Which method stands at which address is in
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, TypeVar
 
@@ -15,8 +16,8 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from penstock.api.access import Caller, Needs, ScopeName, needs
-from penstock.api.methods import METHODS
+from penstock.api.access import Caller, needs
+from penstock.api.methods import ANY, METHODS, OWN, WHOLE
 from penstock.api.ports import ports
 from penstock.api.problem import Problem, problem_of
 from penstock.api.routing import Router
@@ -26,6 +27,11 @@ _R = TypeVar("_R", bound=Callable[..., Any])
 WHO_CHARS_MAX = 200
 REASON_CHARS_MAX = 500
 _BUSY_S = 5
+_OF_TENANTS: Final = {
+    OWN: "With a key of a tenant it is about that tenant alone.",
+    WHOLE: "A key of a tenant is refused.",
+    ANY: "",
+}
 UNIX: Final = "unix"  # the client of the socket in the supervisor
 
 
@@ -64,32 +70,31 @@ class Said(Order):
     )
 
 
-class _Whole:
-    """A dependency: the caller, whose key has ``scope`` and no tenant."""
-
-    def __init__(self, scope: ScopeName) -> None:
-        self._needs = needs(scope)
-
-    def of(self) -> Callable[..., Any]:
-        needed: Needs = self._needs
-
-        async def whole(caller: Annotated[Caller, Depends(needed)]) -> Caller:
-            if caller.tenant:
-                raise Problem(
-                    403,
-                    "whole-daemon",
-                    "This is about the daemon as a whole, and the key is for the tenant "
-                    f'"{caller.tenant}" alone; use a key without a tenant.',
-                )
-            return caller
-
-        return whole
-
-
 Reader = Annotated[Caller, Depends(needs("read"))]
 Steerer = Annotated[Caller, Depends(needs("admin"))]
-WholeReader = Annotated[Caller, Depends(_Whole("read").of())]
-WholeSteerer = Annotated[Caller, Depends(_Whole("admin").of())]
+
+
+def _whole(caller: Caller) -> Caller:
+    if caller.tenant:
+        raise Problem(
+            403,
+            "whole-daemon",
+            f'This is about the daemon as a whole, and the key is for the tenant "{caller.tenant}" '
+            "alone; use a key without a tenant.",
+        )
+    return caller
+
+
+async def _whole_reader(caller: Reader) -> Caller:
+    return _whole(caller)
+
+
+async def _whole_steerer(caller: Steerer) -> Caller:
+    return _whole(caller)
+
+
+WholeReader = Annotated[Caller, Depends(_whole_reader)]
+WholeSteerer = Annotated[Caller, Depends(_whole_steerer)]
 
 
 def method(
@@ -100,15 +105,26 @@ def method(
     given: dict[int | str, dict[str, Any]] = dict(more.pop("responses", {}))
     if answer is not None:
         given[200] = {"model": answer, "description": "The answer."}
-    return router.api_route(
-        found.path,
-        methods=[found.verb],
-        summary=summary,
-        operation_id=name,
-        response_model=None,
-        responses=given,
-        **more,
-    )
+
+    def add(function: _R) -> _R:
+        said = inspect.getdoc(function) or ""
+        return router.api_route(
+            found.path.replace("{address}", "{address:path}"),  # a local part may hold a slash
+            methods=[found.verb],
+            summary=summary,
+            description=f"{said}\n\n{_OF_TENANTS[found.tenants]}".strip(),
+            operation_id=operation_of(name),
+            response_model=None,
+            responses=given,
+            **more,
+        )(function)
+
+    return add
+
+
+def operation_of(name: str) -> str:
+    """What a method is called in the OpenAPI document."""
+    return name if "." in name else f"daemon.{name}"
 
 
 async def ask(request: Request, name: str, params: Mapping[str, Any]) -> Any:

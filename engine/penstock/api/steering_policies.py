@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import fields
 from typing import Annotated, Any
 
@@ -15,6 +17,10 @@ from penstock.api.problem import FieldError, invalid
 from penstock.api.routing import Router
 from penstock.api.steering import Answer, Query, WholeReader, answered, method
 from penstock.api.threads import threads
+from penstock.events.recorded import BadRecord, heard_in
+from penstock.events.recorded import as_data as replay_data
+from penstock.feedback.classify import classifier_of
+from penstock.feedback.replay import Replay
 from penstock.feedback.samples import warnings
 from penstock.policy import account
 from penstock.policy.account_data import as_data
@@ -22,6 +28,7 @@ from penstock.policy.egress import Source
 from penstock.policy.fields import UNLIMITED
 from penstock.policy.policies import Policies
 from penstock.policy.problem import suggestion
+from penstock.policy.replies import ReplyRules
 from penstock.settings.loader import load_policy_directory
 
 router = Router(tags=["Policies"])
@@ -66,6 +73,13 @@ class Checked(Answer):
     problems: list[str] = Field(description="Each with file, line and what to do.")
     warnings: list[str]
     counts: dict[str, int] = Field(description="What was found, by kind.")
+
+
+class Replayed(Answer):
+    rows: list[dict[str, Any]] = Field(
+        description="provider, rule, category, action, replies, fired, changed, was."
+    )
+    passed_over: int = Field(description="Lines that were no records of replies.")
 
 
 class Named(Answer):
@@ -131,6 +145,39 @@ def counts_of(policies: Policies) -> dict[str, int]:
         "reply rules": len(policies.replies),
         "warm-up plans": len(policies.warmups),
     }
+
+
+@method(
+    router,
+    "policies.replay",
+    "Read recorded replies again",
+    Replayed,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def replay(request: Request, caller: WholeReader) -> Response:
+    """Lines of an attempt log, or of `{"provider": ..., "reply": ...}`, by the rules in force: what
+    fires, and what came out otherwise when they were recorded."""
+    content = await request.body()
+    rules = ports(request).policies().replies
+    return answered(await threads().run(_replay, rules, content))
+
+
+def _replay(rules: ReplyRules, content: bytes) -> dict[str, Any]:
+    found, passed = Replay(classifier_of(rules), None), 0
+    for line in io.BytesIO(content):
+        heard = None
+        with contextlib.suppress(BadRecord):
+            heard = heard_in(line) if line.strip() else None
+        if heard is None:
+            passed += 1
+        else:
+            found.add(heard)
+    return replay_data(found, passed)
 
 
 @method(router, "providers", "List providers", Providers)

@@ -108,7 +108,7 @@ async def statistics(
     request: Request, caller: Reader, query: Annotated[StatisticsQuery, QueryOf()]
 ) -> Response:
     """Counts and rates, by hour, tenant, campaign, provider or class."""
-    params = given(query)
+    params = query.model_dump(by_alias=True)
     if caller.tenant:
         params["tenant"] = caller.tenant_of(query.tenant or "")
     return await asked(request, "stats", params)

@@ -144,7 +144,7 @@ async def import_list(
     }
     if query.scope is not None:
         params["scope"] = scope_of(query.scope)
-    with _UPLOADS.one():
+    with UPLOADS.one():
         directory = suppression_directory(ports(request).settings())
         path = await _received(request, directory)
         try:
@@ -157,25 +157,25 @@ class _Uploads:
     """How many there are at once: each takes room on the disk."""
 
     def __init__(self) -> None:
-        self._open = 0
+        self.open = 0
 
     @contextlib.contextmanager
     def one(self) -> Any:
-        if self._open >= UPLOADS_MAX:
+        if self.open >= UPLOADS_MAX:
             raise Problem(
                 503,
                 "unavailable",
                 f"{UPLOADS_MAX} lists are imported here already.",
                 headers={"Retry-After": "30"},
             )
-        self._open += 1
+        self.open += 1
         try:
             yield
         finally:
-            self._open -= 1
+            self.open -= 1
 
 
-_UPLOADS = _Uploads()
+UPLOADS = _Uploads()
 
 
 def _form(request: Request) -> str:

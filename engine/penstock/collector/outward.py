@@ -37,6 +37,8 @@ def add_suppression(parts: Parts, around: Surroundings) -> None:
     parts.consumers.append(SuppressionConsumer(writer, rules, around.own_log.write))
     control = SuppressionControl(writer, rules, time.time)
     parts.methods["suppression"] = control.handle
+    asked = around.registry.gauge("penstock_suppression_asked")
+    around.registry.on_snapshot(lambda: asked.set(control.asked))
     parts.closing.insert(0, control.close)
 
 

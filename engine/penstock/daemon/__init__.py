@@ -84,12 +84,14 @@ def _serve(
             bound.append(listen(address, ready))
         collector = {name: listen(at, ready) for name, at in _of_collector(settings).items()}
         control = listen_control(settings.control, handed)
+        management = listen_control(settings.api_socket, handed)
     except BindError as error:
         return _cannot(str(error), inheritance)
     smtp, of_workers = len(settings.smtp), len(workers_own)
     listeners = ForWorkers(bound[:smtp], bound[smtp:of_workers])
     http = bound[of_workers:]
-    _close([one for one in handed if one not in (*bound, *collector.values(), control)])
+    ours = (*bound, *collector.values(), control, management)
+    _close([one for one in handed if one not in ours])
     workers = settings.worker_count(len(os.sched_getaffinity(0)))
 
     async def serve() -> int:
@@ -105,6 +107,7 @@ def _serve(
             workers,
             predecessor,
             collector,
+            management,
         )
         return await supervisor.run()
 
@@ -113,7 +116,7 @@ def _serve(
     except BadFile as error:
         return _cannot(str(error), inheritance)
     finally:
-        _close([*bound, *collector.values(), control])
+        _close([*ours])
 
 
 def _http(settings: Settings) -> list[str]:

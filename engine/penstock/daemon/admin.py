@@ -13,6 +13,7 @@ import structlog
 
 from penstock import __version__
 from penstock.control import ControlError
+from penstock.daemon.api_keys import ApiKeys
 from penstock.daemon.bounces import Bounces
 from penstock.daemon.cancel import Cancel
 from penstock.daemon.explain import Explain
@@ -22,7 +23,7 @@ from penstock.daemon.steer import Steer
 from penstock.daemon.told import operator_did
 from penstock.daemon.top import Top
 from penstock.daemon.warmup_orders import WarmupOrders
-from penstock.daemon.workers import ask_all
+from penstock.daemon.workers import ask_all, ask_those_there
 from penstock.mail.envelope import id_number
 from penstock.policy.difference import difference
 from penstock.settings.check import check
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("penstock.admin")
 ROWS_MAX = 10_000
 _LIST_S, _IMPORT_S = 60.0, 3600.0  # of the suppression list
-_WHILE_UPGRADING = {"status", "metrics", "upgrade", "stats", "guards"}
+_WHILE_UPGRADING = {"status", "metrics", "upgrade", "stats", "guards", "keys.list"}
 
 
 class Admin:
@@ -77,6 +78,13 @@ class Admin:
             self._methods[method] = functools.partial(
                 supervisor.collecting.call, method, timeout_s=timeout_s
             )
+        keys = ApiKeys(
+            supervisor.settings.spool,
+            supervisor.events,
+            functools.partial(ask_those_there, supervisor.children, "keys.changed", {}),
+        )
+        for name in ("create", "list", "revoke"):
+            self._methods[f"keys.{name}"] = getattr(keys, name)
         for verb in VERBS:
             self._methods[f"queue.{verb}"] = functools.partial(self.steer.begin, verb)
 

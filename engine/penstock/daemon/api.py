@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from penstock.daemon.supervisor import Supervisor
 
 STOP_S = 5.0
+REQUEST_BYTES_MAX = 256 << 20  # lists of addresses come in here
 
 
 class Management:
@@ -26,17 +27,23 @@ class Management:
         self._supervisor, self.bound = supervisor, bound
         self._server: ApiServer | None = None
 
-    async def start(self) -> None:
-        if self.bound is None:
-            return
-        # much to load, and workers are started before
+    @property
+    def sockets(self) -> list[socket.socket]:
+        return [self.bound] if self.bound is not None else []
+
+    def load(self) -> None:
+        """Much is imported for it: while workers start, and not while they are to be answered."""
         from penstock.api.access import OpenAccess
         from penstock.api.app import make_app
         from penstock.api.charges import Charges
+        from penstock.api.gate import GateConfig
         from penstock.api.ports import Ports
         from penstock.api.routers import STEERING
         from penstock.api.server import ApiServer, ServerConfig
+        from penstock.api.steering_measures import measure
 
+        if self.bound is None:
+            return
         supervisor = self._supervisor
         ports = Ports(
             call=self._call,
@@ -46,9 +53,13 @@ class Management:
             registry=supervisor.registry,
             charges=Charges(None, time.monotonic),
         )
-        app = make_app(STEERING, OpenAccess(), ports)
+        measure(supervisor.registry)
+        app = make_app(STEERING, OpenAccess(), ports, GateConfig(REQUEST_BYTES_MAX))
         self._server = ApiServer(app, self.bound, ServerConfig(stop_timeout_s=STOP_S))
-        await self._server.start()
+
+    async def start(self) -> None:
+        if self._server is not None:
+            await self._server.start()
 
     async def stop(self, *, handed_over: bool) -> None:
         """``handed_over``: the next daemon has the socket, and its file stays."""

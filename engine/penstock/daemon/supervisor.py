@@ -22,6 +22,7 @@ from sdnotify import SystemdNotifier
 from penstock import __version__
 from penstock.control import Channel, ControlError, Handler
 from penstock.daemon.admin import Admin
+from penstock.daemon.api import Management
 from penstock.daemon.children import Child
 from penstock.daemon.collecting import Collecting
 from penstock.daemon.handover import (
@@ -70,6 +71,7 @@ class Supervisor:
         workers: int,
         predecessor: Predecessor | None = None,
         collector: dict[str, socket.socket] | None = None,
+        api: socket.socket | None = None,
     ) -> None:
         self.config_path, self.settings, self.policies = config_path, settings, policies
         self._http, self._control, self._lock = http, control, lock
@@ -104,6 +106,7 @@ class Supervisor:
             self.warmups.load()
         self.collecting = Collecting(self, collector or {}, lock)
         self.admin = Admin(self)
+        self._management = Management(self, api)
         suspend = functools.partial(self.admin.steer.begin, "suspend", by_itself=True)
         self.pacing = Pacing(
             self, settings.spool, self.registry, suspend, pairs_max=settings.relay.pairs_max
@@ -130,6 +133,7 @@ class Supervisor:
             for child in self.children:
                 child.start()
             self.collecting.start()
+            self._management.load()
             try:
                 if self._predecessor is not None and not await self._take_over(self._predecessor):
                     return 1
@@ -149,6 +153,7 @@ class Supervisor:
         servers = [HttpServer(app, bound, self._http_config()) for bound in self._http]
         for server in servers:
             await server.start()
+        await self._management.start()
         beat = asyncio.create_task(self._heartbeat())
         self._tell_ready()
         try:
@@ -164,6 +169,7 @@ class Supervisor:
                 self.pacing.save()
                 self.warmups.close()
             control.close()
+            await self._management.stop(handed_over=self._handed_over)
             if not self._handed_over:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.settings.control)
@@ -200,7 +206,7 @@ class Supervisor:
         self._successor = successor
         log.info("upgrade begins")
         ours = [*self._listeners.all(), *self._http, *self.collecting.sockets.values()]
-        sockets = [one.fileno() for one in (*ours, self._control)]
+        sockets = [one.fileno() for one in (*ours, *self._management.sockets, self._control)]
         try:
             await successor.run(self.settings.spool, self._lock, sockets)
         except UpgradeFailed as error:

@@ -24,6 +24,7 @@ from penstock.events.definition import (
 from penstock.events.definitions_api import OF_API
 from penstock.events.definitions_idempotency import OF_IDEMPOTENCY
 from penstock.events.definitions_readers import OF_READERS, TENANT_RESULTS, UNMATCHED_REASONS
+from penstock.events.definitions_steering import OF_STEERING
 from penstock.mail.verdict import Category
 from penstock.mail.waits import Wait
 
@@ -267,7 +268,15 @@ _STATE = (
     ),
 )
 DEFINITIONS: tuple[Definition, ...] = (
-    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + OF_READERS + OF_API + OF_IDEMPOTENCY
+    _INTAKE
+    + _DELIVERY_METRICS
+    + _PACE
+    + _WARMUP
+    + _STATE
+    + OF_READERS
+    + OF_API
+    + OF_IDEMPOTENCY
+    + OF_STEERING
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 

@@ -98,8 +98,8 @@ class Tail:
     def take(
         self, wanted: Callable[[bytes], bool], events_max: int, found_bytes_max: int, read_max: int
     ) -> Taken:
-        """What there is of what is ``wanted``, in the order of time: at most ``events_max`` of about
-        ``found_bytes_max`` in all, and no more than ``read_max`` bytes looked through for it."""
+        """What there is of what is ``wanted``, in the order of time: at most ``events_max`` of
+        about ``found_bytes_max`` in all, and no more than ``read_max`` bytes looked through."""
         with self._lock:
             if self._closed:
                 return Taken([], "", True, 0)

@@ -39,9 +39,7 @@ def of_reply(classifier: Classifier, asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def of_report(
-    classifier: Classifier, content: bytes, limits: ReportLimits = ReportLimits()
-) -> dict[str, Any]:
+def of_report(classifier: Classifier, content: bytes, limits: ReportLimits) -> dict[str, Any]:
     """What the mail ``content`` reports."""
     report = parse_report(content, classifier, limits)
     return {

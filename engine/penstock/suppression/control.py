@@ -19,7 +19,7 @@ from penstock.control import ControlError
 from penstock.suppression.decide import SuppressionRules
 from penstock.suppression.entry import Entry
 from penstock.suppression.rows import Form, Meaning, Row, read_rows
-from penstock.suppression.store import Store, SuppressionError, Suppressions, SuppressionFull
+from penstock.suppression.store import Store, SuppressionError, SuppressionFull, Suppressions
 from penstock.suppression.transfer import import_rows, row_of
 from penstock.suppression.writer import SuppressionWriter
 
@@ -44,7 +44,7 @@ class SuppressionControl:
         self._lists = Suppressions(writer.store)
         self._looking = ThreadPoolExecutor(_THREADS, "suppression-look")
         self._changing = ThreadPoolExecutor(1, "suppression-change")
-        self._waiting = 0
+        self.asked = 0
         self._methods: dict[str, tuple[ThreadPoolExecutor, Callable[..., Any]]] = {
             "suppression.list": (self._looking, self._list),
             "suppression.lookup": (self._looking, self._lookup),
@@ -58,10 +58,10 @@ class SuppressionControl:
         """Raises :class:`ControlError`."""
         if method not in self._methods:
             raise ControlError("unknown-method", f"no such method: {method}")
-        if self._waiting >= ASKED_MAX:
+        if self.asked >= ASKED_MAX:
             raise ControlError("unavailable", "too much is asked of the suppression list at once")
         threads, answer = self._methods[method]
-        self._waiting += 1
+        self.asked += 1
         try:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(threads, answer, params or {})
@@ -72,7 +72,7 @@ class SuppressionControl:
         except (SuppressionError, lmdb.Error) as error:
             raise ControlError("failed", str(error)) from None
         finally:
-            self._waiting -= 1
+            self.asked -= 1
 
     def close(self) -> None:
         self._looking.shutdown()

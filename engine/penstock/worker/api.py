@@ -12,14 +12,17 @@ from typing import Any, cast
 import structlog
 
 from penstock.api.admission import AdmissionConfig, KeyAccess
-from penstock.api.app import PUBLIC, make_app
+from penstock.api.app import make_app
 from penstock.api.charges import Charges
+from penstock.api.documentation import PUBLIC
+from penstock.api.events_stream import streams
 from penstock.api.gate import GateConfig
 from penstock.api.keys import FILE, BadKeyFile, KeyRing
 from penstock.api.measures import Measures
 from penstock.api.ports import Ports
 from penstock.api.routers import ROUTERS
 from penstock.api.server import ApiServer, ServerConfig
+from penstock.api.steering_measures import measure
 from penstock.control import Channel
 from penstock.events.metrics import Registry
 from penstock.limits.ports import Limiter
@@ -69,6 +72,7 @@ class Api:
             self._call, now, settings, policies, registry, self._charges, intake=injection.intake
         )
         self._measures = Measures(registry, time.perf_counter)
+        measure(registry)
         self._ring = KeyRing(f"{settings().spool}/{FILE}")
         keys = registry.gauge("penstock_api_keys")
         registry.on_snapshot(lambda: keys.set(len(self._ring)))
@@ -127,6 +131,7 @@ class Api:
             access.config = _admission(settings, api)
 
     async def stop(self) -> None:
+        streams().closing.set()
         await asyncio.gather(*(server.stop() for server in self._servers))
         self._injection.close()
 

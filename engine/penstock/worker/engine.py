@@ -357,6 +357,8 @@ class Engine:
                 return steering.retry(params["selector"])
             case "message.cancel":
                 return steering.cancel(params["ref"], params["tenant"], params["who"])
+            case "keys.changed":
+                return self._api.look() if self._api is not None else None
             case "top":
                 return {"rows": self._outbound.top()}
             case "bounces.unmatched":

@@ -27,13 +27,15 @@ POLICIES = {
 [source.cold]
 ipv4 = "127.0.0.2"
 warmup = "slow"
+[source.plain]
+ipv4 = "127.0.0.3"
 [pool.default]
-sources = ["cold"]
+sources = ["plain"]
 [pool.other]
 sources = ["cold"]
 """,
     "warmup/slow.toml": "messages = [10, 1000]\n",
-    "guards.toml": '[guard.complaints]\nmetric = "complaints"\nmax = 0.01\n',
+    "guards.toml": '[guard.complaints]\nmetric = "complaints"\nabove = "1%"\n',
 }
 WEBHOOK = """\
 [[webhook]]
