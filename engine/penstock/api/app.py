@@ -119,7 +119,7 @@ async def _refused(request: Request, error: Exception) -> Response:
         # Starlette names those of the first route of the path alone
         path = getattr(request.scope.get("route"), "path", "")
         methods = request.app.state.methods.get(path, ())
-        allowed = ", ".join(sorted(methods)) or found.headers["Allow"]
+        allowed = ", ".join(sorted(methods)) or headers.get("Allow", "none")
         detail = f"{request.method} is not allowed here; allowed: {allowed}."
         headers["Allow"] = allowed
         return Problem(405, "method-not-allowed", detail, headers=headers).response()

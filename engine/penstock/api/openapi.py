@@ -6,6 +6,7 @@ Every operation says which scope it needs and that anything but success is a pro
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -59,6 +60,8 @@ def document(app: FastAPI) -> dict[str, Any]:
 def _mend(operation: dict[str, Any], scope: str) -> None:
     responses = operation["responses"]
     for status, response in responses.items():
+        if response["description"] == "Successful Response":
+            response["description"] = HTTPStatus(int(status)).phrase
         if status == "default" or int(status) >= 400:
             response["content"] = {MEDIA_TYPE: {**_PROBLEM, **_examples(response)}}
     if scope:

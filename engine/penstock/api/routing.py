@@ -46,6 +46,8 @@ class ApiRoute(APIRoute):
             found = ApiRequest(scope, request.receive)
             if takes_json:
                 _check_kind(found)
+                if await found.body():  # here, since FastAPI would hide what is wrong with it
+                    await found.json()
             return await handler(found)
 
         return run
