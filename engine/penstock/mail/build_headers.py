@@ -16,14 +16,13 @@ from penstock.mail.mailbox import (
     CONTROL,
     BadMailbox,
     Mailbox,
-    check_name,
-    normal_address,
+    make_mailbox,
     parse_mailbox,
     shown,
 )
 
 HEADERS_MAX = 100
-HEADER_NAME_CHARS_MAX = 76
+HEADER_NAME_CHARS_MAX = 50  # so that an encoded word has room behind it
 HEADER_CHARS_MAX = 8192
 HEADERS_CHARS_MAX = 65536
 SUBJECT_CHARS_MAX = 4096
@@ -97,7 +96,7 @@ def header_field(name: str, value: str, field: str) -> bytes:
             raise BadDraft(field, f"{name} may hold ASCII only, and no encoded words")
     if not value:
         return b""
-    written = text_field(name, value, LINE_BYTES_MAX - len(name) - 2)
+    written = text_field(name, value, LINE_BYTES_MAX)
     if lower in _STRUCTURED and b"=?utf-8?" in written:
         raise BadDraft(field, f"a word longer than {LINE_BYTES_MAX} characters")
     return written
@@ -167,8 +166,7 @@ def mailbox_field(name: str, mailboxes: Sequence[Mailbox], field: str) -> bytes:
     checked = []
     for at, mailbox in enumerate(mailboxes):
         try:
-            check_name(mailbox.name)
-            checked.append(Mailbox(mailbox.name, normal_address(mailbox.address)))
+            checked.append(make_mailbox(*mailbox))
         except BadMailbox as error:
             where = field if field == "from" else f"{field}[{at}]"
             raise BadDraft(where, str(error)) from None

@@ -83,7 +83,7 @@ def text_part(
 
 
 def attachment_part(attachment: Attachment, field: str) -> Part:
-    filename = attachment.filename
+    filename = attachment.filename.strip()
     if len(filename) > FILENAME_CHARS_MAX or CONTROL.search(filename):
         raise BadDraft(
             f"{field}.filename",
@@ -137,11 +137,7 @@ def _content_type(attachment: Attachment, field: str) -> bytes:
 def _filename_parameter(filename: str) -> bytes:
     if not filename:
         return b""
-    if (
-        _PLAIN_FILENAME.fullmatch(filename)
-        and "=?" not in filename
-        and filename == filename.strip(" ")
-    ):
+    if _PLAIN_FILENAME.fullmatch(filename) and "=?" not in filename:
         return f';\r\n filename="{filename}"'.encode("ascii")
     sections = [""]
     for character in filename:

@@ -101,7 +101,7 @@ def quoted_printable(data: bytes) -> bytes:
             pieces.append(line[start:end] + b"=")
             start = end
         pieces.append(line[start:] if start else line)
-    if b"From " in data or b"\n." in data or data.startswith(b"."):
+    if b"From " in data or b"." in pieces:
         pieces = [_guarded(piece) for piece in pieces]
     return b"\r\n".join(pieces)
 

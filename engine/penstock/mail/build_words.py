@@ -19,8 +19,7 @@ ENCODED_LINE_CHARS = 76
 LINE_BYTES_MAX = 998
 _WORD_CHARS_MAX = 75
 _FRAME_CHARS = len("=?utf-8?b??=")
-_ROOM_MIN = 24  # a first line with less is left empty
-_QUOTED_NAME_CHARS_MAX = 60
+_QUOTED_NAME_CHARS_MAX = 45  # in quotes beside the longest field name
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++)*+")
 _SPACES_THAT_FOLD = re.compile(r"(?<=[^ ]) (?=[^ ])")
@@ -70,20 +69,18 @@ def reads_back(text: str) -> bool:
     return text.isascii() and "=?" not in text and text[:1] != " " != text[-1:]
 
 
-def text_field(name: str, value: str, word_chars_max: int = LINE_CHARS - 1) -> bytes:
-    """A whole field of free text; a word longer than ``word_chars_max`` has all encoded."""
+def text_field(name: str, value: str, line_chars_max: int = LINE_CHARS) -> bytes:
+    """A whole field of free text; a word that makes a line longer than ``line_chars_max`` has all
+    of it encoded."""
     head = len(name) + 2
     if reads_back(value):
         if head + len(value) <= LINE_CHARS:
             return f"{name}: {value}\r\n".encode("ascii")
         words = _SPACES_THAT_FOLD.split(value)
-        if max(map(len, words)) <= word_chars_max:
+        if max(head + len(words[0]), *(1 + len(word) for word in words)) <= line_chars_max:
             return f"{name}:{_lines(words, head - 1, LINE_CHARS)}\r\n".encode("ascii")
-    room = ENCODED_LINE_CHARS - head
-    starts_below = room < _ROOM_MIN
-    break_ = "\r\n "
-    words = encoded_words(value, _WORD_CHARS_MAX if starts_below else room)
-    return f"{name}:{break_ if starts_below else ' '}{break_.join(words)}\r\n".encode("ascii")
+    coded = "\r\n ".join(encoded_words(value, ENCODED_LINE_CHARS - head))
+    return f"{name}: {coded}\r\n".encode("ascii")
 
 
 def _lines(words: Iterable[str], column: int, line_chars: int) -> str:
@@ -103,25 +100,23 @@ def _lines(words: Iterable[str], column: int, line_chars: int) -> str:
 def address_field(name: str, mailboxes: Iterable[Mailbox]) -> bytes:
     """A whole field of checked mailboxes, in UTF-8 only where a local part is not ASCII."""
     words: list[str] = []
+    room = ENCODED_LINE_CHARS - len(name) - len(": ")
     for mailbox in mailboxes:
         if words:
             words[-1] += ","
-        words += _mailbox_words(mailbox)
+            room = _WORD_CHARS_MAX
+        words += _mailbox_words(mailbox, room)
     return f"{name}:{_lines(words, len(name) + 1, ENCODED_LINE_CHARS)}\r\n".encode()
 
 
-def _mailbox_words(mailbox: Mailbox) -> list[str]:
-    """What must not be broken within."""
+def _mailbox_words(mailbox: Mailbox, room: int) -> list[str]:
+    """What must not be broken within; an encoded word first has at most ``room`` characters."""
     name, address = mailbox
     if not name:
         return [address]
-    if len(name) <= _QUOTED_NAME_CHARS_MAX and reads_back(name) and "  " not in name:
+    if len(name) <= _QUOTED_NAME_CHARS_MAX and reads_back(name):
         if _ATOMS.fullmatch(name):
             return [name, f"<{address}>"]
         escaped = name.replace("\\", "\\\\").replace('"', '\\"')
         return [f'"{escaped}"', f"<{address}>"]
-    # every line but the first has room for a whole word
-    return [
-        *encoded_words(name, _WORD_CHARS_MAX - len("Disposition-Notification-To:")),
-        f"<{address}>",
-    ]
+    return [*encoded_words(name, room), f"<{address}>"]

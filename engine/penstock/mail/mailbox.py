@@ -56,16 +56,17 @@ def parse_mailbox(text: str) -> Mailbox:
 
 def make_mailbox(name: str, address: str) -> Mailbox:
     """A checked mailbox; raises :class:`BadMailbox`."""
-    check_name(name)
-    return Mailbox(name, normal_address(address))
+    return Mailbox(normal_name(name), normal_address(address))
 
 
-def check_name(name: str) -> None:
-    """Raises :class:`BadMailbox` for a name that no header can hold."""
+def normal_name(name: str) -> str:
+    """``name`` with single spaces and none around it; raises :class:`BadMailbox` for one that no
+    header can hold."""
     if len(name) > NAME_CHARS_MAX:
         raise BadMailbox(f"a name longer than {NAME_CHARS_MAX} characters")
     if CONTROL.search(name):
         raise BadMailbox("a name with a line break or another control character")
+    return " ".join([word for word in name.split(" ") if word])
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,7 @@ parser nor the compiler can be driven deep.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from inspect import signature
 from math import isfinite
 from typing import Any
 
@@ -19,12 +20,12 @@ from penstock.mail.template_filters import FILTERS, TESTS
 from penstock.mail.template_meter import INTEGER_MAX
 from penstock.mail.template_operators import METHODS, OPERATOR_PREFIX
 
-SOURCE_CHARS_MAX = 512 << 10
-TAGS_MAX = 4000
+SOURCE_CHARS_MAX = 256 << 10
+TAGS_MAX = 2000
 TAG_WORDS_MAX = 200
 BRACKETS_MAX = 16
 BLOCKS_MAX = 16
-NODES_MAX = 10_000
+NODES_MAX = 8000
 DEPTH_MAX = 50
 
 _PLAIN_NODES = (
@@ -52,7 +53,7 @@ _REFUSED: dict[type[nodes.Node], str] = {
     nodes.FilterBlock: "filter blocks are not available; use set and a filter",
     nodes.With: "with is not available; use set",
     nodes.Pow: "** is not available",
-    nodes.NSRef: "namespaces are not available",
+    nodes.Scope: "autoescape is not available: HTML and AMP escape, the others do not",
 }
 _OPENING = {"for", "if"}
 _CLOSING = {"endfor", "endif", "endset"}
@@ -72,18 +73,19 @@ def parse(environment: Environment, source: str) -> nodes.Template:
 def _check_tokens(tokens: Iterable[tuple[int, str, str]]) -> None:
     """Bounds what the parser, which is recursive, will meet."""
     tags = brackets = blocks = 0
-    words: list[str] = []  # of the tag so far
+    words: list[str] | None = None  # of the tag so far, none outside of one
     for line, kind, value in tokens:
         if kind in ("variable_begin", "block_begin"):
             tags, brackets = tags + 1, 0
             words = []
             _limit(tags, TAGS_MAX, "tags", line)
-        elif kind == "block_end":
-            first = words[0] if words else ""
-            opens = first in _OPENING or (first == "set" and "=" not in words)
-            blocks += opens - (first in _CLOSING)
-            _limit(blocks, BLOCKS_MAX, "nested blocks", line)
-        elif kind not in ("whitespace", "data"):
+        elif kind in ("variable_end", "block_end"):
+            if kind == "block_end" and words:
+                opens = words[0] in _OPENING or (words[0] == "set" and "=" not in words)
+                blocks += opens - (words[0] in _CLOSING)
+                _limit(blocks, BLOCKS_MAX, "nested blocks", line)
+            words = None
+        elif words is not None and kind != "whitespace":
             if kind == "operator":
                 brackets += (value in "([{") - (value in ")]}")
                 _limit(brackets, BRACKETS_MAX, "nested brackets", line)
@@ -124,7 +126,7 @@ def _rewritten(node: Any) -> Any:
     if not isinstance(node, nodes.Node):
         return node
     kind = type(node)
-    line = node.lineno
+    line = node.lineno or 0
     if kind in _REFUSED:
         raise TemplateSyntaxError(_REFUSED[kind], line)
     if isinstance(node, nodes.Call):
@@ -148,6 +150,8 @@ def _rewritten(node: Any) -> Any:
             return node
         raise TemplateSyntaxError(f"{kind.__name__.lower()} is not available", line)
     _check_plain(node)
+    if isinstance(node, nodes.CondExpr) and node.expr2 is None:
+        node.expr2 = nodes.Const("", lineno=line)
     _rewrite_children(node)
     if isinstance(node, nodes.For):
         cost = [nodes.Const(one, lineno=line) for one in _cost(node)]
@@ -174,6 +178,13 @@ def _check_plain(node: nodes.Node) -> None:
             )
         if node.dyn_args is not None or node.dyn_kwargs is not None or node.node is None:
             raise TemplateSyntaxError(f"{what} {node.name}: * and ** are not available", line)
+        given = [None] * (2 if what == "filter" else 1)  # the context, and what it is used on
+        try:
+            signature(known[node.name]).bind(
+                *given, *node.args, **{str(one.key): one.value for one in node.kwargs}
+            )
+        except TypeError as error:
+            raise TemplateSyntaxError(f"{what} {node.name}: {error}", line) from None
     elif isinstance(node, nodes.For) and node.recursive:
         raise TemplateSyntaxError("recursive loops are not available", line)
     elif isinstance(node, nodes.AssignBlock) and node.filter is not None:

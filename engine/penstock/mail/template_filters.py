@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
-from penstock.mail.template_meter import Missing, TemplateFault, meter_of
+from penstock.mail.template_meter import VALUE_CHARS_MAX, Missing, TemplateFault, meter_of
 from penstock.mail.template_operators import (
     bounded,
     integer,
@@ -27,6 +27,7 @@ from penstock.mail.template_operators import (
 )
 
 _FORMAT = re.compile(r"%(?:%|([-+ 0#]{0,5})(\d{0,2})(?:\.(\d{1,2}))?([sdifeEgGxX]))")
+_WORD_STARTS = re.compile(r"([-\s({\[<]+)")
 _BATCH_MAX = 1000
 _DIGITS_MAX = 30
 
@@ -84,7 +85,7 @@ def _safe(context: Context, value: Any) -> Markup:
 
 
 def _int(context: Context, value: Any, default: Any = 0) -> Any:
-    found = text(value).strip()[:_DIGITS_MAX]
+    found = str(int(value)) if isinstance(value, bool) else text(value).strip()[:_DIGITS_MAX]
     try:
         return bounded(int(found))
     except ValueError:
@@ -96,8 +97,10 @@ def _int(context: Context, value: Any, default: Any = 0) -> Any:
 
 
 def _float(context: Context, value: Any, default: Any = 0.0) -> Any:
+    if isinstance(value, int):
+        return float(value)
     try:
-        return float(text(value).strip()[: 2 * _DIGITS_MAX])
+        return float(text(value).strip()[:_DIGITS_MAX])
     except ValueError:
         return default
 
@@ -151,26 +154,39 @@ def _replace(context: Context, value: Any, old: Any, new: Any) -> str:
     return meter.made(found.replace(before, after))
 
 
+def _title(context: Context, value: Any) -> str:
+    """Letters behind a blank, a hyphen or a bracket are large; one behind an apostrophe is not."""
+    found = text(value)
+    meter_of(context).made(found)
+    words = [word[:1].upper() + word[1:].lower() for word in _WORD_STARTS.split(found)]
+    return meter_of(context).made("".join(words))
+
+
 def _truncate(
-    context: Context, value: Any, length: Any = 255, killwords: Any = False, end: Any = "..."
+    context: Context,
+    value: Any,
+    length: Any = 255,
+    killwords: Any = False,
+    end: Any = "...",
+    leeway: Any = 5,
 ) -> str:
     found, ending = text(value), text(end)
-    room = integer(length, 0, 1 << 20) - len(ending)
+    longest = integer(length, len(ending), VALUE_CHARS_MAX)
     meter_of(context).made(found)
-    if len(found) <= room + len(ending):
+    if len(found) <= longest + integer(leeway, 0, VALUE_CHARS_MAX):
         return found
-    cut = found[: max(room, 0)]
+    cut = found[: longest - len(ending)]
     return cut + ending if killwords else cut.rsplit(" ", 1)[0] + ending
 
 
 def _first(context: Context, value: Any) -> Any:
     found = value if isinstance(present(value), str) else list(items(value)[:1])
-    return found[0] if found else Missing(name="the first of nothing")
+    return found[0] if found else Missing("the first of an empty list; use default")
 
 
 def _last(context: Context, value: Any) -> Any:
     found = value if isinstance(present(value), str) else items(value)
-    return found[-1] if found else Missing(name="the last of nothing")
+    return found[-1] if found else Missing("the last of an empty list; use default")
 
 
 def _length(context: Context, value: Any) -> int:
@@ -247,7 +263,7 @@ def _extreme(choose: Callable[[list[Any]], Any]) -> Callable[..., Any]:
         if any(isinstance(key, list | tuple | dict) for key in keys):
             raise TemplateFault("compares texts or numbers; name what to compare: attribute")
         if not keys:
-            return Missing(name="the extreme of nothing")
+            return Missing("the least or greatest of an empty list; use default")
         return list(items(value))[keys.index(choose(keys))]
 
     return filter_
@@ -289,7 +305,8 @@ def _tojson(context: Context, value: Any) -> Markup:
 
 def _urlencode(context: Context, value: Any) -> str:
     meter = meter_of(context)
-    meter.look_at(present(value))
+    for _ in range(8):  # it is slow
+        meter.look_at(present(value))
     if isinstance(value, dict):
         return meter.made(
             urlencode({key: text(one) for key, one in value.items()}, quote_via=quote)
@@ -328,7 +345,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "sort": _sort,
     "string": _of_text(lambda value: value),
     "sum": _sum,
-    "title": _of_text(lambda value: value.title()),
+    "title": _title,
     "tojson": _tojson,
     "trim": _of_text(lambda value: value.strip()),
     "truncate": _truncate,

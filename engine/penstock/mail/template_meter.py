@@ -90,6 +90,8 @@ class Missing(StrictUndefined):
 
     @property
     def _undefined_message(self) -> str:
+        if self._undefined_hint:
+            return self._undefined_hint
         return f"there is no variable {self.path!r}; give it, or write {self.path}|default('')"
 
     @property
