@@ -40,7 +40,7 @@ class Inbox:
             data_size_limit=1 << 30,
         )
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         with self._changed:
             self._got.append((envelope, envelope.original_content))
             self._changed.notify_all()

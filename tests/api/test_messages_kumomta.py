@@ -55,8 +55,10 @@ def test_a_message_of_parts(world):
         "fail_count": 1,
         "failed_recipients": ["nobody"],
         "errors": [
-            "nobody: invalid: 'nobody' is no address: malformed address; write it as "
-            "user@example.com"
+            (
+                "nobody: invalid: 'nobody' is no address: malformed address; write it as "
+                "user@example.com"
+            )
         ],
     }
     envelope, message, _ = inbox.wait("parts A1")[0]
@@ -111,8 +113,10 @@ def test_what_cannot_be_rendered_fails_for_its_recipient(world):
     said = answer.json()
     assert (said["success_count"], said["failed_recipients"]) == (1, ["bob@example.com"])
     assert said["errors"] == [
-        "bob@example.com: invalid: line 3: there is no variable 'code'; give it, or write "
-        "code|default('')"
+        (
+            "bob@example.com: invalid: line 3: there is no variable 'code'; give it, or write "
+            "code|default('')"
+        )
     ]
 
 

@@ -1,4 +1,4 @@
-"""``POST /api/v1/messages`` on a real daemon: what is accepted, and what is said of what is wrong."""
+"""``POST /api/v1/messages`` on a real daemon: what is accepted, what is wrong and what is said."""
 
 from __future__ import annotations
 
@@ -95,8 +95,10 @@ def test_each_of_many_recipients_gets_a_message_of_its_own(client):
         (
             {"deliver_at": "tomorrow"},
             "deliver_at",
-            '"tomorrow" is no time; give RFC 3339 with its zone, an RFC 5322 date, Unix seconds, '
-            'or "+90m", "+2d"',
+            (
+                '"tomorrow" is no time; give RFC 3339 with its zone, an RFC 5322 date, Unix seconds, '
+                'or "+90m", "+2d"'
+            ),
         ),
         ({"expires_at": 1000000000}, "expires_at", '"1000000000" has passed'),
         (

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.api.access import CALLER, Access, Caller
+from penstock.api.forms import said
 from penstock.api.measures import Measures
 from penstock.api.problem import Problem
 from penstock.control import ControlError
@@ -66,7 +67,7 @@ class Gate:
         except ClientDisconnect:
             pass
         except Exception as error:
-            await self._say(error, answer)
+            await self._say(error, answer, scope["path"])
         finally:
             self.receiving_bytes -= body.held
             caller: Caller | None = scope.get(CALLER)
@@ -88,7 +89,7 @@ class Gate:
                 break
         await self._app(scope, body.receive, answer.send)
 
-    async def _say(self, error: Exception, answer: _Answer) -> None:
+    async def _say(self, error: Exception, answer: _Answer, path: str) -> None:
         problem = self._problem_of(error)
         if problem is None:
             if answer.complete:
@@ -97,7 +98,7 @@ class Gate:
             problem = Problem(500, "failed", "The request failed here; the daemon's log says why.")
         if answer.status:
             raise error  # half an answer is out: the server cuts the connection
-        await problem.response()({"type": "http"}, _never, answer.send)
+        await said(problem, path)({"type": "http"}, _never, answer.send)
 
 
 class _Answer:

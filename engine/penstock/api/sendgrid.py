@@ -17,6 +17,7 @@ from starlette.responses import Response
 from penstock.api.access import Caller, needs
 from penstock.api.body import is_json, parse_json
 from penstock.api.direct import answered_by, direct_router
+from penstock.api.forms import answers_in
 from penstock.api.idempotency import Answer
 from penstock.api.injection import Order
 from penstock.api.messages import injected, response_of, rules_of
@@ -27,17 +28,16 @@ from penstock.api.sendgrid_order import order_of_mail
 
 PREFIX = "/v3"
 router = direct_router(prefix=PREFIX, tags=["Compatibility"])
+_NAMES = {
+    "pool": "ip_pool_name",
+    "tags": "categories",
+    "metadata": "custom_args",
+    "deliver_at": "send_at",
+}
 _mail = TypeAdapter(Mail).validate_python
 
 
 async def _take(request: Request, caller: Caller) -> Response:
-    try:
-        return await _taken(request, caller)
-    except Problem as problem:
-        return refused(problem)
-
-
-async def _taken(request: Request, caller: Caller) -> Response:
     given = request.headers.get("content-type", "")
     if not is_json(given):
         raise Problem(415, "media-type", "Content-Type should be application/json.")
@@ -74,9 +74,13 @@ def refused(problem: Problem) -> Response:
     return response_of(answer)
 
 
+answers_in(f"{PREFIX}/", refused)
+
+
 def _dotted(field: str) -> str:
-    """``personalizations[0].to`` as it is written there."""
-    return field.replace("[", ".").replace("]", "").removeprefix(".")
+    """``personalizations[0].to`` and the names of our fields as they are written there."""
+    name, dot, rest = field.replace("[", ".").replace("]", "").removeprefix(".").partition(".")
+    return _NAMES.get(name, name) + dot + rest
 
 
 @router.post(
