@@ -27,8 +27,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = b""
         self._due = self._wanted = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         self._job.free(self)
 
