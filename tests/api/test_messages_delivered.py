@@ -21,9 +21,9 @@ TEXTS = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    with delivering(tmp_path_factory.mktemp("delivered")) as (daemon, inbox):
-        with client_of(daemon) as client:
-            yield client, inbox
+    home = tmp_path_factory.mktemp("delivered")
+    with delivering(home) as (daemon, inbox), client_of(daemon) as client:
+        yield client, inbox
 
 
 def name_in(content, field):

@@ -12,9 +12,9 @@ PATH = "/api/inject/v1"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    with delivering(tmp_path_factory.mktemp("kumomta")) as (daemon, inbox):
-        with client_of(daemon) as client:
-            yield client, inbox
+    home = tmp_path_factory.mktemp("kumomta")
+    with delivering(home) as (daemon, inbox), client_of(daemon) as client:
+        yield client, inbox
 
 
 def test_a_message_of_parts(world):

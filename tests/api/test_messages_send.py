@@ -96,8 +96,8 @@ def test_each_of_many_recipients_gets_a_message_of_its_own(client):
             {"deliver_at": "tomorrow"},
             "deliver_at",
             (
-                '"tomorrow" is no time; give RFC 3339 with its zone, an RFC 5322 date, Unix seconds, '
-                'or "+90m", "+2d"'
+                '"tomorrow" is no time; give RFC 3339 with its zone, an RFC 5322 date, '
+                'Unix seconds, or "+90m", "+2d"'
             ),
         ),
         ({"expires_at": 1000000000}, "expires_at", '"1000000000" has passed'),

@@ -173,8 +173,8 @@ def test_the_sandbox_mode_sends_nothing(world):
             {"template_id": "d-123"},
             "template_id",
             (
-                'There is no template "d-123": give the template itself as content (and subject), and '
-                "its variables as dynamic_template_data."
+                'There is no template "d-123": give the template itself as content (and '
+                "subject), and its variables as dynamic_template_data."
             ),
         ),
         (
@@ -187,8 +187,8 @@ def test_the_sandbox_mode_sends_nothing(world):
             {"personalizations": [{"to": [{"email": "nobody"}]}]},
             "personalizations.0.to.0.email",
             (
-                "Does not contain a valid address: 'nobody' is no address: malformed address; write it "
-                "as user@example.com"
+                "Does not contain a valid address: 'nobody' is no address: malformed address; "
+                "write it as user@example.com"
             ),
         ),
         ({"from": None}, "from", "expected an object, not null"),

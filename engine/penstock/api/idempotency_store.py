@@ -27,7 +27,9 @@ log = structlog.get_logger("penstock.api")
 READERS_MAX = 512
 _NAMES = (b"records", b"ages", b"pending")
 _SWEEP_ENTRIES = 256  # with each change: more than are added by one
-_EVICTED_AT_ONCE = 2000
+_SWEPT_AT_ONCE = 2000
+_EVICTED_FOR_ROOM = 16  # with each change, while the file is fuller than this share
+_FULL_SHARE = 0.7
 _SWEEP_S = 30.0
 _MARGIN_ENTRIES = 8
 _STAMP = struct.Struct(">Q")
@@ -93,6 +95,8 @@ class Store:
             )
             self._environment.reader_check()  # slots of processes that were killed
             self._records, self._ages, self._pending = map(self._environment.open_db, _NAMES)
+            pages = config.map_bytes / self._environment.stat()["psize"]
+            self._pages_max = int(pages * _FULL_SHARE)
         except (OSError, lmdb.Error) as error:
             raise StoreTrouble(f"the memory of calls in {directory}: {error}") from None
         self._changes: list[tuple[Callable[[Any], Any], asyncio.Future[Any]]] = []
@@ -228,11 +232,7 @@ class Store:
     def _commit(self, changes: list[Callable[[Any], Any]]) -> list[Any]:
         """In the thread."""
         try:
-            try:
-                return self._made(changes)
-            except lmdb.MapFullError:
-                self._make_room()
-                return self._made(changes)
+            return self._made(changes)
         except (lmdb.Error, OSError) as error:
             log.error("calls cannot be remembered", error=str(error))
             raise StoreTrouble(str(error)) from None
@@ -244,8 +244,10 @@ class Store:
         return answers
 
     def _sweep(self, writing: Any, entries: int) -> None:
-        """Forget what is too old, and the oldest of what is too many."""
+        """Forget what is too old, and the oldest of what is too many or too much."""
         over = writing.stat(self._records)["entries"] - self._config.entries_max
+        if self._pages(writing) > self._pages_max:
+            over = max(over, _EVICTED_FOR_ROOM)
         ended = _age(self._now() - self._config.keep_s)
         early = 0
         with writing.cursor(self._ages) as ages:
@@ -262,19 +264,16 @@ class Store:
                 early += not old
         self.forgotten += early
 
-    def _make_room(self) -> None:
-        with self._environment.begin(write=True) as writing, writing.cursor(self._ages) as ages:
-            gone = 0
-            while gone < _EVICTED_AT_ONCE and ages.first():
-                stamp = bytes(ages.key())
-                self._drop(writing, stamp[8:])
-                writing.delete(stamp, db=self._ages)
-                gone += 1
-        self.forgotten += gone
+    def _pages(self, writing: Any) -> int:
+        """Those that are in use. A file in which none is free cannot even be deleted from, so
+        room is made while there is some."""
+        stats = [writing.stat(one) for one in (self._records, self._ages, self._pending)]
+        kinds = ("branch_pages", "leaf_pages", "overflow_pages")
+        return sum(stat[kind] for stat in stats for kind in kinds)
 
     def _sweep_now(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep_now)
-        self._change(lambda writing: self._sweep(writing, _EVICTED_AT_ONCE))
+        self._change(lambda writing: self._sweep(writing, _SWEPT_AT_ONCE))
 
 
 def _age(at: float) -> bytes:
