@@ -61,6 +61,9 @@ def text(source: str) -> str:
          "2-3-4 8999 I 7"),
         ("{{ long|truncate(8) }} {{ 'one two three'|truncate(10, leeway=0) }}", "xxxxx... one..."),
         ("{% for row in [1, 2, 3]|batch(2, 0) %}{{ row|join }};{% endfor %}", "12;30;"),
+        ("{{ '<b>%s</b> %d'|safe|format(markup, 3) }}{{ '<%s>'|format(name) }}",
+         "<b>&lt;b&gt;</b> 3&lt;Ivan&gt;"),
+        ("{{ order|first }}{{ order|last }}{{ name|first }}{{ name|last }}", "iditemsIn"),
         ("{{ 'a\nb'|e|replace('\n', '<br>'|safe) }}", "a<br>b"),
         ("{{ {'a': '</script>'}|tojson }}", '{"a": "\\u003c/script\\u003e"}'),
         ("{{ 'a b&c'|urlencode }} {{ {'q': 'a b'}|urlencode }}", "a%20b%26c q=a%20b"),
@@ -177,6 +180,16 @@ def test_a_template_cannot_drive_the_compiler_deep(name: str) -> None:
         html(DEEP[name])
 
 
+def test_the_templates_of_a_message_have_their_limits_together() -> None:
+    headers = tuple((f"X-{n}", "{{ a }}" * 30) for n in range(100))
+    with pytest.raises(BadTemplate, match="more than 2000 tags together"):
+        TemplateSet(Templates(headers=headers))
+    with pytest.raises(BadTemplate, match="more than 100"):
+        TemplateSet(Templates(headers=(("X", "x"),) * 101))
+    with pytest.raises(BadTemplate, match="characters together"):
+        TemplateSet(Templates(text="{{ a }}" + "x" * 200_000, html="{{ a }}" + "x" * 100_000))
+
+
 def test_what_is_just_within_the_limits_compiles() -> None:
     assert html("{{ " + "(" * 16 + "1" + ")" * 16 + " }}") == "1"
     assert html("{% if 1 %}" * 16 + "x" + "{% endif %}" * 16) == "x"
@@ -218,6 +231,7 @@ BOMBS = {
     "list of text": "{{ long|list|length }}",
     "split": "{{ long.split('x')|length }}",
     "strip": "{{ long.strip(long) }}",
+    "a long path": "{% set x = 'a.' %}" + "{% set x = x ~ x %}" * 16 + "{{ numbers|map(x) }}",
     "sort": "{% for a in range(50) %}{% if numbers|sort %}{% endif %}{% endfor %}",
 }  # fmt: skip
 

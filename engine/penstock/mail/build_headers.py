@@ -58,7 +58,8 @@ _ADDRESSES = frozenset({"sender", "disposition-notification-to"})
 _STRUCTURED = frozenset({
     "auto-submitted", "autocrypt", "cfbl-address", "cfbl-feedback-id", "errors-to", "feedback-id",
     "importance", "in-reply-to", "keywords", "list-archive", "list-help", "list-id", "list-owner",
-    "list-post", "list-subscribe", "list-unsubscribe", "list-unsubscribe-post", "precedence",
+    "list-post", "list-subscribe", "list-unsubscribe", "list-unsubscribe-post", "mail-followup-to",
+    "mail-reply-to", "precedence",
     "priority", "references", "return-receipt-to", "sensitivity", "supersedes", "x-priority",
 })  # fmt: skip
 

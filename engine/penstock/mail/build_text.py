@@ -113,7 +113,9 @@ def _coded(found: re.Match[bytes]) -> bytes:
 def _guarded(line: bytes) -> bytes:
     """A line that neither a mailbox file nor a careless relay takes for something else."""
     if line.startswith(b"From "):
-        return b"=46rom =\r\n" + line[5:]
+        if len(line) <= LINE_CHARS - 2:
+            return b"=46" + line[1:]
+        return b"=46rom =\r\n" + _guarded(line[5:])
     return b"=2E" if line == b"." else line
 
 

@@ -20,7 +20,8 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import escape
 
-from penstock.mail.template_check import parse
+from penstock.mail.build_headers import HEADERS_MAX
+from penstock.mail.template_check import Size, parse
 from penstock.mail.template_error import BadTemplate, BadVariables, TemplateError
 from penstock.mail.template_filters import FILTERS, TESTS
 from penstock.mail.template_meter import Meter, MeteredContext, Missing, TemplateFault, meter_of
@@ -101,8 +102,10 @@ class CompiledTemplate:
 
     __slots__ = ("_environment", "_template", "constant", "field")
 
-    def __init__(self, field: str, source: str, *, autoescape: bool) -> None:
-        """Raises :class:`BadTemplate`."""
+    def __init__(
+        self, field: str, source: str, *, autoescape: bool, size: Size | None = None
+    ) -> None:
+        """``size``: what it shares its limits with. Raises :class:`BadTemplate`."""
         self.field = field
         self.constant: str | None = None
         self._environment = _ESCAPING if autoescape else _PLAIN
@@ -110,7 +113,9 @@ class CompiledTemplate:
             self.constant = source
             return
         try:
-            code = self._environment.compile(parse(self._environment, source), filename=field)
+            code = self._environment.compile(
+                parse(self._environment, source, size or Size()), filename=field
+            )
             self._template = Template.from_code(self._environment, code, {})
         except TemplateSyntaxError as error:
             raise BadTemplate(field, error.lineno, error.message or "not a template") from None
@@ -175,11 +180,14 @@ class TemplateSet:
 
     def __init__(self, templates: Templates) -> None:
         """Raises :class:`BadTemplate`."""
+        if len(templates.headers) > HEADERS_MAX:
+            raise BadTemplate("headers", 0, f"more than {HEADERS_MAX}")
+        size = Size()
 
         def compiled(field: str, source: str | None, autoescape: bool) -> CompiledTemplate | None:
             if source is None:
                 return None
-            return CompiledTemplate(field, source, autoescape=autoescape)
+            return CompiledTemplate(field, source, autoescape=autoescape, size=size)
 
         self.subject = compiled("subject", templates.subject, False)
         self.text = compiled("text", templates.text, False)
@@ -187,7 +195,7 @@ class TemplateSet:
         self.amp = compiled("amp", templates.amp, True)
         self.from_name = compiled("from.name", templates.from_name, False)
         self.headers = tuple(
-            (name, CompiledTemplate(f"headers.{name[:80]}", value, autoescape=False))
+            (name, CompiledTemplate(f"headers.{name[:80]}", value, autoescape=False, size=size))
             for name, value in templates.headers
         )
 

@@ -59,26 +59,39 @@ _OPENING = {"for", "if"}
 _CLOSING = {"endfor", "endif", "endset"}
 
 
-def parse(environment: Environment, source: str) -> nodes.Template:
+class Size:
+    """How large the templates of one message may still be, all together."""
+
+    __slots__ = ("chars", "nodes", "tags")
+
+    def __init__(self) -> None:
+        self.chars = SOURCE_CHARS_MAX
+        self.tags = TAGS_MAX
+        self.nodes = NODES_MAX
+
+
+def parse(environment: Environment, source: str, size: Size) -> nodes.Template:
     """The checked tree of ``source``; raises ``TemplateSyntaxError`` with its line."""
-    if len(source) > SOURCE_CHARS_MAX:
-        raise TemplateSyntaxError(f"longer than {SOURCE_CHARS_MAX} characters", 0)
-    _check_tokens(environment.lex(source))
+    size.chars -= len(source)
+    if size.chars < 0:
+        raise TemplateSyntaxError(f"longer than {SOURCE_CHARS_MAX} characters together", 0)
+    _check_tokens(environment.lex(source), size)
     tree = environment.parse(source)
-    _check_size(tree)
+    _check_size(tree, size)
     _rewrite_children(tree)
     return tree
 
 
-def _check_tokens(tokens: Iterable[tuple[int, str, str]]) -> None:
+def _check_tokens(tokens: Iterable[tuple[int, str, str]], size: Size) -> None:
     """Bounds what the parser, which is recursive, will meet."""
-    tags = brackets = blocks = 0
+    brackets = blocks = 0
     words: list[str] | None = None  # of the tag so far, none outside of one
     for line, kind, value in tokens:
         if kind in ("variable_begin", "block_begin"):
-            tags, brackets = tags + 1, 0
+            brackets = 0
             words = []
-            _limit(tags, TAGS_MAX, "tags", line)
+            size.tags -= 1
+            _limit(TAGS_MAX - size.tags, TAGS_MAX, "tags together", line)
         elif kind in ("variable_end", "block_end"):
             if kind == "block_end" and words:
                 opens = words[0] in _OPENING or (words[0] == "set" and "=" not in words)
@@ -98,15 +111,16 @@ def _limit(count: int, limit: int, what: str, line: int) -> None:
         raise TemplateSyntaxError(f"more than {limit} {what}", line)
 
 
-def _check_size(tree: nodes.Template) -> None:
+def _check_size(tree: nodes.Template, size: Size) -> None:
     """Bounds the compiler's work: without recursion, since it is depth that is looked for."""
-    count = 0
     level: list[nodes.Node] = [tree]
     for _ in range(DEPTH_MAX):
-        count += len(level)
         level = [child for node in level for child in node.iter_child_nodes()]
-        if count + len(level) > NODES_MAX:
-            raise TemplateSyntaxError(f"more than {NODES_MAX} names, values and operators", 0)
+        size.nodes -= len(level)
+        if size.nodes < 0:
+            raise TemplateSyntaxError(
+                f"more than {NODES_MAX} names, values and operators together", 0
+            )
         if not level:
             return
     raise TemplateSyntaxError(f"nested deeper than {DEPTH_MAX}", level[0].lineno)
