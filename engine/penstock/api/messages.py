@@ -26,6 +26,7 @@ from penstock.policy.problem import suggestion
 
 RFC822 = "message/rfc822"
 QUERY_FIELDS_MAX = 5000
+HINTS_MAX = 20  # looking for what was meant takes its time
 router = direct_router(tags=["Messages"])
 _message = TypeAdapter(Message).validate_python
 
@@ -123,7 +124,7 @@ def _refused(error: ValidationError) -> Problem:
     """With the field that was probably meant, where one was misspelt."""
     details = error.errors(include_url=False)
     found = field_errors(details)
-    for number, detail in enumerate(details):
+    for number, detail in enumerate(details[:HINTS_MAX]):
         if detail["type"] == "extra_forbidden":
             hint = suggestion(str(detail["loc"][-1]), names_at(detail["loc"]))
             if hint:
