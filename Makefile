@@ -85,7 +85,8 @@ docs: setup
 	$(BIN)/python -m penstock.settings.reference docs/reference policies/schema
 	$(BIN)/python -m penstock.events.reference docs/reference/metrics.md
 	$(BIN)/python -m penstock.events.schema docs/reference
-	$(BIN)/python -m penstock.api.reference docs/reference/api.md
+	$(BIN)/python -m penstock.api.reference docs/reference/problems.md
+	$(BIN)/python -m penstock.api.reference_routes docs/reference/api.md
 
 lock:
 	$(BIN)/python -m pip install --quiet uv

@@ -43,6 +43,7 @@ class ApiDaemon(Daemon):
             self.process.kill()
         self.process.wait()
         self.log.close()
+        self.process = None
 
 
 @pytest.fixture(scope="session")

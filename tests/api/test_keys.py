@@ -163,6 +163,24 @@ def test_what_is_wrong_with_an_order_is_said_for_each_field(keyed: ApiDaemon) ->
     }
 
 
+@pytest.mark.parametrize("given", [0, 2e9, "2000000000", "2031-05-17", "2031-05-17T09:30:00"])
+def test_a_moment_is_a_date_and_a_time_and_a_zone(keyed: ApiDaemon, given: object) -> None:
+    with keyed.client() as client:
+        answer = client.post("/api/v1/keys", json={"scopes": ["read"], "expires_at": given})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["field"] == "expires_at"
+    assert 'like "2031-05-17T09:30:00Z"' in error["message"]
+
+
+def test_a_key_cannot_have_expired_when_it_is_made(keyed: ApiDaemon) -> None:
+    order = {"scopes": ["read"], "expires_at": "1970-01-01T00:00:00Z"}
+    with keyed.client() as client:
+        answer = client.post("/api/v1/keys", json=order)
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "expires_at: must be in the future"
+
+
 def test_a_browsers_request_for_another_site_needs_a_key(keyed: ApiDaemon) -> None:
     with keyed.client() as client:
         for headers in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
-from penstock.api.reference import described, page
+from penstock.api.reference_routes import described, page
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

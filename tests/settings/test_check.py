@@ -27,7 +27,7 @@ def _certificate(key: ec.EllipticCurvePrivateKey) -> bytes:
     start = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
     builder = builder.public_key(key.public_key()).not_valid_before(start)
-    builder = builder.not_valid_after(start + datetime.timedelta(days=1))
+    builder = builder.not_valid_after(start + datetime.timedelta(days=36500))
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 

@@ -38,10 +38,13 @@ class AdmissionConfig:
     networks: Collection[IPv4Network | IPv6Network] = ()
     proxies: Collection[IPv4Network | IPv6Network] = ()
     sandbox: bool = False
-    guesses: Guesses = field(
-        default_factory=lambda: Guesses(
-            delay_s=0.1, delay_max_s=5.0, forget_s=600.0, keys_max=10_000
-        )
+    guesses: Guesses = field(default_factory=lambda: guesses(5.0))
+
+
+def guesses(delay_max_s: float) -> Guesses:
+    """Clients with wrong keys, forgotten ten minutes after the last of them."""
+    return Guesses(
+        delay_s=min(0.1, delay_max_s), delay_max_s=delay_max_s, forget_s=600.0, keys_max=10_000
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any, get_args
 
 from fastapi import Header, Request
@@ -13,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from penstock.api.access import Caller
 from penstock.api.events_stream import EventStream, streams
+from penstock.api.fields import Moment
 from penstock.api.ports import ports
 from penstock.api.problem import FieldError, invalid
 from penstock.api.routing import Router
@@ -64,10 +64,10 @@ class EventFilter(Query):
 
 
 class EventQuery(EventFilter):
-    since: datetime | None = Field(
+    since: Moment | None = Field(
         default=None, description="From then on.", examples=["2026-12-01T08:00:00Z"]
     )
-    until: datetime | None = Field(default=None, description="Before then.")
+    until: Moment | None = Field(default=None, description="Before then.")
     cursor: str = Field(
         default="", max_length=4000, description="Go on there: `next` of the page before."
     )

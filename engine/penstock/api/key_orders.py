@@ -5,10 +5,11 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from penstock.api.access import ScopeName
 from penstock.api.charges import KeyLimits
+from penstock.api.fields import Moment
 from penstock.api.keys import NAME_CHARS_MAX, NETWORKS_MAX
 from penstock.mail.envelope import LABEL_CHARS, is_label
 from penstock.policy.rate import Rate
@@ -85,7 +86,7 @@ class KeyOrder(BaseModel):
         description="A smaller bound on bodies than the listener's.",
         examples=[1_048_576],
     )
-    expires_at: AwareDatetime | None = Field(
+    expires_at: Moment | None = Field(
         default=None,
         description="When it ceases to be good; never if not given.",
         examples=["2031-05-17T09:30:00Z"],

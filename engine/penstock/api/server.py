@@ -24,6 +24,7 @@ from penstock.intake.served import Served
 from penstock.policy.units import size_text
 
 _FORGOTTEN_BYTES_MAX = 64 << 20
+_LAST_REQUEST_S = 0.3
 _GRACE_S = 5.0  # a slow body is for the application to answer first
 BACKLOG = 1024
 
@@ -71,7 +72,7 @@ class _Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._in_head = False
+        self._in_head = self._ending = False
         self._head_bytes = self._unread_bytes = self._forgotten_bytes = 0
         self._waits_since = self.loop.time()  # for a head or the end of a body; 0.0: for nothing
         if len(self.connections) > self.bounds.connections_max:
@@ -120,6 +121,8 @@ class _Connection(HttpToolsProtocol):
         self._in_head = False
         self._waits_since = self.loop.time() + _GRACE_S
         super().on_headers_complete()
+        if self._ending:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         if self.cycle.response_complete:
@@ -132,6 +135,19 @@ class _Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._waits_since = 0.0
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """A connection that was just made may have its one request: its client cannot know."""
+        self._ending = True
+        last: object = self.cycle
+        if last is None:
+            self.loop.call_later(_LAST_REQUEST_S, self._end_unused)
+        else:
+            super().shutdown()
+
+    def _end_unused(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
 
     def _count(self, size: int) -> None:
         self._head_bytes += size

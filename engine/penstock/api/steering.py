@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 from starlette.responses import Response
 
 from penstock.api.access import Caller, needs
@@ -23,6 +23,10 @@ from penstock.api.problem import Problem, problem_of
 from penstock.api.routing import Router
 from penstock.control import ControlError
 
+# Of a body: true is no number, and 1 is not true.
+Number = Annotated[float, Strict()]
+Whole = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
 _R = TypeVar("_R", bound=Callable[..., Any])
 WHO_CHARS_MAX = 200
 REASON_CHARS_MAX = 500

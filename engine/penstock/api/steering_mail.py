@@ -99,7 +99,7 @@ def _replies(rules: ReplyRules, heard: list[dict[str, Any]]) -> list[dict[str, A
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"message/rfc822": {"schema": {"type": "string", "format": "binary"}}},
+            "content": {kind: {"schema": {}} for kind in ("message/rfc822", "text/plain")},
         }
     },
 )
@@ -113,6 +113,8 @@ async def classify_report(request: Request, caller: Reader) -> Response:
             raise Problem(
                 413, "too-large", f"A report has {_LIMITS.content_bytes_max} bytes at most."
             )
+    if not content:
+        raise Problem(422, "invalid", "The body is empty; it has to be a mail.")
     rules = ports(request).policies().replies
     return answered(await threads().run(_report, rules, bytes(content)))
 

@@ -18,6 +18,8 @@ from penstock.api.problem import Problem
 from penstock.api.routing import Router
 from penstock.api.steering import (
     Answer,
+    Flag,
+    Number,
     Query,
     Reader,
     Said,
@@ -36,7 +38,9 @@ from penstock.api.steering_selector import Selector
 
 router = Router(tags=["Operations"])
 Verb = Literal["suspend", "bounce", "reroute", "retry", "expire"]
-Number = Annotated[str, Path(description="As the list of operations has it.", examples=["s12"])]
+OperationId = Annotated[
+    str, Path(description="As the list of operations has it.", examples=["s12"])
+]
 _SECONDS_MAX = 1e11
 
 
@@ -53,7 +57,7 @@ class Beginning(Said):
         description="Which mail; at least one field.",
         examples=[{"provider": "gmail", "tenant": "shop"}],
     )
-    duration_s: float = Field(
+    duration_s: Number = Field(
         default=0,
         ge=0,
         le=10 * 365 * 86_400.0,
@@ -62,8 +66,8 @@ class Beginning(Said):
         examples=[1800],
     )
     pool: str = Field(default="", max_length=300, description="reroute: the pool that is to send.")
-    tell: bool = Field(default=False, description="bounce: send the senders reports.")
-    expires_at: float = Field(
+    tell: Flag = Field(default=False, description="bounce: send the senders reports.")
+    expires_at: Number = Field(
         default=0, ge=0, le=_SECONDS_MAX, description="expire: when, in seconds since 1970."
     )
 
@@ -133,12 +137,6 @@ async def list_operations(request: Request, caller: Reader) -> Response:
     return answered({**found, "operations": rows})
 
 
-@method(router, "operations.show", "Show one operation", Operation)
-async def show_operation(request: Request, caller: Reader, id: Number) -> Response:
-    """As the list of operations has it."""
-    return answered(await _find(request, caller, id))
-
-
 @method(router, "queue.resume", "End suspensions", Done)
 async def resume(request: Request, caller: Steerer, order: Ending) -> Response:
     """Those with exactly this selector; all of them where it is empty."""
@@ -167,9 +165,15 @@ async def resume(request: Request, caller: Steerer, order: Ending) -> Response:
     return answered({**sums, "ids": [one["id"] for one in own]})
 
 
+@method(router, "operations.show", "Show one operation", Operation)
+async def show_operation(request: Request, caller: Reader, id: OperationId) -> Response:
+    """As the list of operations has it."""
+    return answered(await _find(request, caller, id))
+
+
 @method(router, "queue.cancel", "End an operation", Done)
 async def cancel(
-    request: Request, caller: Steerer, id: Number, query: Annotated[EndingQuery, QueryOf()]
+    request: Request, caller: Steerer, id: OperationId, query: Annotated[EndingQuery, QueryOf()]
 ) -> Response:
     """What it did to mail already stays done."""
     if caller.tenant:

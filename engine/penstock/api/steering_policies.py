@@ -13,7 +13,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from penstock.api.ports import ports
-from penstock.api.problem import FieldError, invalid
+from penstock.api.problem import FieldError, Problem, invalid
 from penstock.api.routing import Router
 from penstock.api.steering import Answer, Query, WholeReader, answered, method
 from penstock.api.threads import threads
@@ -155,7 +155,7 @@ def counts_of(policies: Policies) -> dict[str, int]:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"text/plain": {"schema": {"type": "string"}}},
+            "content": {"text/plain": {"schema": {}}},
         }
     },
 )
@@ -163,6 +163,8 @@ async def replay(request: Request, caller: WholeReader) -> Response:
     """Lines of an attempt log, or of `{"provider": ..., "reply": ...}`, by the rules in force: what
     fires, and what came out otherwise when they were recorded."""
     content = await request.body()
+    if not content:
+        raise Problem(422, "invalid", "The body is empty; it has to be lines of a log.")
     rules = ports(request).policies().replies
     return answered(await threads().run(_replay, rules, content))
 

@@ -13,8 +13,10 @@ from penstock.api.access import Caller
 from penstock.api.routing import Router
 from penstock.api.steering import (
     Answer,
+    Flag,
     Query,
     Said,
+    Whole,
     WholeReader,
     WholeSteerer,
     asked,
@@ -43,12 +45,12 @@ class WarmupOrder(Said):
 class WarmupPlace(WarmupOrder):
     """Either ``day`` or ``warm``."""
 
-    day: int = Field(default=0, ge=0, le=10_000, description="A day of the plan, from 1.")
-    warm: bool = Field(default=False, description="It is warm: no limit by a plan.")
+    day: Whole = Field(default=0, ge=0, le=10_000, description="A day of the plan, from 1.")
+    warm: Flag = Field(default=False, description="It is warm: no limit by a plan.")
 
 
 class Complaints(WarmupOrder):
-    count: int = Field(default=1, ge=1, le=1_000_000_000, description="So many more today.")
+    count: Whole = Field(default=1, ge=1, le=1_000_000_000, description="So many more today.")
 
 
 class WarmupRow(Answer):

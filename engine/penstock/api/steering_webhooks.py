@@ -16,6 +16,7 @@ from penstock.api.routing import Router
 from penstock.api.steering import (
     WHO_CHARS_MAX,
     Answer,
+    Number,
     Order,
     Reader,
     Steerer,
@@ -56,7 +57,7 @@ class Nothing(Order):
 
 
 class Replaying(Order):
-    since_s: float = Field(
+    since_s: Number = Field(
         ge=0, le=1e11, description="From then on, seconds since 1970.", examples=[1796025600]
     )
 

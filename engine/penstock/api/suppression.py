@@ -20,6 +20,7 @@ from penstock.api.steering import (
     REASON_CHARS_MAX,
     WHO_CHARS_MAX,
     Answer,
+    Number,
     Order,
     Query,
     Reader,
@@ -86,7 +87,7 @@ class Addition(Order):
     reason: str = Field(
         default="manual", max_length=64, description="Why it is suppressed.", examples=["complaint"]
     )
-    ttl_s: float = Field(
+    ttl_s: Number = Field(
         default=0, ge=0, le=4e9, description="For so long; 0: as set for the reason."
     )
     who: str = Field(default="", max_length=WHO_CHARS_MAX, description="Who does it.")

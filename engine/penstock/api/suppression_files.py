@@ -48,9 +48,7 @@ _FORMS = {"text/csv": "csv", "application/x-ndjson": "ndjson", "application/ndjs
 _BODY = {
     "requestBody": {
         "required": True,
-        "content": {
-            kind: {"schema": {"type": "string"}} for kind in ("text/csv", "application/x-ndjson")
-        },
+        "content": {kind: {"schema": {}} for kind in ("text/csv", "application/x-ndjson")},
     }
 }
 _FILES = {kind: {"schema": {"type": "string"}} for kind in ("application/x-ndjson", "text/csv")}

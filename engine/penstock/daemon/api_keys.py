@@ -48,7 +48,7 @@ class ApiKeys:
                 "conflict", f"there are {KEYS_MAX} keys; revoke some that nobody uses"
             )
         expires = order.expires_at.timestamp() if order.expires_at else 0.0
-        if expires and expires <= now:
+        if order.expires_at is not None and expires <= now:
             raise ControlError("invalid", "expires_at: must be in the future")
         number, secret, digest = new_secret()
         key = Key(

@@ -63,6 +63,12 @@ class ApiSettings(Table):
     keep_alive_s: Duration = Field(
         default=75.0, ge=1, le=3600, description="How long a connection may be idle."
     )
+    refusal_delay_max_s: Duration = Field(
+        default=5.0,
+        ge=0,
+        le=60,
+        description="Wrong keys from one client are answered ever later, by this at most.",
+    )
 
 
 def find(checked: Checked[Settings]) -> None:

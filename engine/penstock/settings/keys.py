@@ -5,6 +5,8 @@ Only ``penstock check`` asks this: a daemon reads its keys itself, with fewer ri
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -13,11 +15,12 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import load_pem_x509_certificates
 
 from penstock.mail.dkim_keys import BadKey, load_key
-from penstock.policy.problem import Path, quoted
+from penstock.policy.problem import Path, Problem, quoted
 from penstock.policy.validation import Checked
 from penstock.settings.files import Read, reason
 from penstock.settings.models import Settings
 
+_EXPIRES_SOON = timedelta(days=14)
 _FORM = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -58,6 +61,7 @@ def _pair(
     if certificate_pem is not None:
         try:
             certificate = load_pem_x509_certificates(certificate_pem)[0]
+            _expiry(checked, certificate_path, certificate_file, certificate.not_valid_after_utc)
             public.append(certificate.public_key().public_bytes(*_FORM))
         except (ValueError, IndexError):
             message = f"{quoted(certificate_file, 200)} holds no certificate in PEM form"
@@ -71,6 +75,20 @@ def _pair(
             checked.contradict(key_path, message)
     if len(set(public)) == 2:
         checked.contradict(key_path, "the key is not that of the certificate")
+
+
+def _expiry(checked: Checked[Settings], path: Path, file: str, until: datetime) -> None:
+    """A warning where it is over, or nearly so: clients that look will turn away."""
+    left = until - datetime.now(UTC)
+    if left > _EXPIRES_SOON:
+        return
+    when = f"{until:%Y-%m-%d %H:%M} UTC"
+    what = f"expires at {when}" if left > timedelta() else f"expired at {when}"
+    where = checked.original(path)
+    message = f"the certificate in {quoted(file, 200)} {what}"
+    checked.problems.append(
+        Problem(checked.document.file, checked.line(path), where, message, "renew it", warning=True)
+    )
 
 
 def _content(checked: Checked[Settings], path: Path, file: str, read: Read) -> bytes | None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import structlog
 
-from penstock.api.admission import AdmissionConfig, KeyAccess
+from penstock.api.admission import AdmissionConfig, KeyAccess, guesses
 from penstock.api.app import make_app
 from penstock.api.charges import Charges
 from penstock.api.documentation import PUBLIC
@@ -140,7 +140,12 @@ class Api:
 
 
 def _admission(settings: Settings, api: ApiSettings) -> AdmissionConfig:
-    return AdmissionConfig(api.networks, api.proxies, settings.delivery == "sandbox")
+    return AdmissionConfig(
+        api.networks,
+        api.proxies,
+        settings.delivery == "sandbox",
+        guesses(api.refusal_delay_max_s),
+    )
 
 
 def _gate(api: ApiSettings) -> GateConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,10 @@ import httpx
 import pytest
 from tests.api.conftest import ApiDaemon
 
+from penstock.api.methods import PREFIX
 from penstock.control import ControlError, call_once
+
+STREAM = f"{PREFIX}/events/stream"
 
 
 @pytest.fixture
@@ -61,3 +65,30 @@ def test_a_daemon_of_before_is_asked_as_before(upgraded: ApiDaemon) -> None:
     assert (done.stdout, done.stderr) == ("no operation is in force\n", "")
     wrong = penstock(upgraded, "queue", "cancel", "s1")
     assert wrong.stderr == "penstock: no operation 's1': it has ended, or never was\n"
+
+
+def test_a_stream_ends_with_its_daemon_and_goes_on_with_the_next(upgraded: ApiDaemon) -> None:
+    """Nobody waits for it at the end, and its client goes on where it was."""
+
+    def order(reason: str) -> None:
+        upgraded.call("queue.retry", selector={"domain": "x.example"}, reason=reason)
+
+    with upgraded.client() as client:
+        with client.stream("GET", f"{STREAM}?type=admin") as answer:
+            order("before")
+            lines = answer.iter_lines()
+            identity = next(line for line in lines if line.startswith("id: "))[4:]
+            pid = upgraded.call("upgrade")["pid"]
+            assert '"before"' in next(lines) + next(lines)
+            for _ in lines:
+                pass  # it has an end
+        assert upgraded.process is not None
+        upgraded.process.wait(30)
+        order("after")
+        headers = {"Last-Event-ID": identity}
+        with client.stream("GET", f"{STREAM}?type=admin", headers=headers) as answer:
+            data = (line for line in answer.iter_lines() if line.startswith("data: "))
+            told = [json.loads(next(data)[6:]) for _ in range(2)]
+    assert [one["action"] for one in told] == ["upgrade", "queue.retry"]
+    assert told[1]["reason"] == "after"
+    assert upgraded.call("status")["pid"] == pid
