@@ -12,8 +12,10 @@ from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -22,24 +24,27 @@ from penstock import __version__
 from penstock.api.access import Access
 from penstock.api.documentation import PUBLIC, add_documentation
 from penstock.api.forms import said
-from penstock.api.gate import Gate, GateConfig, control_problem
+from penstock.api.gate import Gate, GateConfig, told
 from penstock.api.measures import Measures
 from penstock.api.ports import Ports
 from penstock.api.problem import FieldError, Problem, field_errors, invalid
+from penstock.api.routing import direct_routes
 from penstock.control import ControlError
 
 _DESCRIPTION = "Penstock sends mail: durable, metered, signed, and able to say why a message waits."
 
 
 class _Api(FastAPI):
-    """FastAPI with the gate around its whole stack."""
+    """FastAPI with the gate in the place of its outer middleware: whatever no handler knows ends
+    there, once."""
 
     def __init__(self, gate: Callable[[ASGIApp], ASGIApp], **more: Any) -> None:
         self._gate = gate
         super().__init__(**more)
 
     def build_middleware_stack(self) -> ASGIApp:
-        return self._gate(super().build_middleware_stack())
+        handlers = dict(self.exception_handlers)
+        return self._gate(ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers))
 
 
 def make_app(
@@ -50,10 +55,11 @@ def make_app(
     measures: Measures | None = None,
 ) -> FastAPI:
     """``measures`` is what several applications of one process share."""
+    api_routes: list[APIRoute] = []
     counted = measures or Measures(ports.registry, time.perf_counter)
     found = config or GateConfig(public=PUBLIC)
     app = _Api(
-        lambda inner: Gate(inner, access, found, counted, control_problem),
+        lambda inner: Gate(inner, access, found, counted, direct_routes(api_routes)),
         title="Penstock",
         version=__version__,
         description=_DESCRIPTION,
@@ -67,12 +73,10 @@ def make_app(
             ControlError: _refused_by_daemon,
             RequestValidationError: _wrong,
             HTTPException: _refused,
-            Exception: _broken,
         },
     )
     app.state.ports = ports
     methods: dict[str, set[str]] = {}
-    api_routes: list[APIRoute] = []
     app.state.methods, app.state.api_routes = methods, api_routes
     for router in routers:
         app.include_router(router)
@@ -92,7 +96,7 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 
 async def _refused_by_daemon(_request: Request, error: Exception) -> Response:
-    return cast(Problem, control_problem(error)).response()
+    return cast(Problem, told(error)).response()
 
 
 async def _wrong(_request: Request, error: Exception) -> Response:
@@ -125,8 +129,3 @@ async def _refused(request: Request, error: Exception) -> Response:
         headers["Allow"] = allowed
         return Problem(405, "method-not-allowed", detail, headers=headers).response()
     return Problem(found.status_code, "bad-request", found.detail, headers=headers).response()
-
-
-async def _broken(_request: Request, _error: Exception) -> Response:
-    """The gate logs it: Starlette raises it again after this answer."""
-    return Problem(500, "failed", "The request failed here; the daemon's log says why.").response()

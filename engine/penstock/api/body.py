@@ -62,6 +62,22 @@ def is_json(content_type: str) -> bool:
     return charset is None or charset[1] in ("utf-8", "utf8")
 
 
+def check_kind(request: Request) -> None:
+    """A 415 for a body that is no plain JSON."""
+    headers = request.headers
+    if headers.get("content-encoding", "identity") != "identity":
+        raise Problem(415, "media-type", "Bodies are taken without a Content-Encoding.")
+    given = headers.get("content-type", "")
+    if not is_json(given):
+        shown = f'not "{given[:100]}"' if given else "and none was given"
+        raise Problem(
+            415,
+            "media-type",
+            f'The Content-Type has to be "application/json", {shown}.',
+            headers={"Accept": "application/json"},
+        )
+
+
 class ApiRequest(Request):
     """A request whose ``json()`` is :func:`parse_json`."""
 

@@ -2,30 +2,29 @@
 
 FastAPI's way from a request to the arguments of a function costs more than taking in a message
 does. So the function of such a route is its documentation, parameters and body included, and what
-answers is the handler that :func:`answered_by` names: it gets the request and who asks.
+answers is the handler that :func:`answered_by` names: it gets the request and who asks, from the
+gate itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.api.access import CALLER, Caller
-from penstock.api.routing import ApiRoute, Router, needs_of
+from penstock.api.access import CALLER
+from penstock.api.routing import ANSWERED_BY, ApiRoute, Direct, Router, needs_of
 
-Direct = Callable[[Request, Caller], Awaitable[Response]]
 _F = TypeVar("_F", bound=Callable[..., Any])
-_HANDLER = "answered_by"
 
 
 def answered_by(handler: Direct) -> Callable[[_F], _F]:
     """Marks a function as the documentation of ``handler``."""
 
     def mark(function: _F) -> _F:
-        setattr(function, _HANDLER, handler)
+        setattr(function, ANSWERED_BY, handler)
         return function
 
     return mark
@@ -35,7 +34,7 @@ class DirectRoute(ApiRoute):
     """A route whose function may be such a documentation."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler: Direct | None = getattr(self.endpoint, _HANDLER, None)
+        handler: Direct | None = getattr(self.endpoint, ANSWERED_BY, None)
         if handler is None:
             return super().get_route_handler()
         needed = tuple(needs_of(self.dependant))

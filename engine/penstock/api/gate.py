@@ -9,7 +9,7 @@ a problem document, and what was no problem of the client's as a line in the log
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,9 +18,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.api.access import CALLER, Access, Caller
+from penstock.api.body import ApiRequest
 from penstock.api.forms import said
 from penstock.api.measures import Measures
-from penstock.api.problem import Problem
+from penstock.api.problem import Problem, problem_of
+from penstock.api.routing import DirectRoute
 from penstock.control import ControlError
 from penstock.policy.units import size_text
 
@@ -40,8 +42,7 @@ class GateConfig:
 
 
 class Gate:
-    """An ASGI application around ``app``. ``problem_of`` makes a problem of any exception that is
-    one; ``loop_time`` is the loop's."""
+    """An ASGI application around ``app``; ``direct``: what it answers without that."""
 
     def __init__(
         self,
@@ -49,10 +50,10 @@ class Gate:
         access: Access,
         config: GateConfig,
         measures: Measures,
-        problem_of: Callable[[Exception], Problem | None],
+        direct: Mapping[tuple[str, str], DirectRoute],
     ) -> None:
         self._app, self._access, self._config = app, access, config
-        self._measures, self._problem_of = measures, problem_of
+        self._measures, self._direct = measures, direct
         self.receiving_bytes = 0
         measures.receiving(lambda: self.receiving_bytes)
 
@@ -83,17 +84,24 @@ class Gate:
         scope[CALLER] = caller
         if 0 < caller.request_bytes_max < body.bytes_max:
             body.bytes_max = caller.request_bytes_max
+        known = self._direct.get((scope["method"], scope["path"]))
+        if known is not None:
+            scope["route"] = known.route
         for name, value in scope["headers"]:
             if name == b"content-length":
                 body.announced(int(value))
                 break
-        await self._app(scope, body.receive, answer.send)
+        if known is None:
+            await self._app(scope, body.receive, answer.send)
+            return
+        for one in known.needs:
+            one.check(scope)
+        response = await known.endpoint(ApiRequest(scope, body.receive), caller)
+        await response(scope, body.receive, answer.send)
 
     async def _say(self, error: Exception, answer: _Answer, path: str) -> None:
-        problem = self._problem_of(error)
+        problem = told(error)
         if problem is None:
-            if answer.complete:
-                return
             log.error("an API request failed", exc_info=error)
             problem = Problem(500, "failed", "The request failed here; the daemon's log says why.")
         if answer.status:
@@ -182,10 +190,8 @@ class _Body:
 _CLOSE = {"Connection": "close"}
 
 
-def control_problem(error: Exception) -> Problem | None:
+def told(error: Exception) -> Problem | None:
     """What of an exception is a problem to tell: ours, and the daemon's refusals."""
-    from penstock.api.problem import problem_of
-
     if isinstance(error, Problem):
         return error
     if isinstance(error, ControlError):
