@@ -153,6 +153,9 @@ _KEY = Header(
     "same answer, and nothing is sent twice.",
 )
 _OF_WHOLE = f"With a body of type `{RFC822}`: "
+_AS_JSON = "as the field of that name in JSON."
+_QUERY = Query(description=_OF_WHOLE + _AS_JSON)
+_PAIRS = Query(description=f"{_OF_WHOLE}`name=value`; repeat it.")
 
 
 @router.post(
@@ -181,15 +184,15 @@ async def send(
         str, Query(alias="from", description=f"{_OF_WHOLE}the envelope sender.")
     ] = "",
     to: Annotated[list[str], Query(description=f"{_OF_WHOLE}a recipient; repeat it.")] = [],  # noqa: B006
-    tenant: Annotated[str, Query(description=_OF_WHOLE + "as in JSON, and so the others.")] = "",
-    campaign: Annotated[str, Query()] = "",
-    class_: Annotated[str, Query(alias="class")] = "",
-    pool: Annotated[str, Query()] = "",
-    tag: Annotated[list[str], Query(description="name=value; repeat it.")] = [],  # noqa: B006
-    metadata: Annotated[list[str], Query(description="name=value; repeat it.")] = [],  # noqa: B006
-    deliver_at: Annotated[str, Query()] = "",
-    expires_at: Annotated[str, Query()] = "",
-    durability: Annotated[Literal["fsync", "memory"], Query()] = "fsync",
+    tenant: Annotated[str, _QUERY] = "",
+    campaign: Annotated[str, _QUERY] = "",
+    class_: Annotated[str, Query(alias="class", description=_OF_WHOLE + _AS_JSON)] = "",
+    pool: Annotated[str, _QUERY] = "",
+    tag: Annotated[list[str], _PAIRS] = [],  # noqa: B006
+    metadata: Annotated[list[str], _PAIRS] = [],  # noqa: B006
+    deliver_at: Annotated[str, _QUERY] = "",
+    expires_at: Annotated[str, _QUERY] = "",
+    durability: Annotated[Literal["fsync", "memory"], _QUERY] = "fsync",
 ) -> None:
     """Takes one message to up to 1,000 recipients who see each other (`to`, `cc`, `bcc`), or with
     `recipients` up to 1,000 messages to one each, every one with variables of its own for the

@@ -202,13 +202,13 @@ async def list_messages(
     request: Request,
     caller: Reader,
     recipient: Annotated[str, Query(max_length=_TEXT_MAX, description="To this address.")] = "",
-    tenant: Annotated[str, Query(max_length=_TEXT_MAX)] = "",
-    campaign: Annotated[str, Query(max_length=_TEXT_MAX)] = "",
+    tenant: Annotated[str, Query(max_length=_TEXT_MAX, description="Of this tenant.")] = "",
+    campaign: Annotated[str, Query(max_length=_TEXT_MAX, description="Of this campaign.")] = "",
     since: Annotated[
         datetime | None, Query(description="Accepted from then on; for a day if not given.")
     ] = None,
     until: Annotated[datetime | None, Query(description="Accepted before then.")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Messages at most.")] = 100,
     cursor: Annotated[
         str, Query(max_length=CURSOR_CHARS_MAX, description="`next` of the page before.")
     ] = "",

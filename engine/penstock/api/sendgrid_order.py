@@ -54,7 +54,7 @@ def answer(rows: list[Row]) -> Answer:
     first = next((row.id for row in rows if row.id), "")
     bad = [row for row in rows if row.status == "invalid"]
     if bad and not first:
-        raise Problem(400, "invalid", bad[0].reason)
+        raise Problem(422, "invalid", bad[0].reason)
     return Answer(202, b"", (("X-Message-Id", first),))
 
 
