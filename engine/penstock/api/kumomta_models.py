@@ -11,7 +11,7 @@ _TEXT_MAX = 60_000_000
 
 
 class Lenient(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
 class Address(Lenient):

@@ -110,6 +110,7 @@ async def _take(request: Request, caller: Caller) -> Response:
         rules = rules_of(found)
         if kind == "rfc822":
             return order_of_whole(content, query_of(request), caller, rules)
+        _no_query(request)
         try:
             message = _message(parse_json(content))
         except ValidationError as error:
@@ -131,6 +132,14 @@ def _refused(error: ValidationError) -> Problem:
                 field, message = found[number]
                 found[number] = FieldError(field, f"{message}; {hint}")
     return invalid(found)
+
+
+def _no_query(request: Request) -> None:
+    """What stands in the query of a body in JSON would be overlooked in silence."""
+    if request.scope["query_string"]:
+        names = dict.fromkeys(name for name, _ in query_of(request))
+        what = f"give it in the body: parameters go with a body of type {RFC822}"
+        raise invalid([FieldError(f"query {name[:60]}", what) for name in names])
 
 
 def query_of(request: Request) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ _MOMENT = (
 class Model(BaseModel):
     """Whoever misspells a field hears of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def _as_person(value: Any) -> Any:

@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, Field
 
 from penstock.api.access import Caller, needs
+from penstock.api.fields import Moment
 from penstock.api.messages_history import (
     History,
     Listing,
@@ -205,9 +206,9 @@ async def list_messages(
     tenant: Annotated[str, Query(max_length=_TEXT_MAX, description="Of this tenant.")] = "",
     campaign: Annotated[str, Query(max_length=_TEXT_MAX, description="Of this campaign.")] = "",
     since: Annotated[
-        datetime | None, Query(description="Accepted from then on; for a day if not given.")
+        Moment | None, Query(description="Accepted from then on; for a day if not given.")
     ] = None,
-    until: Annotated[datetime | None, Query(description="Accepted before then.")] = None,
+    until: Annotated[Moment | None, Query(description="Accepted before then.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Messages at most.")] = 100,
     cursor: Annotated[
         str, Query(max_length=CURSOR_CHARS_MAX, description="`next` of the page before.")

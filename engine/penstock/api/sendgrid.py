@@ -23,7 +23,7 @@ from penstock.api.injection import Order
 from penstock.api.messages import injected, response_of, rules_of
 from penstock.api.ports import Ports, ports
 from penstock.api.problem import Problem, validation_problem
-from penstock.api.sendgrid_models import Mail
+from penstock.api.sendgrid_models import Errors, Mail
 from penstock.api.sendgrid_order import order_of_mail
 
 PREFIX = "/v3"
@@ -88,7 +88,14 @@ def _dotted(field: str) -> str:
     status_code=202,
     summary="Send as with SendGrid",
     response_class=Response,
-    responses={200: {"description": "With sandbox_mode: it would have been accepted."}},
+    responses={
+        200: {"description": "With sandbox_mode: it would have been accepted."},
+        "default": {
+            "description": "What went wrong.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Errors"}}},
+            "model": Errors,
+        },
+    },
     response_description="Accepted, durably; X-Message-Id is the id of the first message.",
 )
 @answered_by(_take)

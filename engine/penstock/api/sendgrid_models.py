@@ -27,7 +27,7 @@ Texts = dict[str, Text]
 
 
 class Lenient(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
 class Address(Lenient):
@@ -98,3 +98,15 @@ class Mail(Lenient):
     asm: Group | None = None
     ip_pool_name: str | None = Field(default=None, max_length=64)
     mail_settings: MailSettings = MailSettings()
+
+
+class Error(Lenient):
+    message: str
+    field: str | None
+    help: str | None
+
+
+class Errors(Lenient):
+    """What is wrong, in SendGrid's form."""
+
+    errors: list[Error]
