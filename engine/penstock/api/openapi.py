@@ -62,6 +62,8 @@ def _mend(operation: dict[str, Any], scope: str) -> None:
     for status, response in responses.items():
         if response["description"] == "Successful Response":
             response["description"] = HTTPStatus(int(status)).phrase
+        if status == "default" and "application/json" in response.get("content", ()):
+            continue  # errors in a form of its own
         if status == "default" or int(status) >= 400:
             response["content"] = {MEDIA_TYPE: {**_PROBLEM, **_examples(response)}}
     if scope:
