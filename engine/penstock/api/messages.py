@@ -18,10 +18,11 @@ from penstock.api.idempotency import HEADER, KEY_CHARS_MAX, Answer, Call, Claim,
 from penstock.api.injection import Order
 from penstock.api.messages_labels import Rules
 from penstock.api.messages_models import Accepted, Message, names_at
-from penstock.api.messages_order import order_of
+from penstock.api.messages_order import HEAVY_BYTES, order_of
 from penstock.api.messages_whole import order_of_whole
 from penstock.api.ports import Intake, Ports, ports
 from penstock.api.problem import FieldError, Problem, field_errors, invalid
+from penstock.api.threads import threads
 from penstock.policy.problem import suggestion
 
 RFC822 = "message/rfc822"
@@ -62,7 +63,10 @@ async def injected(
     intake = intake_of(found)
 
     async def work(claim: Claim) -> Answer:
-        order = understand(found)
+        if len(content) > HEAVY_BYTES:
+            order = await threads().run(understand, found)
+        else:
+            order = understand(found)
         if caller.limits.messages is not None:
             count = sum(len(piece.given) for piece in order.pieces)
             await found.charges.messages(caller.key, caller.limits, count)

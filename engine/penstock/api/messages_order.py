@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ from penstock.mail.template import TemplateError, Templates, TemplateSet
 
 HEAVY_BYTES = 256 << 10  # what is made of more is made in a thread
 _SPACE = str.maketrans("", "", " \t\r\n")
+_COMPILING = threading.Lock()
 _NO_TEMPLATES = TemplateSet(Templates())
 _encode = msgspec.json.Encoder().encode
 
@@ -225,7 +227,8 @@ def _templates(message: Message, rules: Rules) -> TemplateSet | None:
 def compiled(templates: Templates, rules: Rules, where: str = "template") -> TemplateSet:
     """Raises a 422; ``where`` is what holds them in the request."""
     try:
-        return rules.templates.get(templates)
+        with _COMPILING:  # what is large is understood in a thread
+            return rules.templates.get(templates)
     except TemplateError as error:
         raise bad_template(error, where) from None
 
