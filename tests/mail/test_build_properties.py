@@ -129,13 +129,13 @@ def check_parts(draft: Draft, message: EmailMessage) -> None:
         )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(drafts)
 def test_a_draft_is_built_and_reads_back_or_is_refused(draft: Draft) -> None:
     check(draft)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(any_text)
 @example("x" * 998)
 @example("ж" * 998)
@@ -146,7 +146,7 @@ def test_a_subject_reads_back(subject: str) -> None:
     check(Draft(Mailbox("", "a@example.com"), subject=subject, text="", message_id="1@x"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(names)
 @example("ж, б" * 100)
 @example("a, b" * 100)
@@ -164,7 +164,7 @@ def test_a_name_reads_back(name: str) -> None:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(bodies)
 def test_a_body_reads_back(text: str) -> None:
     check(Draft(Mailbox("", "a@example.com"), text=text, html=text, message_id="1@x"))

@@ -85,7 +85,7 @@ def single(draft: Draft, templates: Templates, variables: dict[str, Any]) -> Bui
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(givens, min_size=1, max_size=3), st.booleans())
 def test_a_copy_says_what_a_single_message_says(
     recipients: list[dict[str, Any]], attached: bool

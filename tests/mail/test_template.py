@@ -11,6 +11,7 @@ from penstock.mail.template import (
     TemplateCache,
     Templates,
     TemplateSet,
+    WholeTemplate,
 )
 
 VARIABLES = {
@@ -259,6 +260,29 @@ ESCAPES = [
 def test_nothing_of_python_is_reached(source: str) -> None:
     with pytest.raises((BadVariables, BadTemplate)):
         html(source)
+
+
+WHOLE = "Subject: For {{ name }}\r\nX-A: {{ a }}\r\n\r\nHello {{ name }},\r\n{{ a }}{{ b }}\r\n"
+
+
+def test_a_whole_message_keeps_its_header() -> None:
+    whole = WholeTemplate("content", WHOLE)
+    rendered = whole.render({"name": "I\r\nBcc: x@y", "a": "1\n\n2", "b": "\n3"}, Meter())
+    assert rendered == "Subject: For I Bcc: x@y\nX-A: 1 2\n\nHello I\r\nBcc: x@y,\n1\n\n2\n3\n"
+    with pytest.raises(BadVariables, match="control character"):
+        whole.render({"name": "a\0", "a": "", "b": ""}, Meter())
+    with pytest.raises(BadVariables, match="'b'") as caught:
+        whole.render({"name": "a", "a": ""}, Meter())
+    assert (caught.value.field, caught.value.line) == ("content", 5)
+    with pytest.raises(BadTemplate) as refused:
+        WholeTemplate("content", WHOLE + "{% fi %}")
+    assert refused.value.line == 6
+    with pytest.raises(BadTemplate):
+        WholeTemplate("content", "Subject: {% if a %}a\n\nb{% endif %}")
+
+
+def test_a_header_without_a_body() -> None:
+    assert WholeTemplate("content", "A: {{ a }}\n").render({"a": "b\nc"}, Meter()) == "A: b c\n"
 
 
 def test_the_same_steps_everywhere() -> None:

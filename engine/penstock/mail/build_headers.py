@@ -28,6 +28,7 @@ HEADERS_CHARS_MAX = 65536
 SUBJECT_CHARS_MAX = 4096
 MAILBOXES_MAX = 1000
 
+_BREAKS = re.compile("[ \t]*[\t\n\x0b\x0c\r\x85\u2028\u2029][ \t\n\x0b\x0c\r\x85\u2028\u2029]*")
 _NAME = re.compile(r"[!-9;-~]++")
 _MESSAGE_ID = re.compile(r"<[!-;=?A-~]{1,200}@[!-;=?A-~]{1,200}>")
 _INSTEAD = {
@@ -147,6 +148,12 @@ def check_text(value: str, field: str) -> None:
             f"a line break or another control character ({found[0]!a} at {found.start()}); "
             "a header value is one line of text",
         )
+
+
+def one_line(value: str) -> str:
+    """``value`` with a space for each line break and the blanks around it; other control
+    characters stay, and are :func:`check_text`'s to refuse."""
+    return value if value.isprintable() else _BREAKS.sub(" ", value)
 
 
 def subject_field(subject: str) -> bytes:

@@ -7,7 +7,6 @@ before it had are encoded.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from penstock.mail.build_headers import (
     header_fields,
     mailbox_field,
     message_id_text,
+    one_line,
     subject_field,
 )
 from penstock.mail.build_parts import Part, text_part, tree
@@ -31,7 +31,6 @@ from penstock.mail.template_variables import check_variables
 MAILING_STEPS_MAX = 3_000_000
 MAILING_CHARS_MAX = 256 << 20
 
-_BREAKS = re.compile("[ \t]*[\t\n\x0b\x0c\r\x85\u2028\u2029][ \t\n\x0b\x0c\r\x85\u2028\u2029]*")
 _SUBTYPES = {"text": b"plain", "amp": b"x-amp-html", "html": b"html"}
 
 
@@ -168,10 +167,7 @@ def _body(draft: Draft, templates: TemplateSet) -> list[bytes | _Templated]:
 def _one_line(template: CompiledTemplate, values: dict[str, Any], meter: Meter) -> str:
     """What ``template`` says in a header: line breaks, and the blanks around them, become one
     space, so that a value with a line break costs nobody a message and nobody a header."""
-    text = template.render(values, meter)
-    if text.isprintable():
-        return text.strip()
-    text = _BREAKS.sub(" ", text).strip()
+    text = one_line(template.render(values, meter)).strip()
     if CONTROL.search(text):
         raise BadVariables(template.field, 0, "a control character in a header")
     return text

@@ -8,7 +8,9 @@ escape what they put in; subject, text and headers do not.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from types import TracebackType
@@ -20,7 +22,8 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import escape
 
-from penstock.mail.build_headers import HEADERS_MAX
+from penstock.mail.build_headers import HEADERS_MAX, one_line
+from penstock.mail.mailbox import CONTROL
 from penstock.mail.template_check import Size, parse
 from penstock.mail.template_error import BadTemplate, BadVariables, TemplateError
 from penstock.mail.template_filters import FILTERS, TESTS
@@ -35,12 +38,14 @@ __all__ = [
     "TemplateError",
     "TemplateSet",
     "Templates",
+    "WholeTemplate",
 ]
 
 _LOOP_ATTRIBUTES = frozenset({
     "depth", "depth0", "first", "index", "index0", "last", "length", "nextitem", "previtem",
     "revindex", "revindex0",
 })  # fmt: skip
+_BLANK_LINE = re.compile(r"\n\r?\n")
 _SYNTAX = ("{{", "{%", "{#")
 
 
@@ -56,14 +61,25 @@ def _written(context: Context, value: Any) -> str:
     return found
 
 
+@pass_context
+def _written_on_one_line(context: Context, value: Any) -> str:
+    """As :func:`_written`, in the header of a whole message: a value cannot begin a field."""
+    found = one_line(_written(context, value))
+    if CONTROL.search(found):
+        raise TemplateFault("a control character in a header")
+    return found
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """Names reach into mappings, lists and ``loop``, never into Python objects."""
 
-    def __init__(self, *, autoescape: bool) -> None:
+    def __init__(
+        self, *, autoescape: bool = False, finalize: Callable[..., str] = _written
+    ) -> None:
         super().__init__(
             autoescape=autoescape,
             undefined=Missing,
-            finalize=_written,
+            finalize=finalize,
             optimized=False,
             keep_trailing_newline=True,
             cache_size=0,
@@ -93,22 +109,33 @@ class _Environment(ImmutableSandboxedEnvironment):
         return Missing(name=text(argument))
 
 
-_PLAIN = _Environment(autoescape=False)
+_PLAIN = _Environment()
+_HEADER = _Environment(finalize=_written_on_one_line)
 _ESCAPING = _Environment(autoescape=True)
 
 
 class CompiledTemplate:
     """One template; ``field`` is what errors call it."""
 
-    __slots__ = ("_environment", "_template", "constant", "field")
+    __slots__ = ("_environment", "_lines_before", "_template", "constant", "field")
 
     def __init__(
-        self, field: str, source: str, *, autoescape: bool, size: Size | None = None
+        self,
+        field: str,
+        source: str,
+        *,
+        autoescape: bool = False,
+        header: bool = False,
+        size: Size | None = None,
+        lines_before: int = 0,
     ) -> None:
-        """``size``: what it shares its limits with. Raises :class:`BadTemplate`."""
+        """``header``: the header of a whole message, in which values stay on their line; ``size``:
+        what it shares its limits with; ``lines_before``: of the same text, in another template.
+        Raises :class:`BadTemplate`."""
         self.field = field
         self.constant: str | None = None
-        self._environment = _ESCAPING if autoescape else _PLAIN
+        self._lines_before = lines_before
+        self._environment = _HEADER if header else _ESCAPING if autoescape else _PLAIN
         if not any(begin in source for begin in _SYNTAX):
             self.constant = source
             return
@@ -118,7 +145,8 @@ class CompiledTemplate:
             )
             self._template = Template.from_code(self._environment, code, {})
         except TemplateSyntaxError as error:
-            raise BadTemplate(field, error.lineno, error.message or "not a template") from None
+            line = error.lineno and error.lineno + lines_before
+            raise BadTemplate(field, line, error.message or "not a template") from None
         except (ValueError, SyntaxError, OverflowError) as error:
             raise BadTemplate(field, 0, f"cannot be read: {error}") from None
         except (RecursionError, MemoryError):
@@ -146,8 +174,29 @@ class CompiledTemplate:
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == self.field:
                 line = self._template.get_corresponding_lineno(trace.tb_lineno)
+                line += self._lines_before
             trace = trace.tb_next
         return line
+
+
+class WholeTemplate:
+    """A whole message, header and body, as one template. Values in the header stay on their line;
+    a loop or a condition cannot reach from the header into the body."""
+
+    __slots__ = ("_body", "_head")
+
+    def __init__(self, field: str, source: str) -> None:
+        """Raises :class:`BadTemplate`."""
+        blank = _BLANK_LINE.search(source)
+        end = blank.end() if blank else len(source)
+        size = Size()
+        self._head = CompiledTemplate(field, source[:end], header=True, size=size)
+        lines = source.count("\n", 0, end)
+        self._body = CompiledTemplate(field, source[end:], size=size, lines_before=lines)
+
+    def render(self, variables: dict[str, Any], meter: Meter) -> str:
+        """Raises :class:`BadVariables`."""
+        return self._head.render(variables, meter) + self._body.render(variables, meter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.events.attempts import AttemptLog
+from typing import Protocol
+
 from penstock.events.definitions import reply_labels
 from penstock.events.metrics import Registry
 from penstock.events.pulse import Pulse
@@ -11,6 +12,12 @@ from penstock.mail.outcome import Kind
 from penstock.mail.verdict import Category, Verdict
 from penstock.mail.waits import Wait
 from penstock.relay.tls import Handshake
+
+
+class AttemptLog(Protocol):
+    """Gets a line for each attempt."""
+
+    def add(self, attempt: Attempt) -> None: ...
 
 
 class Telemetry:

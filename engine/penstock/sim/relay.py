@@ -11,8 +11,9 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from penstock.events.journal import NoJournal, Recorder
+from penstock.events.journal import Recorder
 from penstock.events.metrics import Registry
+from penstock.events.no_journal import NoJournal
 from penstock.events.types import Attempt
 from penstock.limits.local import LocalLimiter
 from penstock.mail.dkim_ring import KeyRing
@@ -182,7 +183,7 @@ class RelayWorld:
         self._ordered = 0
         rng = random.Random(7)
         registry = Registry()
-        telemetry = Telemetry(registry, self)  # type: ignore[arg-type]
+        telemetry = Telemetry(registry, self)
         self.limiter = LocalLimiter(loop.time)
         self.dispatcher = Dispatcher(
             config or DispatchConfig(),
