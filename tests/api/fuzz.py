@@ -18,6 +18,7 @@ allowed for data that fits it. Reports go to ``--report``.
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 import re
 import subprocess
@@ -68,6 +69,8 @@ def fuzz(
                 *which,
             ],
             check=False,
+            env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.api.fuzz_hooks"},
+            cwd=CONFIG.parents[2],
             timeout=budget * 3 + 120,
         ).returncode
         if code:

@@ -15,6 +15,7 @@ from penstock import __version__
 from penstock.control import ControlError
 from penstock.daemon.api_keys import ApiKeys
 from penstock.daemon.bounces import Bounces
+from penstock.daemon.cancel import Cancel
 from penstock.daemon.explain import Explain
 from penstock.daemon.operations import OPERATIONS_MAX, VERBS
 from penstock.daemon.selector import check_names, parse_selector
@@ -59,6 +60,7 @@ class Admin:
             "queue.resume": self.steer.resume,
             "queue.cancel": self.steer.cancel,
             "queue.retry": self.steer.retry,
+            "message.cancel": Cancel(supervisor).cancel,
             "explain": Explain(supervisor, supervisor.collecting.trips_of).explain,
             "stats": functools.partial(supervisor.collecting.call, "stats"),
             "guards": functools.partial(supervisor.collecting.call, "guards"),

@@ -22,6 +22,7 @@ from penstock.events.definition import (
     histogram,
 )
 from penstock.events.definitions_api import OF_API
+from penstock.events.definitions_idempotency import OF_IDEMPOTENCY
 from penstock.events.definitions_readers import OF_READERS, TENANT_RESULTS, UNMATCHED_REASONS
 from penstock.events.definitions_steering import OF_STEERING
 from penstock.events.definitions_tls import OF_TLS
@@ -276,6 +277,7 @@ DEFINITIONS: tuple[Definition, ...] = (
     + OF_TLS
     + OF_READERS
     + OF_API
+    + OF_IDEMPOTENCY
     + OF_STEERING
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}

@@ -23,12 +23,14 @@ class Event(
 
 
 class OfTenant(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """Something about mail of one tenant. ``class`` is the class that it was sent as."""
+    """Something about mail of one tenant. ``class`` is the class that it was sent as; ``metadata``
+    is what the application gave along with it over HTTP."""
 
     tenant: str = ""
     campaign: str = ""
     class_: str = msgspec.field(default="", name="class")
     tags: dict[str, str] = {}
+    metadata: dict[str, str] = {}
 
 
 class Accepted(OfTenant, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):

@@ -20,7 +20,8 @@ _EIGHTBIT = 2
 _DOTLESS = 4
 _ENVELOPE_FIELDS = 13
 _ENVELOPE_DEFAULTS: tuple[Any, ...] = (VERSION, "", 0.0, 0, "", "", "", "", "", "", 0, 0.0, {})
-_SAID_DEFAULTS: tuple[Any, ...] = ("", "", 0.0, "")  # class, pool, deliver_at, tls: if any is said
+# class, pool, deliver_at, tls, metadata: not in every record
+_SAID_DEFAULTS: tuple[Any, ...] = ("", "", 0.0, "", {})
 _pack = msgpack.Packer(autoreset=True).pack  # packb makes one for every call
 _unpack = msgpack.unpackb
 
@@ -64,9 +65,11 @@ def pack_envelope(envelope: Envelope) -> bytes:
         envelope.expires_at,
         envelope.tags,
     )
-    if envelope.class_ or envelope.pool or envelope.deliver_at or envelope.tls:
+    if envelope.class_ or envelope.pool or envelope.deliver_at or envelope.tls or envelope.metadata:
         fields += (envelope.class_, envelope.pool, envelope.deliver_at)
-        if envelope.tls:
+        if envelope.metadata:
+            fields += (envelope.tls, envelope.metadata)
+        elif envelope.tls:
             fields += (envelope.tls,)
     packed: bytes = _pack(fields)
     return packed
@@ -103,6 +106,7 @@ def unpack_envelope(meta: bytes) -> Envelope:
     if said:
         said += _SAID_DEFAULTS[len(said) :]
         envelope.class_, envelope.pool, envelope.deliver_at, envelope.tls = said[:4]
+        envelope.metadata = dict(said[4])
     return envelope
 
 

@@ -13,6 +13,7 @@ from penstock.settings.collector import CollectorSettings, StatisticsSettings
 from penstock.settings.events import EventSettings
 from penstock.settings.feedback import FeedbackSettings
 from penstock.settings.fields import HostName, PathText, RequiredPath, Workers
+from penstock.settings.idempotency import IdempotencySettings
 from penstock.settings.intake import HttpSettings, SmtpSettings
 from penstock.settings.outbound import DkimSettings, DnsSettings, RelaySettings, RouteSettings
 from penstock.settings.suppression import SuppressionSettings
@@ -167,6 +168,9 @@ class Settings(Table):
     )
     suppression: SuppressionSettings = Field(
         default=SuppressionSettings(), description="The suppression list."
+    )
+    idempotency: IdempotencySettings = Field(
+        default=IdempotencySettings(), description="Repeated calls of the HTTP API."
     )
     log: LogSettings = Field(default=LogSettings(), description="Logging.")
     events: EventSettings = Field(default=EventSettings(), description="The event log.")

@@ -25,11 +25,11 @@ from penstock.settings.models import Settings
 from penstock.worker import feedback, parts
 from penstock.worker.gauges import CommitFigures, Gauges, ReplyFigures
 from penstock.worker.greeting import Greeting
-from penstock.worker.injection import submit
 from penstock.worker.journals import Sent, catch_up
 from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
+from penstock.worker.own_mail import submit
 from penstock.worker.shards import take_over
 from penstock.worker.sink import IntakeSink, refused
 from penstock.worker.smtp import SmtpListeners
@@ -225,9 +225,11 @@ class Engine:
     async def _start_api(self) -> None:
         if not self._greeting.api:
             return  # nothing of it is even imported
-        from penstock.api.ports import Intake
         from penstock.worker.api import Api
+        from penstock.worker.injection import Injection
 
+        way_in = self._sink, self._suppression.screen, self._observer, self._spool
+        injection = Injection(self._settings, self._registry, self._machine.now, *way_in)
         self._api = Api(
             self._greeting.api,
             lambda: self._settings,
@@ -235,7 +237,7 @@ class Engine:
             self._channel,
             self._limiter,
             self._registry,
-            Intake(self._sink, self._suppression.screen),
+            injection,
             now=self._machine.now,
             steady=self._loop.time,
         )
@@ -357,6 +359,8 @@ class Engine:
                 return self._dispatcher.warming.refresh()
             case "queue.retry":
                 return steering.retry(params["selector"])
+            case "message.cancel":
+                return steering.cancel(params["ref"], params["tenant"], params["who"])
             case "keys.changed":
                 return self._api.look() if self._api is not None else None
             case "mail.submit":
