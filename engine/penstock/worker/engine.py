@@ -23,6 +23,7 @@ from penstock.settings.files import read_file
 from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
 from penstock.worker import feedback, parts
+from penstock.worker.answers import answer
 from penstock.worker.gauges import CommitFigures, Gauges, ReplyFigures
 from penstock.worker.greeting import Greeting
 from penstock.worker.journals import Sent, catch_up
@@ -334,7 +335,6 @@ class Engine:
 
     def answer(self, method: str, params: Any) -> Any:
         """One admin method; raises :class:`ControlError` for what does not exist."""
-        steering = self._outbound.steering
         match method:
             case "metrics":
                 return self._registry.snapshot()
@@ -345,39 +345,15 @@ class Engine:
                 return "" if refusal is None else str(refusal)
             case "reload":
                 return self._reload()
-            case "queue.list":
-                return steering.listing(params["selector"], params["limit"])
-            case "queue.show":
-                return steering.show(params["ref"])
-            case "queue.rules":
-                return steering.rules(params["rules"], params["counted"])
-            case "queue.rules_left":
-                return steering.rules_left()
             case "pacing.paces":
                 return self._dispatcher.paces.told(params["rows"])
             case "warmup.changed":
                 return self._dispatcher.warming.refresh()
-            case "queue.retry":
-                return steering.retry(params["selector"])
-            case "message.cancel":
-                return steering.cancel(params["ref"], params["tenant"], params["who"])
             case "keys.changed":
                 return self._api.look() if self._api is not None else None
             case "mail.submit":
                 return submit(self._sink, params, self._machine.now())
-            case "top":
-                return {"rows": self._outbound.top()}
-            case "bounces.unmatched":
-                return self._outbound.reading.rows()
-            case "tls.show":
-                return self._outbound.show_tls(params["domain"])
-            case "explain.message":
-                return self._outbound.explainer.message(params["ref"])
-            case "explain.queue":
-                return self._outbound.explainer.queue(
-                    params["domain"], params["tenant"], params["campaign"], params["recipient"]
-                )
-        raise ControlError("unknown-method", f"no method {method!r}")
+        return answer(self._outbound, method, params)
 
     def _reload(self) -> None:
         """Read everything again; nothing changes unless all of it is right."""
