@@ -109,6 +109,7 @@ def test_a_plain_recipient_is_small() -> None:
 def test_fields_added_later_are_passed_over() -> None:
     envelope = Envelope("a@b", [], 1.0, tags={"k": "v"})
     envelope = replace(envelope, class_="bulk", pool="p", deliver_at=2.0, tls="relax")
+    envelope = replace(envelope, metadata={"order": "7"})
     later = msgpack.packb([*msgpack.unpackb(pack_envelope(envelope)), "new", {"more": 1}])
     assert unpack_envelope(later) == envelope
     recipient = Recipient("a@b", ("NEVER",), "rfc822;a@b")
