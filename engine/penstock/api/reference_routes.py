@@ -23,11 +23,11 @@ from penstock.settings.models import Settings
 _HEAD = """\
 # The HTTP API: every route
 
-*Written by `make docs` from the OpenAPI document, which the daemon itself serves at `/openapi.json`.*
+*Written by `make docs` from the OpenAPI document that the daemon serves at `/openapi.json`.*
 
-How to begin: [api.md](../api.md) for keys and errors, [developers.md](../developers.md) for mail in,
-[api-steering.md](../api-steering.md) for seeing and steering. Times are seconds since 1970 where a
-field is a number, RFC 3339 where it is a text. Errors are problem documents (RFC 9457):
+How to begin: [api.md](../api.md) for keys and errors, [developers.md](../developers.md) for mail
+in, [api-steering.md](../api-steering.md) for seeing and steering. Times are seconds since 1970
+where a field is a number, RFC 3339 where it is a text. Errors are problem documents (RFC 9457):
 [problems.md](problems.md).
 """
 _METHODS = ("get", "post", "put", "patch", "delete")

@@ -37,7 +37,7 @@ def render() -> str:
             parts.append(f"| `{name}` | {family.type} | `process` | {family.documentation} |")
     parts += ["", "## Labels", "", "| label | values |", "|---|---|"]
     labels = {label for definition in DEFINITIONS for label in definition.labels}
-    for label in sorted(labels, key=lambda one: (one.name, one.values)):
+    for label in sorted(labels, key=lambda one: (one.name, one.values, one.help)):
         values = ", ".join(f"`{value}`" for value in label.values if value)
         parts.append(f"| `{label.name}` | {label.help}{': ' + values if values else ''} |")
     parts += ["", "## Buckets", "", "| histogram | upper bounds |", "|---|---|"]

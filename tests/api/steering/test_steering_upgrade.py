@@ -50,7 +50,8 @@ def test_an_upgrade_over_the_api(upgraded: ApiDaemon) -> None:
     assert os.stat(path).st_ino == before, "the same socket, handed over"
     with httpx.Client(transport=httpx.HTTPTransport(uds=path), base_url="http://x") as client:
         assert client.get("/api/v1/daemon").json()["pid"] == pid
-    assert upgraded.client().get("/api/v1/daemon").json()["pid"] == pid
+    with upgraded.client() as client:
+        assert client.get("/api/v1/daemon").json()["pid"] == pid
     os.kill(pid, signal.SIGTERM)
     end = time.monotonic() + 30
     while os.path.exists(path) and time.monotonic() < end:
