@@ -42,6 +42,7 @@ envelopes = st.builds(
     class_=text,
     pool=text,
     deliver_at=st.floats(0, 1e11),
+    metadata=st.dictionaries(text, text, max_size=3),
 )
 recipients = st.builds(
     Recipient, address=text, notify=st.lists(text, max_size=3).map(tuple), orcpt=text
@@ -77,10 +78,11 @@ def test_a_key_of_neither_class_nor_pool_is_written_as_ever(
 
 @given(envelopes)
 def test_a_record_grows_only_by_what_is_said(envelope: Envelope) -> None:
-    plain = replace(envelope, class_="", pool="", deliver_at=0.0)
+    plain = replace(envelope, class_="", pool="", deliver_at=0.0, metadata={})
     assert len(msgpack.unpackb(pack_envelope(plain))) == 13
     said = envelope.class_ or envelope.pool or envelope.deliver_at
-    assert len(msgpack.unpackb(pack_envelope(envelope))) == (16 if said else 13)
+    length = 17 if envelope.metadata else 16 if said else 13
+    assert len(msgpack.unpackb(pack_envelope(envelope))) == length
 
 
 def test_key_fields_are_not_confused() -> None:

@@ -150,7 +150,7 @@ class Injector:
             return order.answer(unfit_rows(piece, str(error)))
         rows = rows_of(piece, made.envelope.id, made.suppressed)
         if not made.body:
-            self._tell(made)
+            self.tell(made)
             return order.answer(rows)
         answer = order.answer(rows)
         await claim.begin([ref], answer)
@@ -193,9 +193,10 @@ class Injector:
 
     def accepted(self, made: _Made) -> None:
         self._observer.on_accept(made.envelope, sum(map(len, made.body)))
-        self._tell(made)
+        self.tell(made)
 
-    def _tell(self, made: _Made) -> None:
+    def tell(self, made: _Made) -> None:
+        """Who is suppressed is an event, whether anybody else gets the message or not."""
         if made.sifted is not None and self._screen is not None:
             made.sifted.tell(self._screen)
 
@@ -266,7 +267,7 @@ class _Many:
             self._rows.append(unfit_rows(piece, str(error)))
             return
         if not made.body:
-            injector._tell(made)
+            injector.tell(made)
             self._rows.append(rows_of(piece, made.envelope.id, made.suppressed))
             return
         try:
