@@ -18,6 +18,7 @@ allowed for data that fits it. Reports go to ``--report``.
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 import re
 import subprocess
@@ -25,14 +26,16 @@ import sys
 import tempfile
 
 from tests.api.conftest import ApiDaemon
+from tests.daemon.conftest import ROOT
 
 CONFIG = pathlib.Path(__file__).with_name("schemathesis.toml")
 HEAD = 'delivery = "live"'
 API = "refusal_delay_max_s = 0"
 NOWHERE = '[[route]]\ndomains = ["*"]\nnext_hop = "127.0.0.1:1"\n'
-# By operation id. A key that revokes itself ends the run, an upgrade replaces who is watched.
+# By operation id. A key that revokes itself ends the run, an upgrade replaces who is watched, and a
+# stream has no end.
 APART = {"revoke_key"}
-NEVER = {"upgrade"}
+NEVER = {"daemon.upgrade", "events.stream"}
 MEMORY_MAX = 400 << 20
 APART_SECONDS_MAX = 20
 
@@ -48,6 +51,7 @@ def fuzz(
     runs.append((min(seconds, APART_SECONDS_MAX), ["--include-operation-id", *APART]))
     if only:
         runs = [(seconds, ["--include-path-regex", only, *runs[0][1]])]
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     found = []
     for number, (budget, which) in enumerate(runs):
         phases = "examples,coverage,fuzzing" + (",stateful" if number == 0 else "")
@@ -60,13 +64,15 @@ def fuzz(
                 *("--suppress-health-check", "all"),
                 *(("--seed", str(seed)) if seed is not None else ()),
                 *(
-                    ("--report", "junit,vcr", "--report-dir", f"{report}/{number}")
+                    ("--report", "junit,vcr", "--report-dir", os.path.abspath(f"{report}/{number}"))
                     if report
                     else ()
                 ),
                 *which,
             ],
             check=False,
+            cwd=daemon.home,  # it keeps things where it runs
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             timeout=budget * 3 + 120,
         ).returncode
         if code:
