@@ -10,6 +10,10 @@ import threading
 
 from tests.api.conftest import ApiDaemon
 
+from penstock.control import call_once
+
+UPGRADE_S = 120.0
+
 
 class Asking(threading.Thread):
     """Asks on a new connection each time, until it is told to stop."""
@@ -39,7 +43,7 @@ def test_an_upgrade_turns_nobody_away_and_keeps_the_keys(tmp_path: pathlib.Path)
         asking = Asking(daemon, key)
         asking.start()
         try:
-            new = daemon.call("upgrade")["pid"]
+            new = call_once(daemon.control, "upgrade", {}, UPGRADE_S)["pid"]
         finally:
             asking.stopped.set()
             asking.join()

@@ -11,7 +11,8 @@ while the key owes nothing, what it brought is charged, and whoever comes next w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from penstock.api.problem import too_often
@@ -27,13 +28,21 @@ class KeyLimits(NamedTuple):
 
 
 NO_LIMITS = KeyLimits()
+PATIENCE_S = 0.25
 
 
 class Charges:
-    """``now`` is the limiter's clock; without a ``limiter`` nothing is limited."""
+    """``now`` is the limiter's clock; without a ``limiter`` nothing is limited. Whoever is over the
+    limit by less than ``PATIENCE_S`` waits in a line, and is not sent away."""
 
-    def __init__(self, limiter: Limiter | None, now: Callable[[], float]) -> None:
-        self._limiter, self._now = limiter, now
+    def __init__(
+        self,
+        limiter: Limiter | None,
+        now: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._limiter, self._now, self._sleep = limiter, now, sleep
+        self._lines: dict[str, _Line] = {}
 
     async def request(self, key: str, limits: KeyLimits) -> None:
         """One request of ``key``; raises a 429 where it is too many."""
@@ -53,8 +62,46 @@ class Charges:
         limiter = self._limiter
         if limiter is None:
             return
-        grant = limiter.try_messages((claim,), 1)
-        if grant is None:
+        line = self._lines.get(claim.key)
+        if line is None:
+            grant = limiter.try_messages((claim,), 1)
+            if grant is not None and grant.granted:
+                return
+            line = self._lines[claim.key] = _Line()
+        per_s = claim.rate.per_s
+        if line.waiting >= max(1.0, per_s * PATIENCE_S):
+            raise too_often(line.waiting / per_s, _limited(claim, what))
+        line.waiting += 1
+        try:
+            entered = self._now()
+            async with line.turn:
+                await self._wait(limiter, claim, what, entered + PATIENCE_S)
+        finally:
+            line.waiting -= 1
+            if not line.waiting:
+                self._lines.pop(claim.key, None)
+
+    async def _wait(self, limiter: Limiter, claim: Claim, what: str, until: float) -> None:
+        """At the head of the line; the limiter keeps a turn for whoever asks again in time."""
+        while True:
             grant = await limiter.messages((claim,), 1)
-        if not grant.granted:
-            raise too_often(grant.retry_at - self._now(), f"{what} are limited to {claim.rate}")
+            if grant.granted:
+                return
+            now = self._now()
+            if grant.retry_at > until:
+                raise too_often(grant.retry_at - now, _limited(claim, what))
+            await self._sleep(max(grant.retry_at - now, 0.001))
+
+
+class _Line:
+    """Those who wait for a key's limit, one after the other."""
+
+    __slots__ = ("turn", "waiting")
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.waiting = 0
+
+
+def _limited(claim: Claim, what: str) -> str:
+    return f"{what} are limited to {claim.rate}"

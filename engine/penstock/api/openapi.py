@@ -62,7 +62,8 @@ def _mend(operation: dict[str, Any], scope: str) -> None:
     for status, response in responses.items():
         if response["description"] == "Successful Response":
             response["description"] = HTTPStatus(int(status)).phrase
-        if status == "default" or int(status) >= 400:
+        own = response.get("content", {})
+        if (status == "default" or int(status) >= 400) and (MEDIA_TYPE in own or not own):
             response["content"] = {MEDIA_TYPE: {**_PROBLEM, **_examples(response)}}
     if scope:
         operation["x-scope"] = scope

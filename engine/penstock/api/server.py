@@ -72,7 +72,8 @@ class _Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._in_head = self._ending = False
+        self._in_head = self._ending = self._lost = False
+        self._full_since = self._closes_since = 0.0  # what we sent is not read
         self._head_bytes = self._unread_bytes = self._forgotten_bytes = 0
         self._waits_since = self.loop.time()  # for a head or the end of a body; 0.0: for nothing
         if len(self.connections) > self.bounds.connections_max:
@@ -80,16 +81,32 @@ class _Connection(HttpToolsProtocol):
         self.loop.call_later(self.bounds.request_timeout_s, self._look)
 
     def _look(self) -> None:
-        """Close where something was begun and did not go on for too long."""
-        if self.transport.is_closing():
+        """Cut off where something was begun and did not go on for too long: a head or a body that
+        does not come, an answer that is not read."""
+        if self._lost:
             return
-        pause = self.bounds.request_timeout_s
-        if self._waits_since:
-            pause += self._waits_since - self.loop.time()
+        pause, now = self.bounds.request_timeout_s, self.loop.time()
+        since = self._full_since or self._waits_since
+        if self.transport.is_closing():  # and its last bytes are not read
+            since = self._closes_since = self._closes_since or now
+        if since:
+            pause += since - now
             if pause <= 0:
-                self.transport.close()
+                self.transport.abort()
                 return
         self.loop.call_later(pause + 0.01, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._full_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._full_since = 0.0
 
     def data_received(self, data: bytes) -> None:
         if not self._in_head:

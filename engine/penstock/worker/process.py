@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import sys
 from typing import Any
 
@@ -51,6 +52,8 @@ class Worker(Supervised):
             return 2  # the supervisor has checked it: someone edits the file at this moment
         configure(settings.log.format, settings.log.level, sys.stdout)
         structlog.contextvars.bind_contextvars(worker=greeting.number)
+        if greeting.api:  # it takes a second to load: not while the mail stands still
+            importlib.import_module("penstock.worker.api")
         engine = await self._open(settings, greeting, channel)
         if engine is None:
             return 0
