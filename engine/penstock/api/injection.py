@@ -24,7 +24,7 @@ from penstock.mail.envelope import Envelope, Recipient, id_text
 from penstock.smtp.reply import Reply
 from penstock.suppression.screen import Screen, described
 
-SLICE_S = 0.004
+SLICE_S = 0.002
 _ROOM_WAIT_S = 10.0
 _ROOM_POLL_S = 0.01
 _NO_SUPPRESSED: dict[str, str] = {}
@@ -127,6 +127,8 @@ class Injector:
 
     def __init__(self, sink: Sink, screen: Screen | None, observer: Observer) -> None:
         self._sink, self._screen, self._observer = sink, screen, observer
+        # of calls with many messages one makes some at a time, so that a turn of the loop is short
+        self.turn = asyncio.Lock()
 
     async def run(self, order: Order, claim: Claim) -> Answer:
         refusal = self._sink.refusal()
@@ -243,21 +245,29 @@ class _Many:
         return refs
 
     async def _submit_all(self, refs: Sequence[int]) -> None:
-        known = self._claim.known
-        until = perf_counter() + SLICE_S
-        for index, (piece, ref) in enumerate(zip(self._order.pieces, refs, strict=True)):
-            if perf_counter() > until:
-                await asyncio.sleep(0)
+        wanted = iter(enumerate(zip(self._order.pieces, refs, strict=True)))
+        left = len(refs)
+        while left:
+            async with self._injector.turn:
                 until = perf_counter() + SLICE_S
-            if known and known[index]:
-                self._taken += 1
-                self._rows.append(rows_of(piece, id_text(ref), _NO_SUPPRESSED))
-            elif self._refused is not None:
-                self._rows.append(self._refused_rows(piece))
-            elif not ref:
-                self._rows.append(rows_of(piece, "", _NO_SUPPRESSED))
-            else:
-                await self._submit(index, piece, ref)
+                for index, (piece, ref) in wanted:
+                    left -= 1
+                    await self._do(index, piece, ref)
+                    if perf_counter() > until:
+                        break
+            await asyncio.sleep(0)
+
+    async def _do(self, index: int, piece: Piece, ref: int) -> None:
+        known = self._claim.known
+        if known and known[index]:
+            self._taken += 1
+            self._rows.append(rows_of(piece, id_text(ref), _NO_SUPPRESSED))
+        elif self._refused is not None:
+            self._rows.append(self._refused_rows(piece))
+        elif not ref:
+            self._rows.append(rows_of(piece, "", _NO_SUPPRESSED))
+        else:
+            await self._submit(index, piece, ref)
 
     async def _submit(self, index: int, piece: Piece, ref: int) -> None:
         injector = self._injector
