@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo run test coverage interop durability simulate fuzz bench bench-full peers check format docs lock clean
+.PHONY: help setup demo run test coverage interop durability simulate fuzz bench bench-full native peers check format docs lock clean
 
 help:
 	@echo "make demo        watch 10,000 messages go through the real daemon, to fake providers"
@@ -17,6 +17,7 @@ help:
 	@echo "make fuzz        each fuzzer for ten minutes (installs atheris)"
 	@echo "make bench       the benchmarks, quick, side by side with other mail servers"
 	@echo "make bench-full  the same at length, with figures and picture for docs/performance.md"
+	@echo "make native      compiles what every message passes through (needs a C compiler; optional)"
 	@echo "make peers       installs those servers (Debian; needs root)"
 	@echo "make docs        write the generated reference pages again"
 
@@ -68,6 +69,10 @@ bench: setup
 bench-full: setup
 	$(BIN)/python -m bench --full
 
+native: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "setuptools>=75"
+	$(BIN)/python -m penstock.native build
+
 peers:
 	bash bench/peers/install.sh
 
@@ -94,4 +99,5 @@ lock:
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url -o constraints.txt
 
 clean:
+	find engine queue -name '*.so' -delete
 	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -51,17 +51,26 @@ def make_certificate(certificate: pathlib.Path, private: pathlib.Path, name: str
     _write(private, key)
 
 
-def make_chain(certificates: pathlib.Path, private: pathlib.Path, name: str) -> None:
-    """What a mail host of the real world shows: an RSA-2048 certificate, and that of its issuer."""
+def make_chain(
+    certificates: pathlib.Path,
+    private: pathlib.Path,
+    name: str,
+    authority: pathlib.Path | None = None,
+) -> None:
+    """What a mail host of the real world shows: an RSA-2048 certificate, and that of its issuer;
+    in ``authority`` whom to trust for both to be good."""
     key, issuer, root = (rsa.generate_private_key(65537, 2048) for _ in range(3))
     chain = (
         _certificate(name, key, "issuer.example", issuer),
-        _certificate("issuer.example", issuer, "root.example", root),
+        _certificate("issuer.example", issuer, "root.example", root, ca=True),
     )
     certificates.write_bytes(
         b"".join(one.public_bytes(serialization.Encoding.PEM) for one in chain)
     )
     _write(private, key)
+    if authority is not None:
+        itself = _certificate("root.example", root, "root.example", root, ca=True)
+        authority.write_bytes(itself.public_bytes(serialization.Encoding.PEM))
 
 
 def _certificate(
@@ -69,6 +78,8 @@ def _certificate(
     key: PrivateKey,
     issuer_name: str,
     issuer: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+    *,
+    ca: bool = False,
 ) -> x509.Certificate:
     subject, by = (
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one)]) for one in (name, issuer_name)
@@ -82,6 +93,7 @@ def _certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .sign(issuer, hashes.SHA256())
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench import opendkim, postfix
-from bench.daemon import Daemon
+from bench.daemon import ROOT, Daemon
 from bench.harness import NotThere
 from bench.load import SENDER
 from bench.peers import exim, haraka, naive, opensmtpd
@@ -46,8 +46,10 @@ class Penstock:
         name: str = "penstock",
         route: str = "",
         extra: str = "",
+        policies: pathlib.Path = ROOT / "policies",
     ) -> None:
         self.name = name
+        self._policies = policies
         self._sink, self._workers, self._key = sink, workers, key
         self._route, self._extra = route, extra
 
@@ -56,7 +58,12 @@ class Penstock:
         if self._key is not None:
             extra += f'[[dkim]]\ndomain = "{DOMAIN}"\nselector = "s1"\nkey = "{self._key}"'
         self._daemon = Daemon(
-            directory, self._sink, workers=self._workers, route=self._route, extra=extra
+            directory,
+            self._sink,
+            workers=self._workers,
+            policies=self._policies,
+            route=self._route,
+            extra=extra,
         )
         self._daemon.start()
         self.address = f"127.0.0.1:{self._daemon.port}"

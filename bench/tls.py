@@ -1,28 +1,36 @@
 """What TLS costs on the way out, and what resuming sessions saves.
 
-The relay benchmark with a next hop that offers STARTTLS (RSA-2048 and its issuer, TLS 1.3):
-one message a connection, the worst case, and a hundred; sessions kept, and not. The four take
-turns; medians. CPU is ours alone; the rate is that of the whole machine, next hop included.
+First one handshake by itself, full and resumed: our CPU alone (:mod:`bench.handshake`). Then the
+relay benchmark with a next hop that offers STARTTLS (RSA-2048 and its issuer, TLS 1.3): one message
+a connection, the worst case, and a hundred; sessions kept, and not; and a hundred in the clear, to
+the same next hop. They take turns; medians. CPU is ours alone; the rate is that of the whole
+machine, next hop included, which decrypts.
 
-    python -m bench.tls [--rounds N] [--count N] [--workers N] [--json FILE]
+    python -m bench.tls [--rounds N] [--count N] [--workers N] [--handshakes N] [--json FILE]
 """
 
 from __future__ import annotations
 
 import argparse
 import pathlib
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from bench import keys, report
+from bench import handshake, keys, report
+from bench.daemon import ROOT
 from bench.harness import Failed, free_port, scratch
 from bench.relay import SINK_HOST, Measured, measure, median
 from bench.servers import Penstock
 from bench.sink import Sink
 
 PER_CONNECTION = (1, 100)
+RESUMED_SHARE_MAX = 0.40
+DEARER_MAX = 0.15
 _NO_SESSIONS = "[relay]\ntls_sessions_max = 0"
+PLAIN = "100 a connection, in the clear"
+REUSED = "100 a connection, sessions kept"
 
 
 def _server(hop: str, workers: int, each: int, resume: bool) -> Penstock:
@@ -37,10 +45,21 @@ def _server(hop: str, workers: int, each: int, resume: bool) -> Penstock:
     )
 
 
+def _plain(hop: str, workers: int, directory: pathlib.Path) -> Penstock:
+    """The same with the policy that nothing is encrypted."""
+    policies = directory / "policies"
+    shutil.copytree(ROOT / "policies", policies)
+    file = policies / "default.toml"
+    file.write_text(file.read_text().replace('tls = "opportunistic"', 'tls = "none"', 1))
+    route = "messages_per_connection = 100"
+    return Penstock(hop, workers, None, name=PLAIN, route=route, policies=policies)
+
+
 def run(options: argparse.Namespace) -> dict[str, object]:
     rounds: dict[str, list[Measured]] = {}
     handshakes: dict[str, list[int]] = {}
     with scratch() as directory:
+        costs = handshake.measure(directory, options.handshakes)
         certificate, key = directory / "sink.crt", directory / "sink.key"
         keys.make_chain(certificate, key, "sink.example")
         port = free_port(SINK_HOST)
@@ -50,6 +69,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
             for each in PER_CONNECTION
             for resume in (False, True)
         ]
+        servers.append(_plain(hop, options.workers, directory))
         with Sink(directory, SINK_HOST, port, tls=(certificate, key)) as sink:
             for _ in range(options.rounds):
                 for server in servers:
@@ -61,7 +81,8 @@ def run(options: argparse.Namespace) -> dict[str, object]:
                     resumed_now = after.resumed - before.resumed
                     full_now = after.handshakes - before.handshakes - resumed_now
                     handshakes[server.name] = [full + full_now, resumed + resumed_now]
-    return _show(rounds, handshakes, options.rounds)
+    shown = _show(rounds, handshakes, options.rounds)
+    return {**shown, **_acceptance(costs, rounds)}
 
 
 def _show(
@@ -71,8 +92,8 @@ def _show(
     for name, measured in rounds.items():
         middle = median(measured)
         full, resumed = handshakes[name]
-        if not full:
-            raise Failed(f"{name}: no handshake at all")
+        if bool(full) == (name == PLAIN):
+            raise Failed(f"{name}: {full} handshakes")
         rows.append(
             (
                 name,
@@ -93,11 +114,43 @@ def _show(
     return {"rounds": count, "results": results}
 
 
+def _acceptance(
+    costs: Sequence[handshake.Cost], rounds: dict[str, list[Measured]]
+) -> dict[str, object]:
+    """What is asked for, and what was found."""
+    rows = [
+        (
+            f"resumed of full, {one.what}: {one.resumed_us:.0f} of {one.full_us:.0f} us CPU",
+            f"{one.share:.0%}",
+            f"{RESUMED_SHARE_MAX:.0%}",
+            _verdict(one.share, RESUMED_SHARE_MAX),
+        )
+        for one in costs
+    ]
+    plain, secured = median(rounds[PLAIN]), median(rounds[REUSED])
+    dearer = secured.cpu_ms / plain.cpu_ms - 1
+    slower = plain.messages_per_s / secured.messages_per_s - 1
+    for what, value in (("CPU a message", dearer), ("time a message", slower)):
+        bound = f"{DEARER_MAX:.0%}"
+        rows.append((f"more {what} than in the clear", f"{value:.0%}", bound, _verdict(value)))
+    report.show("Acceptance", ("", "found", "at most", ""), rows)
+    return {
+        "handshakes": [{**asdict(one), "share": one.share} for one in costs],
+        "cpu_more": dearer,
+        "time_more": slower,
+    }
+
+
+def _verdict(found: float, most: float = DEARER_MAX) -> str:
+    return "ok" if found <= most else "SHORT OF IT"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.tls")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=1500, help="messages a round")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--handshakes", type=int, default=300, help="of each kind")
     parser.add_argument("--json", type=pathlib.Path, help="default: bench/out/tls.json")
     options = parser.parse_args(arguments)
     try:

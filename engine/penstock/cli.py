@@ -41,6 +41,7 @@ _GROUPS = {
     "webhooks": "See, test and steer what applications are told.",
     "key": "Make, show and revoke keys for the HTTP API.",
     "dkim": "Make signing keys and their DNS records.",
+    "tls": "See what TLS domains demand, and what was seen of it.",
 }
 # Commands that need much to be loaded: each is the function of its name in a module of its own.
 _COMMANDS = {"events": "Show what became of messages, oldest first."}
@@ -72,13 +73,15 @@ def run(config: Config = CONFIG) -> None:
 def check(config: Config = CONFIG) -> None:
     """Check the settings and the policies, and show every mistake with its line."""
     from penstock.relay.addresses import interface_addresses
+    from penstock.relay.dnssec import config_of
     from penstock.relay.presence import missing_addresses
     from penstock.settings.check import Machine
     from penstock.settings.check import check as find_problems
 
     with open(config, "rb"):
         pass  # a file that cannot be read is no mistake in it
-    machine = Machine(missing_addresses, interface_addresses())
+    resolvers = [one.address for one in config_of(()).nameservers]
+    machine = Machine(missing_addresses, interface_addresses(), resolvers)
     problems = find_problems(config, machine=machine)
     for problem in problems:
         typer.echo(str(problem))

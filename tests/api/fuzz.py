@@ -30,10 +30,9 @@ CONFIG = pathlib.Path(__file__).with_name("schemathesis.toml")
 HEAD = 'delivery = "live"'
 API = "refusal_delay_max_s = 0"
 NOWHERE = '[[route]]\ndomains = ["*"]\nnext_hop = "127.0.0.1:1"\n'
-# By operation id. A key that revokes itself ends the run, an upgrade replaces who is watched, and a
-# stream has no end.
+# By operation id. A key that revokes itself ends the run, an upgrade replaces who is watched.
 APART = {"revoke_key"}
-NEVER = {"daemon.upgrade", "events.stream"}
+NEVER = {"upgrade"}
 MEMORY_MAX = 400 << 20
 APART_SECONDS_MAX = 20
 

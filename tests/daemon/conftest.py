@@ -21,7 +21,7 @@ import pytest
 
 from penstock.control import call_once
 from penstock.daemon.operations import Operations
-from penstock.events.journal import NoJournal
+from penstock.events.no_journal import NoJournal
 from penstock.events.records import Event
 from penstock.policy.merge import EMPTY
 from penstock.policy.policies import Policies, Provider

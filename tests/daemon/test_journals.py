@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from penstock.events.journal import NoJournal
+from penstock.events.no_journal import NoJournal
 from penstock.mail.envelope import SEQUENCE_BITS, Envelope, Recipient
 from penstock.relay.spool import Shard, Spool
 from penstock.sim.relay import Instantly, loaded

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock.events import making
-from penstock.events.journal import NoJournal
+from penstock.events.no_journal import NoJournal
 from penstock.events.records import OfDelivery
 from penstock.events.types import Attempt
 from penstock.mail.envelope import Envelope, Recipient, id_text

@@ -110,3 +110,25 @@ def test_a_header_too_big_to_look_through() -> None:
 def test_a_body_without_header_stays_a_body() -> None:
     body = stored(b"just text\r\n")
     assert body.endswith(b"\r\n\r\njust text\r\n")
+
+
+@pytest.mark.parametrize(
+    ("field", "tls"),
+    [
+        (b"TLS-Required: No\r\n", "relax"),
+        (b"tls-required:no \r\n", "relax"),
+        (b"TLS-Required: Yes\r\n", ""),
+        (b"TLS-Required: No way\r\n", ""),
+        (b"TLS-Required: No\r\n folded\r\n", ""),
+        (b"X-TLS-Required: No\r\n", ""),
+    ],
+)
+def test_tls_required_no_is_heard_from_those_who_may_relay(field: bytes, tls: str) -> None:
+    to, strangers = envelope(), envelope()
+    assert field in stored(b"A: b\r\n" + field + b"\r\nbody\r\n", to=to)
+    assert to.tls == tls
+    stored(field + b"\r\n", STRANGER, strangers)
+    assert strangers.tls == ""
+    to.tls = "require"
+    stored(field + b"\r\n", to=to)
+    assert to.tls == "require", "RFC 8689 section 4.2: the field counts for nothing then"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
-from penstock.events.journal import NoJournal
 from penstock.events.metrics import Registry
+from penstock.events.no_journal import NoJournal
 from penstock.intake import auth
 from penstock.intake.auth import Account, AuthConfig, Authenticator
 from penstock.intake.control import Permit

@@ -204,6 +204,32 @@ async def test_starttls(served: Any, sink: Any, tmp_path: Path) -> None:
 
 
 @on_both_loops
+async def test_requiretls_is_offered_and_taken_under_tls_only(
+    served: Any, sink: Any, tmp_path: Path
+) -> None:
+    _, dial = await served(tls="starttls", tls_context=certificate(tmp_path, "one"))
+    client = await dial()
+    await client.hear()
+    assert "250-REQUIRETLS" not in await client.ask(b"EHLO x\r\n")
+    said = await client.ask(b"MAIL FROM:<a@b.example> REQUIRETLS\r\n")
+    assert said == ["555 5.5.4 Unsupported parameter REQUIRETLS"]
+    await client.ask(b"STARTTLS\r\n")
+    await client.start_tls(client_context())
+    assert "250-REQUIRETLS" in await client.ask(b"EHLO x\r\n")
+    said = await client.ask(b"MAIL FROM:<a@b.example> REQUIRETLS=yes\r\n")
+    assert said == ["501 5.5.4 Malformed REQUIRETLS"]
+    for sender in (b"a@b.example", b""):
+        await client.ask(b"MAIL FROM:<%b> RET=FULL REQUIRETLS\r\n" % sender)
+        await client.ask(b"RCPT TO:<c@d.example>\r\n")
+        await client.ask(b"DATA\r\n")
+        await client.ask(b"TLS-Required: No\r\n\r\nx\r\n.\r\n")
+    (envelope, body), (report, _) = sink.messages
+    assert (envelope.tls, envelope.ret) == ("require", "HDRS")
+    assert b"TLS-Required: No" in body
+    assert report.tls == "relax", "a report is not kept back (RFC 8689 section 5)"
+
+
+@on_both_loops
 @pytest.mark.parametrize("injected", [b"NOOP\r\n", b"EHLO x\r\n" + MESSAGE])
 async def test_nothing_is_injected_before_starttls(
     served: Any, sink: Any, tmp_path: Path, injected: bytes

@@ -4,6 +4,13 @@
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
 
+# No Debian package has it: in a Python of its own, so that it changes nothing of ours.
+if ! command -v parsedmarc >/dev/null && [ "$(id -u)" = 0 ]; then
+  "${PYTHON:-python3}" -m venv /opt/parsedmarc
+  /opt/parsedmarc/bin/pip install --quiet --disable-pip-version-check "parsedmarc>=9"
+  ln -sf /opt/parsedmarc/bin/parsedmarc /usr/local/bin/parsedmarc
+fi
+
 missing=()
 want() { command -v "$1" >/dev/null || missing+=("$2"); }
 want postfix postfix
@@ -15,6 +22,7 @@ want systemd-analyze systemd
 want nats-server nats-server
 want chromium chromium
 want chromedriver chromium-driver
+want unbound unbound
 perl -MNet::SSLeay -e 1 2>/dev/null || missing+=(libnet-ssleay-perl)
 if [ "${#missing[@]}" = 0 ]; then
   echo "interop: everything is installed"

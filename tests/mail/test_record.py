@@ -42,6 +42,7 @@ envelopes = st.builds(
     class_=text,
     pool=text,
     deliver_at=st.floats(0, 1e11),
+    metadata=st.dictionaries(text, text, max_size=3),
 )
 recipients = st.builds(
     Recipient, address=text, notify=st.lists(text, max_size=3).map(tuple), orcpt=text
@@ -77,10 +78,11 @@ def test_a_key_of_neither_class_nor_pool_is_written_as_ever(
 
 @given(envelopes)
 def test_a_record_grows_only_by_what_is_said(envelope: Envelope) -> None:
-    plain = replace(envelope, class_="", pool="", deliver_at=0.0)
+    plain = replace(envelope, class_="", pool="", deliver_at=0.0, metadata={})
     assert len(msgpack.unpackb(pack_envelope(plain))) == 13
     said = envelope.class_ or envelope.pool or envelope.deliver_at
-    assert len(msgpack.unpackb(pack_envelope(envelope))) == (16 if said else 13)
+    length = 17 if envelope.metadata else 16 if said else 13
+    assert len(msgpack.unpackb(pack_envelope(envelope))) == length
 
 
 def test_key_fields_are_not_confused() -> None:
@@ -108,14 +110,15 @@ def test_a_plain_recipient_is_small() -> None:
 
 def test_fields_added_later_are_passed_over() -> None:
     envelope = Envelope("a@b", [], 1.0, tags={"k": "v"})
-    envelope = replace(envelope, class_="bulk", pool="p", deliver_at=2.0)
+    envelope = replace(envelope, class_="bulk", pool="p", deliver_at=2.0, tls="relax")
+    envelope = replace(envelope, metadata={"order": "7"})
     later = msgpack.packb([*msgpack.unpackb(pack_envelope(envelope)), "new", {"more": 1}])
     assert unpack_envelope(later) == envelope
     recipient = Recipient("a@b", ("NEVER",), "rfc822;a@b")
     later = msgpack.packb([*msgpack.unpackb(pack_recipient(recipient)), "new"])
     assert unpack_recipient(later) == recipient
-    later = msgpack.packb([*msgpack.unpackb(pack_key("a", "b", "c", "d", "e")), "new"])
-    assert unpack_key(later) == ("a", "b", "c", "d", "e")
+    later = msgpack.packb([*msgpack.unpackb(pack_key("a", "b", "c", "d", "e", "f")), "new"])
+    assert unpack_key(later) == ("a", "b", "c", "d", "e", "f")
 
 
 def test_fields_missing_from_before_have_defaults() -> None:
@@ -128,6 +131,8 @@ def test_fields_missing_from_before_have_defaults() -> None:
     fields = msgpack.unpackb(pack_envelope(said))
     assert unpack_envelope(msgpack.packb(fields[:15])) == replace(said, deliver_at=0.0)
     assert unpack_key(msgpack.packb(["a", "b", "c", "bulk"])) == Key("a", "b", "c", "bulk", "")
+    assert unpack_key(pack_key("a", "b", "c", "", "", "relax")).tls == "relax"
+    assert unpack_key(pack_key("a", "b", "c", "bulk")).tls == ""
     assert unpack_recipient(msgpack.packb([1, "a@b", ["NEVER"]])) == Recipient("a@b", ("NEVER",))
 
 

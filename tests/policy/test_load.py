@@ -38,8 +38,8 @@ provider_connections = "lots"
             "units: s, min, h, day"
         ),
         (
-            'policies/default.toml:4: limits.tls: expected "opportunistic" or "required" or '
-            '"none", not the text "requierd"; did you mean "required"?'
+            'policies/default.toml:4: limits.tls: expected "none" or "opportunistic" or '
+            '"required" or "verified", not the text "requierd"; did you mean "required"?'
         ),
         (
             "policies/default.toml:5: limits.idle_timeout_s: expected a duration, "

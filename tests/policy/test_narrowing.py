@@ -198,7 +198,7 @@ source = "s3"
 connections = 2
 [[narrow]]
 tenant = "shop"
-tls = "none"
+max_age_s = "1d"
 [[narrow]]
 connections = 1
 [[narrow]]
@@ -222,9 +222,9 @@ connections = 1
     assert problems({"sources.toml": SOURCES, "default.toml": text}) == [
         ('policies/default.toml:2: narrow[0].source: there is no source "s3"; sources: s1, s2'),
         (
-            "policies/default.toml:6: narrow[1].tls: cannot be narrowed by tenant; what can: "
-            "connections, message_rate, byte_rate, provider_connections, provider_message_rate, "
-            "provider_byte_rate"
+            "policies/default.toml:6: narrow[1].max_age_s: cannot be narrowed by tenant; what "
+            "can: connections, message_rate, byte_rate, provider_connections, "
+            "provider_message_rate, provider_byte_rate, tls, tls_min_version"
         ),
         (
             "policies/default.toml:7: narrow[2]: nothing says whose mail this is for; "
@@ -263,3 +263,39 @@ def test_the_built_in_source_can_be_named(load: Load) -> None:
     policies = load({"default.toml": '[[narrow]]\nsource = "default"\nconnections = 4\n'})
     assert policies.limits("", "mx", "", "default").connections == 4
     assert policies.site_caps("", "mx", "", "default")[0].value == 4
+
+
+def test_tls_can_be_narrowed_by_tenant_and_class(load: Load) -> None:
+    text = """\
+[[narrow]]
+tenant = "bank"
+tls = "verified"
+[[narrow]]
+class = "bulk"
+tls = "required"
+tls_min_version = "1.3"
+[[narrow]]
+tenant = "bank"
+domain = "partner.example"
+tls = "required"
+"""
+    policies = load({"default.toml": text})
+
+    def tls(domain: str, tenant: str, class_: str) -> list[str]:
+        found = policies.narrowed_tls("", "mx", domain, tenant, class_)
+        return [] if found is None else [f"{found.tls} {found.tls_min_version} {found.tls_where}"]
+
+    assert tls("a.example", "bank", "") == ["verified None policies/default.toml:3"]
+    assert tls("a.example", "bank", "bulk") == ["required 1.3 policies/default.toml:6"]
+    assert tls("partner.example", "bank", "") == ["required None policies/default.toml:11"]
+    assert tls("a.example", "shop", "") == []
+
+
+def test_tls_of_a_part_of_the_mail_is_the_same_by_all_sources(problems: Problems) -> None:
+    text = '[[narrow]]\ntenant = "bank"\nsource = "s1"\ntls = "verified"\n'
+    assert problems({"sources.toml": SOURCES, "default.toml": text}) == [
+        (
+            "policies/default.toml:4: narrow[0].tls: is the same by all sources for a part of the "
+            "mail; leave out the source"
+        ),
+    ]

@@ -13,7 +13,9 @@ from penstock.relay.connection import Connection
 from penstock.relay.opening import open_connection, targets
 from penstock.relay.options import ConnectOptions
 from penstock.relay.ports import Destination, Host
+from penstock.relay.securing import Wanted
 from penstock.relay.tls import TlsMemory
+from penstock.relay.tls_demand import TlsDemand
 
 HELLO = """
     S: 220 hi
@@ -38,7 +40,7 @@ def at(server, name="mx.example", preference=10) -> Host:
     return Host(name, ("127.0.0.1",), preference, server.port)
 
 
-async def attempt(*hosts, memory=None, clock=None, **options):
+async def attempt(*hosts, memory=None, clock=None, tls="opportunistic", **options):
     async with asyncio.timeout(5):
         opened = await open_connection(
             to(*hosts),
@@ -46,6 +48,7 @@ async def attempt(*hosts, memory=None, clock=None, **options):
             memory or TlsMemory(),
             random.Random(7),
             clock,
+            wanted=Wanted(TlsDemand(tls)),
         )
     if isinstance(opened, Connection):
         opened.close()

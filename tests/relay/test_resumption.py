@@ -9,13 +9,15 @@ import ssl
 import pytest
 import uvloop
 
-from penstock.relay.client import Client
+from penstock.relay.client import Client, Securing
 from penstock.relay.connection import Connection
 from penstock.relay.opening import open_connection
 from penstock.relay.options import ConnectOptions
 from penstock.relay.ports import Destination, Host
-from penstock.relay.resumption import SessionKey, TlsSessions
-from penstock.relay.tls import TlsMemory
+from penstock.relay.resumption import Handshake, SessionKey, TlsSessions
+from penstock.relay.securing import Wanted
+from penstock.relay.tls import TlsFiles, TlsMemory
+from penstock.relay.tls_demand import TlsDemand
 
 OFFER = "S: 220 hi\nC: EHLO *\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\n"
 SECURE = OFFER + "X: tls\nC: EHLO *\nS: 250 mx\nX: gone"
@@ -43,7 +45,7 @@ class World:
 
         self.server._act = noting
 
-    async def connect(self, name="mx.example", **options):
+    async def connect(self, name="mx.example", tls="opportunistic", **options):
         host = Host(name, ("127.0.0.1",), 10, self.server.port)
         destination = Destination("example.net", (host,), "site", "", "mx", None, 0.0)
         async with asyncio.timeout(5):
@@ -53,6 +55,7 @@ class World:
                 self.memory,
                 random.Random(7),
                 lambda: self.now,
+                wanted=Wanted(TlsDemand(tls)),
             )
         assert isinstance(opened, Connection), opened
         opened.close()
@@ -136,15 +139,14 @@ def test_a_context_that_was_dropped_takes_no_session_with_it(play):
     """OpenSSL refuses the session with the new one: it is a full handshake, and no failure."""
 
     async def scenario(world):
-        world.memory._contexts_max = 1
-        await world.connect(source_ipv4="127.0.0.2")
-        await world.connect(source_ipv4="127.0.0.3")
-        await world.connect(source_ipv4="127.0.0.2")
-        await world.connect(source_ipv4="127.0.0.2")
+        await world.connect()
+        world.memory.reload(TlsFiles())
+        await world.connect()
+        await world.connect()
 
-    world = play([SECURE] * 4, scenario)
-    assert world.reused == [False, False, False, True]
-    assert world.results == ["ok", "ok", "ok", "resumed"]
+    world = play([SECURE] * 3, scenario)
+    assert world.reused == [False, False, True]
+    assert world.results == ["ok", "ok", "resumed"]
 
 
 def test_not_after_its_time(play):
@@ -232,7 +234,7 @@ def test_the_peers_own_word_on_the_time_is_heard(play):
         client = Client(host, "127.0.0.1", ConnectOptions("me.example"))
         await client.connect()
         await client.introduce()
-        await client.secure(TlsMemory().context("required"))
+        await client.secure(Securing(TlsMemory().context(), Handshake()))
         session = client.session
         client.abort()
         assert 0 < session.timeout < 10**6
@@ -256,9 +258,11 @@ def test_sessions_of_handshakes_at_once_are_not_mixed_up(play):
     assert sorted(world.results) == ["ok", "ok", "ok", "resumed"]
 
 
-def test_each_policy_and_source_has_a_context_of_its_own():
+def test_a_context_that_verifies_is_another():
     """OpenSSL itself refuses a session of another context."""
     memory = TlsMemory()
-    assert memory.context("required") is memory.context("required")
-    assert memory.context("required") is not memory.context("opportunistic")
-    assert memory.context("required", "192.0.2.1") is not memory.context("required", "192.0.2.2")
+    assert memory.context() is memory.context()
+    assert memory.context(verify=True) is not memory.context()
+    assert memory.context(min_version="1.3") is not memory.context()
+    assert memory.context(verify=True).verify_mode is ssl.CERT_REQUIRED
+    assert memory.context(verify=True).check_hostname

@@ -73,7 +73,7 @@ def make_pair(directory: Path, days: float) -> None:
     )
 
 
-@pytest.mark.parametrize(("days", "said"), [(90, ""), (3, "expires at "), (-1, "expired at ")])
+@pytest.mark.parametrize(("days", "said"), [(90, ""), (3, "expires on "), (-1, "expired on ")])
 def test_a_certificate_that_is_soon_over_is_a_warning(
     tmp_path: Path, days: float, said: str
 ) -> None:

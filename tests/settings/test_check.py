@@ -22,12 +22,14 @@ def _pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPr
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _certificate(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _certificate(key: ec.EllipticCurvePrivateKey, days: int = 45) -> bytes:
+    """Valid for so many days and half a one, from now."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    start = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+    now = datetime.datetime.now(datetime.UTC)
+    start, end = now - datetime.timedelta(days=30), now + datetime.timedelta(days=days, hours=12)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
     builder = builder.public_key(key.public_key()).not_valid_before(start)
-    builder = builder.not_valid_after(start + datetime.timedelta(days=36500))
+    builder = builder.not_valid_after(end)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
@@ -212,3 +214,25 @@ def test_in_the_sandbox_no_source_needs_its_address(home: Path) -> None:
     (home / "policies" / "sources.toml").write_text(SOURCES)
     (home / "config.toml").write_text('delivery = "sandbox"\npolicies = "policies"\n')
     assert check("config.toml", machine=MACHINE) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "says"),
+    [(45, ""), (29, "expires on"), (1, "expires on"), (-2, "expired on")],
+)
+def test_a_certificate_that_ends_soon_is_a_warning(home: Path, days: int, says: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    (home / "soon.key").write_bytes(_pem(key))
+    (home / "soon.pem").write_bytes(_certificate(key, days))
+    (home / "config.toml").write_text(f'{TLS}certificate = "soon.pem"\nkey = "soon.key"\n')
+    found = [one for one in check(str(home / "config.toml")) if "certificate" in one.message]
+    assert [one.warning for one in found] == [True] * bool(says)
+    assert all(says in one.message and one.line == 4 for one in found)
+
+
+def test_the_files_of_tls_on_the_way_out(home: Path) -> None:
+    found = _problems(home, '[tls]\nca = "tls.key"\ncertificate = "tls.pem"\nkey = "other.key"\n')
+    assert found == [
+        'config.toml:2: tls.ca: "HOME/tls.key" holds no certificate in PEM form',
+        "config.toml:4: tls.key: the key is not that of the certificate",
+    ]

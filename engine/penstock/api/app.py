@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from penstock import __version__
 from penstock.api.access import Access
 from penstock.api.documentation import PUBLIC, add_documentation
+from penstock.api.forms import said
 from penstock.api.gate import Gate, GateConfig, told
 from penstock.api.measures import Measures
 from penstock.api.ports import Ports
@@ -90,8 +91,8 @@ def make_app(
 _Handled = Callable[[Request, Exception], Awaitable[Response]]
 
 
-async def _problem(_request: Request, error: Exception) -> Response:
-    return cast(Problem, error).response()
+async def _problem(request: Request, error: Exception) -> Response:
+    return said(cast(Problem, error), request.url.path)
 
 
 async def _refused_by_daemon(_request: Request, error: Exception) -> Response:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.api.access import CALLER, Access, Caller
 from penstock.api.body import ApiRequest
+from penstock.api.forms import said
 from penstock.api.measures import Measures
 from penstock.api.problem import Problem, problem_of
 from penstock.api.routing import DirectRoute
@@ -67,7 +68,7 @@ class Gate:
         except ClientDisconnect:
             pass
         except Exception as error:
-            await self._say(error, answer)
+            await self._say(error, answer, scope["path"])
         finally:
             self.receiving_bytes -= body.held
             caller: Caller | None = scope.get(CALLER)
@@ -98,14 +99,14 @@ class Gate:
         response = await known.endpoint(ApiRequest(scope, body.receive), caller)
         await response(scope, body.receive, answer.send)
 
-    async def _say(self, error: Exception, answer: _Answer) -> None:
+    async def _say(self, error: Exception, answer: _Answer, path: str) -> None:
         problem = told(error)
         if problem is None:
             log.error("an API request failed", exc_info=error)
             problem = Problem(500, "failed", "The request failed here; the daemon's log says why.")
         if answer.status:
             raise error  # half an answer is out: the server cuts the connection
-        await problem.response()({"type": "http"}, _never, answer.send)
+        await said(problem, path)({"type": "http"}, _never, answer.send)
 
 
 class _Answer:

@@ -22,16 +22,6 @@ TAGS: Final = (
     ("Messages", "Mail in, what became of it, and taking it back."),
     ("Status", "Who answers."),
     ("Keys", "Who may use this API."),
-    ("Daemon", "How it is as a whole, and what goes where."),
-    ("Queue", "The mail that waits, and why."),
-    ("Operations", "Mail held back, given up, rerouted, tried now: by selector."),
-    ("Results", "What became of the mail, counted."),
-    ("Events", "What became of each message, in pages and as a stream."),
-    ("Suppression", "Who gets no mail any more."),
-    ("Policies", "What holds for a destination, and which line says so."),
-    ("Warming up", "New sources, step by step."),
-    ("Webhooks", "Endpoints that are told of events."),
-    ("Rules", "What replies and reports mean; what DNS must say."),
 )
 
 

@@ -14,21 +14,27 @@ from typing import Any, cast
 from fastapi import Request
 
 from penstock.api.charges import Charges
+from penstock.api.idempotency import Once
+from penstock.api.injection import Injector
 from penstock.events.metrics import Registry
 from penstock.intake.ports import Sink
+from penstock.mail.template import TemplateCache
 from penstock.policy.policies import Policies
 from penstock.settings.models import Settings
-from penstock.suppression.screen import Screen
 
 Call = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """The way into a worker's queue; ``screen`` is that of the SMTP intake: who is suppressed."""
+    """The way into a worker's queue, ``sink``: ``injector`` makes messages of a call, ``once`` sees
+    to it that a call with an ``Idempotency-Key`` is done once; ``templates``: those compiled
+    lately."""
 
     sink: Sink
-    screen: Screen | None = None
+    injector: Injector
+    once: Once
+    templates: TemplateCache
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,29 @@ BASE: Final = (
         "`Retry-After`.",
     ),
 )
-MESSAGES: Final[tuple[Kind, ...]] = ()
+MESSAGES: Final[tuple[Kind, ...]] = (
+    Kind(
+        "no-recipient",
+        422,
+        "Nobody gets the message",
+        "All recipients are suppressed or invalid; `recipients` has the reason of each. Nothing "
+        "was accepted.",
+    ),
+    Kind(
+        "key-reused",
+        409,
+        "The Idempotency-Key stands for another request",
+        "The same key came with another body, address or query before. Use a new key for each "
+        "request, and the same only to repeat it as it was. Nothing was accepted.",
+    ),
+    Kind(
+        "in-progress",
+        409,
+        "The request with this Idempotency-Key is still at work",
+        "It came twice, and the first is not done. Ask again after the seconds in `Retry-After`: "
+        "the answer will be that of the first.",
+    ),
+)
 STEERING: Final = (
     Kind(
         "whole-daemon",

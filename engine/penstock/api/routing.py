@@ -26,6 +26,7 @@ from penstock.api.body import ApiRequest, check_kind
 from penstock.api.problem import MEDIA_TYPE, ProblemDocument
 
 PREFIX = "/api/v1"
+ANSWERED_BY = "answered_by"  # what a function has that is the documentation of another
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Direct = Callable[[Request, Caller], Awaitable[Response]]
 _Endpoint = TypeVar("_Endpoint", bound=Direct)
@@ -89,11 +90,17 @@ def direct(endpoint: _Endpoint) -> _Endpoint:
 def direct_routes(routes: Iterable[APIRoute]) -> dict[tuple[str, str], DirectRoute]:
     """By method and path."""
     return {
-        (method, route.path): DirectRoute(route, tuple(needs_of(route.dependant)), route.endpoint)
+        (method, route.path): DirectRoute(route, tuple(needs_of(route.dependant)), endpoint)
         for route in routes
-        if getattr(route.endpoint, "direct", False)
+        if (endpoint := _direct_endpoint(route)) is not None
         for method in route.methods or ()
     }
+
+
+def _direct_endpoint(route: APIRoute) -> Direct | None:
+    if getattr(route.endpoint, "direct", False):
+        return route.endpoint
+    return getattr(route.endpoint, ANSWERED_BY, None)
 
 
 class Router(APIRouter):

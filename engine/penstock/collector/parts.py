@@ -19,6 +19,7 @@ from penstock.collector.reports import Reports
 from penstock.collector.resolve import Resolver
 from penstock.collector.shown import ShownTenants
 from penstock.collector.statistics import FILE, Statistics, StatisticsConfig
+from penstock.collector.tls_part import add_tls_reports
 from penstock.collector.told import Told
 from penstock.collector.written import OwnLog
 from penstock.events import records
@@ -35,6 +36,7 @@ def parts_of(around: Surroundings) -> Parts:
     outward.add_webhooks(parts, around)
     outward.add_sinks(parts, around)
     outward.add_unsubscribe(parts, around)
+    add_tls_reports(parts, around)
     return parts
 
 

@@ -15,10 +15,12 @@ from penstock import __version__
 from penstock.control import ControlError
 from penstock.daemon.api_keys import ApiKeys
 from penstock.daemon.bounces import Bounces
+from penstock.daemon.cancel import Cancel
 from penstock.daemon.explain import Explain
 from penstock.daemon.operations import OPERATIONS_MAX, VERBS
 from penstock.daemon.selector import check_names, parse_selector
 from penstock.daemon.steer import Steer
+from penstock.daemon.tls import Tls
 from penstock.daemon.told import operator_did
 from penstock.daemon.top import Top
 from penstock.daemon.warmup_orders import WarmupOrders
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("penstock.admin")
 ROWS_MAX = 10_000
 _LIST_S, _IMPORT_S = 60.0, 3600.0  # of the suppression list
+SEND_S = 600.0
 _WHILE_UPGRADING = {"status", "metrics", "upgrade", "stats", "guards", "keys.list"}
 
 
@@ -57,10 +60,14 @@ class Admin:
             "queue.resume": self.steer.resume,
             "queue.cancel": self.steer.cancel,
             "queue.retry": self.steer.retry,
+            "message.cancel": Cancel(supervisor).cancel,
             "explain": Explain(supervisor, supervisor.collecting.trips_of).explain,
             "stats": functools.partial(supervisor.collecting.call, "stats"),
             "guards": functools.partial(supervisor.collecting.call, "guards"),
+            "tls.report": functools.partial(supervisor.collecting.call, "tls.report"),
+            "tls.send": functools.partial(supervisor.collecting.call, "tls.send", timeout_s=SEND_S),
             "bounces.unmatched": Bounces(supervisor).unmatched,
+            "tls.show": Tls(supervisor.children).show,
             "top": Top(supervisor.children, self.steer).top,
         }
         warmup = WarmupOrders(

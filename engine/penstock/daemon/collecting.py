@@ -119,6 +119,8 @@ class Collecting:
                 return None
             if method == "guard.pause":
                 return self._pause(params)
+            if method == "mail.submit":
+                return self._submit(params)
             raise ControlError("unknown-method", f"no method {method!r}")
 
         return handle
@@ -144,3 +146,14 @@ class Collecting:
             "reason": params["reason"],
         }
         return await supervisor.admin.steer.begin("suspend", asked, by_itself=True)
+
+    async def _submit(self, params: dict[str, Any]) -> Any:
+        """Mail of our own goes by any worker that takes it."""
+        why = "no worker is ready"
+        for child in self._supervisor.children:
+            if child.ready:
+                try:
+                    return await child.call("mail.submit", params)
+                except (ConnectionError, ControlError) as error:
+                    why = str(error)
+        raise ControlError("unavailable", why)

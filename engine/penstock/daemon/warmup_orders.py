@@ -18,7 +18,8 @@ from penstock.daemon.selector import check_name
 from penstock.daemon.told import operator_did
 from penstock.daemon.warmup import Warmups, text_of
 from penstock.daemon.warmup_file import Pair
-from penstock.events.journal import NoJournal, Recorder
+from penstock.events.journal import Recorder
+from penstock.events.no_journal import NoJournal
 from penstock.policy.policies import Policies
 from penstock.policy.problem import suggestion
 from penstock.policy.warmup import OTHER, Plan

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from penstock.events.journal import Journal, JournalConfig, NoJournal
+from penstock.events.journal import Journal, JournalConfig
+from penstock.events.no_journal import NoJournal
 from penstock.events.reading import log_directory
 from penstock.events.store import StoreConfig
 from penstock.settings.models import Settings

@@ -22,8 +22,10 @@ from penstock.events.definition import (
     histogram,
 )
 from penstock.events.definitions_api import OF_API
+from penstock.events.definitions_idempotency import OF_IDEMPOTENCY
 from penstock.events.definitions_readers import OF_READERS, TENANT_RESULTS, UNMATCHED_REASONS
 from penstock.events.definitions_steering import OF_STEERING
+from penstock.events.definitions_tls import OF_TLS
 from penstock.mail.verdict import Category
 from penstock.mail.waits import Wait
 
@@ -147,7 +149,7 @@ _DELIVERY_METRICS = (
     counter(
         "penstock_dns_lookups_total",
         "Names looked up.",
-        Label("kind", "what was asked", ("mx", "address")),
+        Label("kind", "what was asked", ("mx", "address", "txt", "tlsa")),
         Label("result", "how it ended", ("ok", "missing", "failed")),
     ),
     counter(
@@ -267,7 +269,16 @@ _STATE = (
     ),
 )
 DEFINITIONS: tuple[Definition, ...] = (
-    _INTAKE + _DELIVERY_METRICS + _PACE + _WARMUP + _STATE + OF_READERS + OF_API + OF_STEERING
+    _INTAKE
+    + _DELIVERY_METRICS
+    + _PACE
+    + _WARMUP
+    + _STATE
+    + OF_TLS
+    + OF_READERS
+    + OF_API
+    + OF_IDEMPOTENCY
+    + OF_STEERING
 )
 BY_NAME = {definition.name: definition for definition in DEFINITIONS}
 

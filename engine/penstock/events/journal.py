@@ -277,36 +277,3 @@ class Journal:
         if self._added != self._taken:
             self.dropped += len(self._lines)
             log.error("events are lost", log=self._directory, events=len(self._lines))
-
-
-class NoJournal:
-    """Where the settings turn events off: hears everything and keeps nothing."""
-
-    sent_as: SentAs = staticmethod(making.as_said)
-    dropped = 0
-
-    def last_accepted(self) -> int:
-        return -1
-
-    def write(self, make: type[Event], **fields: Any) -> str:
-        return str(fields.get("id", ""))
-
-    def attempt(
-        self, attempt: Attempt, envelope: Envelope, *, retry_at: float = 0.0, expired: bool = False
-    ) -> None:
-        return
-
-    def accepted(self, messages: Sequence[tuple[Envelope, int]]) -> None:
-        return
-
-    def flush(self) -> None:
-        return
-
-    def sync(self) -> None:
-        return
-
-    def stats(self) -> dict[str, float]:
-        return {}
-
-    def close(self) -> None:
-        return

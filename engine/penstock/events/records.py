@@ -23,12 +23,14 @@ class Event(
 
 
 class OfTenant(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """Something about mail of one tenant. ``class`` is the class that it was sent as."""
+    """Something about mail of one tenant. ``class`` is the class that it was sent as; ``metadata``
+    is what the application gave along with it over HTTP."""
 
     tenant: str = ""
     campaign: str = ""
     class_: str = msgspec.field(default="", name="class")
     tags: dict[str, str] = {}
+    metadata: dict[str, str] = {}
 
 
 class Accepted(OfTenant, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):
@@ -160,6 +162,24 @@ class Reported(Event, frozen=True, kw_only=True, omit_defaults=True, tag="report
     found: dict[str, Any] = {}
 
 
+class TlsSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag="tls-seen"):
+    """What a worker saw of the TLS of a domain's hosts since it last said so, as RFC 8460 counts
+    it: ``sessions`` of one kind. Internal: it is told in reports to that domain only. ``result``:
+    empty for those that met the policy; ``policy``, ``policy_text``, ``policy_mx``: the domain's
+    policy, as a report names it."""
+
+    domain: str
+    sessions: int
+    policy: str = "no-policy-found"
+    policy_text: tuple[str, ...] = ()
+    policy_mx: tuple[str, ...] = ()
+    result: str = ""
+    mx: str = ""
+    address: str = ""
+    source: str = ""
+    detail: str = ""
+
+
 class Admin(OfTenant, frozen=True, kw_only=True, omit_defaults=True, tag="admin"):
     """An operator did something. ``action``: the command; ``selector``: what it is about."""
 
@@ -195,7 +215,8 @@ AnyEvent = (
     | Unsubscribed
     | AutoReplied
     | Reported
+    | TlsSeen
     | Admin
     | Policy
 )
-INTERNAL = frozenset({"reported"})  # types that no webhook and no sink hears of
+INTERNAL = frozenset({"reported", "tls-seen"})  # types that no webhook and no sink hears of

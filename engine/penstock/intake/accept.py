@@ -30,7 +30,7 @@ _NO_POOLS = ControlRules()
 class Origin:
     """Where a message comes from, for the trace field. ``tls``: version and cipher, or ``""``.
     ``trusted``: it may relay, so control fields are obeyed and missing fields are added;
-    ``permit``: what those fields may name."""
+    ``permit``: what those fields may name. ``protocol``: how it came, where that was not SMTP."""
 
     helo: str
     address: str
@@ -39,6 +39,7 @@ class Origin:
     authenticated: bool = False
     trusted: bool = False
     permit: Permit = ANYTHING
+    protocol: str = ""
 
 
 def prepare(
@@ -66,12 +67,15 @@ def prepare(
         refusal = obey(envelope, headers, origin.permit, rules, now)
         if refusal is not None:
             return refusal
+    if origin.trusted and headers.relaxed and not envelope.tls:
+        envelope.tls = "relax"
     id = id or envelope.id
     trace = received(
         helo=origin.helo,
         address=origin.address,
         hostname=hostname,
-        protocol=protocol(
+        protocol=origin.protocol
+        or protocol(
             extended=origin.extended,
             tls=bool(origin.tls),
             authenticated=origin.authenticated,

@@ -70,16 +70,31 @@ def obey(
 ) -> Reply | None:
     """Write into ``envelope`` what the control fields say; the refusal where one is bad: the first,
     and how many more. ``now``: seconds since the epoch."""
+    bad = assign(envelope, headers.control, permit, rules, now, headers.overlong)
+    return _refusal(*bad[0], len(bad) - 1) if bad else None
+
+
+def assign(
+    envelope: Envelope,
+    values: Mapping[str, str],
+    permit: Permit,
+    rules: ControlRules,
+    now: float,
+    overlong: Collection[str] = (),
+) -> list[tuple[str, ValueError]]:
+    """The same for values by the names of their fields (without the prefix, in lower case), however
+    they were given: which of them are bad, and why. ``overlong``: those of which not all is
+    there."""
     case = _Case(envelope, permit, rules, now)
     bad: list[tuple[str, ValueError]] = []
-    for name, value in headers.control.items():
+    for name, value in values.items():
         if name in _OUR_OWN:
             continue
         try:
             read = _READERS.get(name)
             if read is None:
                 raise _unknown(name)
-            if name in headers.overlong:
+            if name in overlong:
                 raise ValueError(f"longer than {CONTROL_VALUE_BYTES_MAX} bytes")
             read(case, value)
         except ValueError as error:
@@ -87,7 +102,7 @@ def obey(
     if not bad and 0 < envelope.expires_at <= envelope.deliver_at:
         never = ValueError("not later than X-Penstock-Deliver-At: it would never be sent")
         bad.append(("expires", never))
-    return _refusal(*bad[0], len(bad) - 1) if bad else None
+    return bad
 
 
 def _refusal(name: str, error: ValueError, more: int) -> Reply:

@@ -30,7 +30,10 @@ class Hooks:
             hidden.add("AUTH")
         names = [line[4:] for line in responses]
         names = [name for name in names if name.partition(" ")[0] not in hidden]
-        names += [*EXTENSIONS, "HELP"]
+        names += EXTENSIONS
+        if server.requiretls_offered:
+            names.append("REQUIRETLS")
+        names.append("HELP")
         last = len(names) - 1
         return [f"250{' ' if i == last else '-'}{name}" for i, name in enumerate(names)]
 

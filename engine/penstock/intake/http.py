@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,6 +25,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from penstock.events.exposition import Merger, page
+from penstock.intake.certificates import server_context
 from penstock.intake.served import Served
 
 Collect = Callable[[], Awaitable[Mapping[str, Mapping[str, Any]]]]
@@ -126,6 +128,10 @@ class _Connection(H11Protocol):
             self.loop.call_later(self.request_timeout_s, self._look, last)
 
 
+def _context(config: uvicorn.Config, _: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    return server_context(str(config.ssl_certfile), str(config.ssl_keyfile or config.ssl_certfile))
+
+
 class HttpServer(Served):
     """Serves one app on one bound socket from ``start`` to ``stop``."""
 
@@ -139,6 +145,7 @@ class HttpServer(Served):
             http=type("_Connection", (_Connection,), timeout),
             ssl_certfile=settings.certificate or None,
             ssl_keyfile=settings.key or None,
+            ssl_context_factory=_context if settings.certificate else None,
             log_config=None,
             access_log=False,
             lifespan="off",

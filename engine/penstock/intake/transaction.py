@@ -71,7 +71,8 @@ class Transaction:
         refusal = self._sink.refusal()
         if refusal is not None:
             return refusal
-        command = parse_mail(line, esmtp=peer.extended_smtp)
+        secured = bool(peer.tls) and self._reception is None
+        command = parse_mail(line, esmtp=peer.extended_smtp, secured=secured)
         if isinstance(command, Reply):
             return command
         if command.size > self._config.message_bytes_max:
@@ -95,6 +96,9 @@ class Transaction:
         )
         if class_ or pool:
             envelope.class_, envelope.pool = class_, pool
+        if command.requiretls:
+            envelope.ret = "HDRS"  # no report on it has more of it (RFC 8689 section 5)
+            envelope.tls = "require" if command.sender else ""  # a report goes on without, too
         return replies.MAIL_OK
 
     def rcpt(self, line: bytes) -> bytes | Reply:

@@ -63,6 +63,10 @@ class Verbs(SMTP):
         return shared.config.tls == "starttls" and not self.peer.tls
 
     @property
+    def requiretls_offered(self) -> bool:
+        return bool(self.peer.tls) and self._shared.reception is None
+
+    @property
     def auth_offered(self) -> bool:
         return self._shared.authenticator is not None and self.peer.private
 

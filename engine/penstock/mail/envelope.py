@@ -71,7 +71,10 @@ class Envelope:
     """``sender`` is ``""`` for the null reverse-path. Times are seconds since the epoch.
     ``dotted``: a line of the content may begin with a dot, which SMTP has to double. ``class_`` and
     ``pool`` are what the message says of itself, ``""`` where it says nothing; ``deliver_at`` is
-    the time before which it is not to be sent, 0 for none."""
+    the time before which it is not to be sent, 0 for none. ``tls``: ``"require"`` where it may go
+    over verified TLS only, from host to host (RFC 8689), ``"relax"`` where to arrive matters more
+    than what its recipients' domains demand of TLS. ``metadata`` is the application's alone: kept,
+    and shown with every event."""
 
     sender: str
     recipients: list[Recipient]
@@ -91,6 +94,8 @@ class Envelope:
     class_: str = ""
     pool: str = ""
     deliver_at: float = 0.0
+    tls: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
     _id: str = field(default="", init=False, repr=False, compare=False)
 
     @property

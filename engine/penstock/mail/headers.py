@@ -26,8 +26,10 @@ RECIPIENT_CHARS_MAX = 320
 # Possessive quantifiers: the shape of a field is unambiguous, so there is nothing to go back to.
 _BLOCK = re.compile(rb"(?:[!-9;-~]++[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+)*+")
 _NAMES = re.compile(
-    rb"\n(received|date|message-id|from|x-penstock-[!-9;-~]*+)[ \t]*+:", re.IGNORECASE
+    rb"\n(received|date|message-id|from|tls-required|x-penstock-[!-9;-~]*+)[ \t]*+:",
+    re.IGNORECASE,
 )
+_RELAXED = re.compile(rb"\ntls-required[ \t]*+:[ \t]*+no[ \t]*+\r?\n(?![ \t])", re.IGNORECASE)
 _CONTROL = re.compile(rb"\nx-penstock-([!-9;-~]*+)[ \t]*+:", re.IGNORECASE)
 _LISTS = frozenset({"tag"})  # control fields that may be given in parts
 _FIELD_END = re.compile(rb"\n(?![ \t])")
@@ -52,7 +54,7 @@ class Headers(NamedTuple):
     line; the first of a name counts, but those of a list are joined by commas). ``separated`` is
     false where no blank line ends the header and ``strip`` adds one. ``truncated``: the header is
     over ``HEADER_BYTES_MAX`` and only that much of it was looked at; ``overlong``: the control
-    fields of which not all was kept.
+    fields of which not all was kept. ``relaxed``: it has ``TLS-Required: No`` (RFC 8689).
     """
 
     end: int
@@ -65,6 +67,7 @@ class Headers(NamedTuple):
     separated: bool = True
     truncated: bool = False
     overlong: frozenset[str] = frozenset()
+    relaxed: bool = False
 
     @property
     def stripped_end(self) -> int:
@@ -108,8 +111,10 @@ def scan(content: bytes) -> Headers:
     has = dates > 0, ids > 0, authors > 0
     if hops + dates + ids + authors == len(names):
         return Headers(body, hops, *has, _NO_CONTROL, cuts, separated, truncated)
+    relaxed = b"tls-required" in names and _RELAXED.search(block) is not None
     control, spans, overlong = _control(block, start - 1)
-    return Headers(body, hops, *has, control, cuts + spans, separated, truncated, overlong)
+    cuts += spans
+    return Headers(body, hops, *has, control, cuts, separated, truncated, overlong, relaxed)
 
 
 def _control(

@@ -20,7 +20,8 @@ _EIGHTBIT = 2
 _DOTLESS = 4
 _ENVELOPE_FIELDS = 13
 _ENVELOPE_DEFAULTS: tuple[Any, ...] = (VERSION, "", 0.0, 0, "", "", "", "", "", "", 0, 0.0, {})
-_SAID_DEFAULTS: tuple[Any, ...] = ("", "", 0.0)  # class, pool, deliver_at: not in every record
+# class, pool, deliver_at, tls, metadata: not in every record
+_SAID_DEFAULTS: tuple[Any, ...] = ("", "", 0.0, "", {})
 _pack = msgpack.Packer(autoreset=True).pack  # packb makes one for every call
 _unpack = msgpack.unpackb
 
@@ -31,13 +32,15 @@ class BadRecord(ValueError):
 
 class Key(NamedTuple):
     """What is scheduled together: mail of one class and campaign of one tenant, by one pool, to one
-    domain. ``class_`` and ``pool`` are as the mail says; ``""``: the policy decides."""
+    domain, with one demand on TLS. ``class_``, ``pool`` and ``tls`` (see ``Envelope``) are as the
+    mail says; ``""``: the policy decides."""
 
     domain: str
     tenant: str
     campaign: str
     class_: str = ""
     pool: str = ""
+    tls: str = ""
 
 
 def pack_envelope(envelope: Envelope) -> bytes:
@@ -62,8 +65,12 @@ def pack_envelope(envelope: Envelope) -> bytes:
         envelope.expires_at,
         envelope.tags,
     )
-    if envelope.class_ or envelope.pool or envelope.deliver_at:
+    if envelope.class_ or envelope.pool or envelope.deliver_at or envelope.tls or envelope.metadata:
         fields += (envelope.class_, envelope.pool, envelope.deliver_at)
+        if envelope.metadata:
+            fields += (envelope.tls, envelope.metadata)
+        elif envelope.tls:
+            fields += (envelope.tls,)
     packed: bytes = _pack(fields)
     return packed
 
@@ -98,7 +105,8 @@ def unpack_envelope(meta: bytes) -> Envelope:
     )
     if said:
         said += _SAID_DEFAULTS[len(said) :]
-        envelope.class_, envelope.pool, envelope.deliver_at = said[:3]
+        envelope.class_, envelope.pool, envelope.deliver_at, envelope.tls = said[:4]
+        envelope.metadata = dict(said[4])
     return envelope
 
 
@@ -138,17 +146,23 @@ def _fields(meta: bytes) -> list[Any]:
 
 
 @lru_cache(maxsize=1024)
-def pack_key(domain: str, tenant: str, campaign: str, class_: str = "", pool: str = "") -> bytes:
-    """Three fields, as ever, where neither a class nor a pool is said."""
-    fields = (domain, tenant, campaign)
-    packed: bytes = _pack((*fields, class_, pool) if class_ or pool else fields)
+def pack_key(
+    domain: str, tenant: str, campaign: str, class_: str = "", pool: str = "", tls: str = ""
+) -> bytes:
+    """Three fields, as ever, where neither a class nor a pool nor anything on TLS is said."""
+    fields: tuple[str, ...] = (domain, tenant, campaign)
+    if tls:
+        fields = (*fields, class_, pool, tls)
+    elif class_ or pool:
+        fields = (*fields, class_, pool)
+    packed: bytes = _pack(fields)
     return packed
 
 
 def key_prefixes(domain: str) -> tuple[bytes, ...]:
-    """What the packed keys of ``domain`` begin with, of three fields and of five."""
+    """What the packed keys of ``domain`` begin with, of three, five and six fields."""
     packed: bytes = _pack(domain)
-    return b"\x93" + packed, b"\x95" + packed
+    return b"\x93" + packed, b"\x95" + packed, b"\x96" + packed
 
 
 def unpack_key(key: bytes) -> Key:
@@ -157,4 +171,4 @@ def unpack_key(key: bytes) -> Key:
         domain, tenant, campaign, *said = _unpack(key)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise BadRecord(f"not a queue key: {error}") from None
-    return Key(domain, tenant, campaign, *said[:2])
+    return Key(domain, tenant, campaign, *said[:3])

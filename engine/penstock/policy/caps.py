@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from penstock.policy.egress import DEFAULT, Source
 from penstock.policy.limits import Limits, Provenance
-from penstock.policy.narrowing import Narrow
+from penstock.policy.narrowing import COUNTED, Narrow
 from penstock.policy.rate import Rate
 from penstock.policy.tenants import Campaign, Tenant
 
@@ -84,7 +84,7 @@ def of_mail(narrows: Iterator[Narrow], provider: str, site: str, source: str) ->
     for one in narrows:
         for field, value in one.layer.values.items():
             of_provider = field.startswith("provider_")
-            if of_provider and not provider:
+            if field not in COUNTED or (of_provider and not provider):
                 continue
             name = field.removeprefix("provider_")
             place = f"{site}#{one.domain}" if one.domain else site

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from penstock.policy.rate import ByteRate, Rate
 
-TlsMode = Literal["opportunistic", "required", "none"]
+TlsMode = Literal["none", "opportunistic", "required", "verified"]
+TlsVersion = Literal["1.2", "1.3"]
 AdaptiveMode = Literal["off", "observe", "on"]
 
 _MINUTE_S = 60.0
@@ -76,6 +77,7 @@ class Limits:
     command_timeout_s: float = 5 * _MINUTE_S
     data_timeout_s: float = 5 * _MINUTE_S
     tls: TlsMode = "opportunistic"
+    tls_min_version: TlsVersion = "1.2"
     retry_initial_s: float = 20 * _MINUTE_S
     retry_max_s: float = 4 * _HOUR_S
     retry_factor: float = 2.0

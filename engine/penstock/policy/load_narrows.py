@@ -9,7 +9,7 @@ from penstock.policy.limits import FIELDS, OF_PAIRS, Provenance
 from penstock.policy.load_sources import Egress
 from penstock.policy.merge import layer_of, place_of
 from penstock.policy.models import NarrowTable
-from penstock.policy.narrowing import COUNTED, Narrow
+from penstock.policy.narrowing import CONNECTED, COUNTED, Narrow
 from penstock.policy.problem import Path, quoted, suggestion
 from penstock.policy.tenants import ANY
 from penstock.policy.validation import Checked
@@ -61,12 +61,16 @@ def _check(table: NarrowTable, checked: Checked[Any], path: Path) -> None:
         message = "a narrowing is for a site or for a domain, not for both"
         checked.contradict((*path, "domain"), message, "leave one out")
     for field in _written(table):
-        if by_mail and field not in COUNTED:
+        if by_mail and field in CONNECTED:
+            if table.source:
+                message = "is the same by all sources for a part of the mail"
+                checked.contradict((*path, field), message, "leave out the source", about=names)
+        elif by_mail and field not in COUNTED:
             kind = "tenant" if table.tenant else "class"
             checked.contradict(
                 (*path, field),
                 f"cannot be narrowed by {kind}",
-                f"what can: {', '.join(COUNTED)}",
+                f"what can: {', '.join((*COUNTED, *CONNECTED))}",
                 about=names,
             )
         elif field.startswith("provider_") and (table.site or table.domain):

@@ -22,7 +22,7 @@ from penstock.policy.fields import (
     Shown,
     Table,
 )
-from penstock.policy.limits import AdaptiveMode, TlsMode
+from penstock.policy.limits import AdaptiveMode, TlsMode, TlsVersion
 from penstock.policy.names import parse_name, parse_suffix
 from penstock.policy.rate import Rate
 from penstock.policy.sites import SITE_LENGTH_MAX
@@ -115,7 +115,10 @@ class LimitsTable(Table):
     )
     tls: TlsMode = Field(
         default="opportunistic",
-        description="STARTTLS: used where offered, demanded, or never used.",
+        description="TLS: never, where it is offered, always, or always with a valid certificate.",
+    )
+    tls_min_version: TlsVersion = Field(
+        default="1.2", description="The oldest version of TLS that `required` and `verified` take."
     )
     retry_initial_s: Annotated[Duration, Field(ge=1, le=_WEEK_S)] = Field(
         default=1200.0, description="The delay before the second attempt."

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from penstock.policy.limits import Provenance
+from penstock.policy.limits import BUILT_IN, Provenance, TlsMode, TlsVersion
 from penstock.policy.merge import Layer
 
 # What can be counted for a part of the mail; anything else is a property of the connection.
@@ -23,6 +24,17 @@ COUNTED = (
     "provider_message_rate",
     "provider_byte_rate",
 )
+# What makes connections of their own for a part of the mail.
+CONNECTED = ("tls", "tls_min_version")
+
+
+class NarrowedTls(NamedTuple):
+    """What takes the place of a site's ``tls`` and ``tls_min_version``; ``None`` leaves it."""
+
+    tls: TlsMode | None = None
+    tls_min_version: TlsVersion | None = None
+    tls_where: Provenance = BUILT_IN
+    tls_min_version_where: Provenance = BUILT_IN
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,18 @@ class Narrowings:
         ]
         found.sort(key=lambda one: (_level(one), bool(one.source)))
         yield from found
+
+    def tls(
+        self, provider: str, site: str, domain: str, tenant: str, class_: str
+    ) -> NarrowedTls | None:
+        """What mail of ``tenant`` and ``class_`` has of TLS, where it is narrowed."""
+        values: dict[str, Any] = {}
+        for one in self.of_mail(provider, site, domain, "", tenant, class_):
+            for name in CONNECTED:
+                if name in one.layer.values:
+                    values[name] = one.layer.values[name]
+                    values[f"{name}_where"] = one.layer.places[name]
+        return NarrowedTls(**values) if values else None
 
 
 def _matches(one: Narrow, provider: str, site: str, domain: str, source: str) -> bool:

@@ -22,7 +22,7 @@ from penstock.policy.limits import BUILT_IN, OF_PROVIDERS, Limits, Provenance
 from penstock.policy.matching import ProviderIndex
 from penstock.policy.merge import EMPTY, Layer, merge
 from penstock.policy.names import plain_name
-from penstock.policy.narrowing import Narrow, Narrowings
+from penstock.policy.narrowing import Narrow, NarrowedTls, Narrowings
 from penstock.policy.replies import NO_RULES, ReplyRules
 from penstock.policy.tenants import (
     ANY,
@@ -49,6 +49,7 @@ OF_SITES = (
     "messages_per_connection",
     "recipients_per_transaction",
     "tls",
+    "tls_min_version",
 )
 
 
@@ -203,6 +204,15 @@ class Policies:
         if of_class.pool:
             return of_class.pool, of_class.where("pool")
         return DEFAULT, self.pools[DEFAULT].at
+
+    def narrowed_tls(
+        self, provider: str, site: str, domain: str, tenant: str, class_: str
+    ) -> NarrowedTls | None:
+        """What mail of ``tenant`` and ``class_`` has of TLS beside the limits of its site."""
+        if not self._narrowings.by_mail:
+            return None
+        class_, _ = self.resolve_class(tenant, class_)
+        return self._narrowings.tls(provider, site, plain_name(domain), tenant, class_)
 
     def weights(self, tenant: str, campaign: str) -> tuple[int, int]:
         """What the tenant counts among tenants, and the campaign among its campaigns."""

@@ -53,6 +53,7 @@ class Builder:
             envelope.smtputf8,
             ticket,
             envelope.dotted,
+            envelope.tls == "require",
         )
 
     def _stamped(
@@ -87,6 +88,7 @@ class Builder:
             envelope.smtputf8,
             ticket,
             envelope.dotted,
+            envelope.tls == "require",
         )
 
 

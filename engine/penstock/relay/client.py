@@ -25,18 +25,36 @@ from penstock.relay.egress import EgressError, WayOut
 from penstock.relay.options import ConnectOptions
 from penstock.relay.peer import Peer
 from penstock.relay.ports import Host
-from penstock.relay.resumption import resumable
+from penstock.relay.resumption import COMING, Handshake, resumable
+from penstock.relay.tls_check import Check, CheckFailed, chain_of, why_failed
+from penstock.relay.tls_demand import Fault
 from penstock.smtp.client_reply import reply_text
 from penstock.smtp.reply import Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why there is no connection. ``tls_broken``: it may well work without TLS."""
+    """Why there is no connection. ``tls_broken``: it may well work without TLS; ``fault``: what
+    was wrong with TLS."""
 
     phase: Phase
     reply: Reply
     tls_broken: bool = False
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Securing:
+    """How a connection is to be encrypted. ``must``: there is none in the clear; ``check``: what
+    its certificates must meet besides; ``why``: who says so, for people; ``name``: what the host is
+    asked for, its own name if not given."""
+
+    context: ssl.SSLContext
+    handshake: Handshake
+    must: bool = False
+    check: Check | None = None
+    why: str = ""
+    name: str = ""
 
 
 class Driver(Protocol):
@@ -119,18 +137,23 @@ class Client(SMTP):
         self.phase = Phase.EHLO
         await self._ehlo_or_helo_if_needed()
 
-    async def secure(self, context: ssl.SSLContext) -> None:
+    async def secure(self, securing: Securing) -> None:
         """STARTTLS and the handshake, then EHLO again (RFC 3207)."""
         self.phase = Phase.TLS
         await self.starttls(
-            server_hostname=self._host.name or self._address,  # an address is not sent as a name
-            tls_context=context,
+            # an address is not sent as a name
+            server_hostname=securing.name or self._host.name or self._address,
+            tls_context=securing.context,
             timeout=self._options.tls_timeout_s,
         )
         secured: ssl.SSLObject = self.get_transport_info("ssl_object")
+        self.resumed = bool(secured.session_reused)
+        if securing.check is not None and not self.resumed:  # a session is kept of the good alone
+            fault = securing.check(chain_of(secured))
+            if fault is not None:
+                raise CheckFailed(fault)
         cipher = secured.cipher()
         self.tls = f"{secured.version()} {cipher[0] if cipher else ''}".strip()
-        self.resumed = bool(secured.session_reused)
         await self._ehlo_or_helo_if_needed()
         if not self.resumed:  # else the one it took is good for more, and a copy is not cheap
             self.session = resumable(secured)  # now: TLS 1.3 gives tickets after the handshake
@@ -150,41 +173,55 @@ async def greet(
     host: Host,
     address: str,
     options: ConnectOptions,
-    tls: ssl.SSLContext | None,
+    securing: Securing | None,
     way_out: WayOut | None = None,
 ) -> Client | Refusal:
-    """Connect and greet, with STARTTLS if there is a context for it and the host offers it."""
+    """Connect and greet; with STARTTLS if there is a way to secure it and the host offers it."""
     client = Client(host, address, options, way_out)
+    # now, since uvloop's handshakes have the variables of when the transport was made
+    coming = COMING.set(securing.handshake if securing is not None else None)
     ok = False
     try:
-        refusal = await _greet(client, options, tls)
+        refusal = await _greet(client, options, securing, host.name or address)
         ok = refusal is None
     finally:
+        COMING.reset(coming)
         if not ok:
             client.abort()
     return refusal or client
 
 
 async def _greet(
-    client: Client, options: ConnectOptions, tls: ssl.SSLContext | None
+    client: Client, options: ConnectOptions, securing: Securing | None, host: str
 ) -> Refusal | None:
-    required = options.tls == "required"
+    must = securing is not None and securing.must
     try:
         await _unless_cancelled(client.connect())
         await _unless_cancelled(client.introduce())
-        if tls is not None and client.supports_extension("starttls"):
-            await _unless_cancelled(client.secure(tls))
-        elif required:
-            return Refusal(Phase.TLS, Reply.of(451, "4.7.4 TLS is required, not offered by host"))
+        if securing is not None and client.supports_extension("starttls"):
+            await _unless_cancelled(client.secure(securing))
+        elif securing is not None and must:
+            text = f"4.7.4 TLS is required, STARTTLS not offered by host{securing.why}"
+            fault = Fault("starttls-not-supported", "STARTTLS not offered")
+            return Refusal(Phase.TLS, Reply.of(451, text), fault=fault)
     except SMTPResponseException as error:
-        if client.phase is Phase.TLS and not client.tls and client.is_connected and not required:
+        in_tls = client.phase is Phase.TLS and not client.tls
+        if in_tls and client.is_connected and not must:
             return None  # "454 TLS not available": go on in the clear
-        return Refusal(Phase.EHLO if client.tls else client.phase, _refused(error))
+        refused = Fault("starttls-not-supported", f"STARTTLS refused: {error.code}")
+        return Refusal(
+            Phase.EHLO if client.tls else client.phase,
+            _refused(error),
+            fault=refused if in_tls else None,
+        )
     except EgressError as error:
         return Refusal(Phase.EGRESS, error.reply)
     except (SMTPException, OSError) as error:
-        broken = client.phase is Phase.TLS
-        return Refusal(client.phase, _failed(client, error, options), tls_broken=broken)
+        if client.phase is not Phase.TLS or securing is None:
+            return Refusal(client.phase, _failed(client, error, options))
+        fault = why_failed(error, host, securing.handshake.certificate)
+        text = f"4.7.5 TLS handshake failed: {fault.text}{securing.why}"
+        return Refusal(Phase.TLS, Reply.of(451, text), tls_broken=True, fault=fault)
     return None
 
 
@@ -214,8 +251,6 @@ def _failed(client: Client, error: Exception, options: ConnectOptions) -> Reply:
     where = client.phase.value
     if client.phase is Phase.BANNER and options.proxy is not None:
         where += f", through {options.proxy}"  # it may be all that there was to connect to
-    if client.phase is Phase.TLS:
-        return Reply.of(451, f"4.7.5 TLS handshake failed: {_words(error)}")
     if isinstance(error, SMTPTimeoutError | TimeoutError):
         return Reply.of(451, f"4.4.2 Timed out waiting for the reply: {where}")
     if isinstance(error, SMTPServerDisconnected | ConnectionError):

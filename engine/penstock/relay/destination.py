@@ -22,13 +22,17 @@ from penstock.relay.addresses import address_text, literal_address, why_forbidde
 from penstock.relay.cache import AnswerCache
 from penstock.relay.ports import (
     Classifier,
+    DaneFinder,
     Destination,
     Host,
     LookupFailure,
     Resolver,
     Sandbox,
+    StsFinder,
 )
+from penstock.relay.published import Asking
 from penstock.relay.route import Route
+from penstock.relay.tls_demand import NOTHING_PUBLISHED, DomainTls
 from penstock.smtp.reply import Reply
 
 _ASCII_DOMAIN = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}")
@@ -74,7 +78,8 @@ def normal_domain(domain: str) -> str | None:
 
 
 class Destinations:
-    """``find(domain)``, cached with its TTL. ``clock``: the axis of ``Destination.expires_at``."""
+    """``find(domain)``, cached with its TTL. ``clock``: the axis of ``Destination.expires_at``.
+    ``sts`` and ``dane`` say what TLS a domain demands, where they are given."""
 
     def __init__(
         self,
@@ -85,6 +90,8 @@ class Destinations:
         clock: Callable[[], float],
         config: DestinationConfig | None = None,
         sandbox: Sandbox | None = None,
+        sts: StsFinder | None = None,
+        dane: DaneFinder | None = None,
     ) -> None:
         self._resolver = resolver
         self._policies = policies
@@ -92,6 +99,7 @@ class Destinations:
         self._clock = clock
         self._config = config or DestinationConfig()
         self._sandbox = sandbox
+        self._sts, self._dane = sts, dane
         self._cache: AnswerCache[str, Found] = AnswerCache(
             self._find, clock, self._config.entries_max
         )
@@ -129,7 +137,8 @@ class Destinations:
         address = literal_address(domain)
         if address is not None:
             return self._by_literal(domain, address)
-        return await self._by_mx(domain)
+        with Asking(domain, self._sts, self._dane) as asking:
+            return await self._by_mx(domain, asking)
 
     async def _by_route(self, domain: str, number: int, route: Route) -> tuple[Found, float]:
         ttl_s = self._config.ttl_fixed_s
@@ -158,7 +167,7 @@ class Destinations:
             domain, hosts, site, provider, "sandbox", None, self._config.ttl_fixed_s
         )
 
-    async def _by_mx(self, domain: str) -> tuple[Found, float]:
+    async def _by_mx(self, domain: str, asking: Asking) -> tuple[Found, float]:
         config = self._config
         found = await self._resolver.mx(domain)
         if isinstance(found, LookupFailure):
@@ -175,7 +184,8 @@ class Destinations:
         records = [record for record in published if ours is None or record[0] < ours]
         if not records:
             return self._failure(_loop(domain))
-        return await self._look_up(domain, published, records[: config.mx_hosts_max], ttl_s)
+        records = records[: config.mx_hosts_max]
+        return await self._look_up(domain, published, records, ttl_s, asking)
 
     async def _look_up(
         self,
@@ -183,6 +193,7 @@ class Destinations:
         published: Sequence[tuple[int, str]],
         records: Sequence[tuple[int, str]],
         ttl_s: float,
+        asking: Asking,
     ) -> tuple[Found, float]:
         """The addresses of the hosts; those without are left out as long as one has some."""
         answers = await asyncio.gather(*(self._resolver.addresses(name) for _, name in records))
@@ -201,7 +212,9 @@ class Destinations:
             usable = self._usable(domain, hosts)
             if not isinstance(usable, Outcome):
                 site, provider = self._classes(domain, published)
-                return self._answer(domain, usable, site, provider, "mx", None, ttl_s)
+                tls, tls_ttl_s = await asking.answer(usable)
+                ttl_s = min(ttl_s, tls_ttl_s)
+                return self._answer(domain, usable, site, provider, "mx", None, ttl_s, tls)
             if not unknown:
                 return self._failure(usable)
         if unknown:
@@ -252,10 +265,12 @@ class Destinations:
         via: Literal["route", "mx", "sandbox"],
         route: int | None,
         ttl_s: float,
+        tls: DomainTls = NOTHING_PUBLISHED,
     ) -> tuple[Found, float]:
         ordered = tuple(sorted(hosts, key=lambda host: host.preference))
         expires_at = self._clock() + ttl_s
-        return Destination(domain, ordered, site, provider, via, route, expires_at), ttl_s
+        found = Destination(domain, ordered, site, provider, via, route, expires_at, tls)
+        return found, ttl_s
 
     def _failure(self, outcome: Outcome) -> tuple[Found, float]:
         bounced = outcome.kind is Kind.BOUNCED

@@ -39,6 +39,8 @@ from penstock.relay.warming import Warming
 from penstock.schedule.window import connections_wanted
 from penstock.smtp.reply import Reply
 
+_FAILED_AT_ONCE = 100
+
 
 class Dispatcher:
     """One worker's dispatcher. ``now`` is wall time in seconds; the loop's time is monotonic.
@@ -230,8 +232,11 @@ class Dispatcher:
             return
         site.failures += 1
         site.last_failure = outcome
-        if refs := self.stager.take_refs(site):
-            self.fail(refs, self.lane_of(refs[0]), outcome)
+        # what REQUIRETLS cannot have is final for all that waits, and not only for the first
+        final = outcome.kind is Kind.BOUNCED and site.terms.requiretls
+        for _ in range(_FAILED_AT_ONCE if final else 1):
+            if refs := self.stager.take_refs(site):
+                self.fail(refs, self.lane_of(refs[0]), outcome)
         self.permits.pause_connects(site, now + self.backoff(site.failures))
 
     # out: transactions

@@ -33,6 +33,7 @@ from penstock.relay.rules import mail_of
 from penstock.relay.settle import OutcomeSettler
 from penstock.relay.site import Site
 from penstock.relay.spool import Spool, Stored
+from penstock.relay.tls_demand import Terms, who_demands
 from penstock.relay.ways import FIRST
 
 log = structlog.get_logger("penstock.relay")
@@ -218,7 +219,7 @@ class Explainer:
             "expires": self._spool.expires(ref),
             "accepted_at": self._spool.created(ref),
             "last_replies": _replies(note, lane, site, self._reading),
-            "caps": [_row(cap, cap is binding) for cap in caps] + _plain(limits),
+            "caps": [_row(cap, cap is binding) for cap in caps] + _plain(limits, lane.terms),
             "rules": [rule.row() for rule in placing.rules.matching(lane)],
             "worker": self._worker,
             "suppressed": self.suppressed(stored) if stored is not None else None,
@@ -316,19 +317,22 @@ def _wait(cap: Cap) -> Wait:
     return why_waited(cap.key) if cap.key else BY_FIELD.get(cap.field, Wait.PAUSED)
 
 
-def _plain(limits: Limits | None) -> list[dict[str, Any]]:
+def _plain(limits: Limits | None, terms: Terms) -> list[dict[str, Any]]:
     if limits is None:
         return []
+    demand = terms.demand(limits)
+    said = {"tls": (demand.mode, who_demands(demand))}
     return [
         {
             "scope": "",
             "field": name,
-            "value": value_text(getattr(limits, name)),
-            "where": str(limits.where(name)),
+            "value": value_text(value),
+            "where": where,
             "key": "",
             "binds": False,
         }
         for name in _PLAIN
+        for value, where in [said.get(name) or (getattr(limits, name), str(limits.where(name)))]
     ]
 
 

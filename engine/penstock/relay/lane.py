@@ -19,6 +19,7 @@ from penstock.mail.record import Key
 from penstock.policy.limits import Limits
 from penstock.policy.window import Window
 from penstock.relay.ports import Destination
+from penstock.relay.tls_demand import NO_TERMS, Terms
 from penstock.schedule.intqueue import IntQueue
 from penstock.schedule.ready import Place
 
@@ -39,8 +40,9 @@ class Lane:
     ``site``. ``used``: when mail last came, on the loop's axis.
 
     ``alone``: each recipient goes in a transaction of its own. ``class_``, ``pool``: what policy
-    makes of the key's. ``provider`` is ``None`` until the domain
-    has been looked up. ``held``: the order of an operator that keeps it back.
+    makes of the key's. ``provider`` is ``None`` until the domain has been looked up. ``held``: the
+    order of an operator that keeps it back. ``terms``: what TLS its mail demands besides its site's
+    limits.
     """
 
     number: int
@@ -67,6 +69,7 @@ class Lane:
     blocked_until: float = 0.0
     last_failure: Outcome | None = None
     round: int = 0
+    terms: Terms = NO_TERMS
 
     def sites(self) -> Iterable[Site]:
         """Every site that has something of this lane, or had."""

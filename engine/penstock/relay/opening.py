@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from penstock.mail.outcome import Kind, Outcome, Phase
-from penstock.relay.client import Client, Refusal, greet
+from penstock.relay.client import Refusal
 from penstock.relay.connection import Connection
 from penstock.relay.egress import WayOut
 from penstock.relay.options import ConnectOptions
 from penstock.relay.ports import Destination, Host
-from penstock.relay.resumption import SessionKey
+from penstock.relay.securing import Opener, Wanted
 from penstock.relay.tls import TlsMemory
 from penstock.smtp.reply import Reply
 
@@ -30,28 +30,43 @@ async def open_connection(
     rng: random.Random,
     clock: Callable[[], float] | None = None,
     way_out: WayOut | None = None,
+    wanted: Wanted | None = None,
 ) -> Connection | Outcome:
     """A connection that is ready for transactions, or why there is none.
 
     ``clock``: monotonic seconds, the loop's own by default. ``way_out``: shared by connections, it
-    remembers the names of proxies. An outcome of ``Phase.EGRESS`` says nothing of the destination.
+    remembers the names of proxies. ``wanted``: what TLS it must have. An outcome of
+    ``Phase.EGRESS`` says nothing of the destination.
     """
     clock = clock or asyncio.get_running_loop().time
     way_out = way_out or WayOut()
     if destination.via == "sandbox" and options.proxy is not None:
         # nothing may leave the machine; and the source's addresses are the proxy's
         options = replace(options, proxy=None, source_ipv4="", source_ipv6="")
+    wanted = wanted or Wanted()
+    opener = Opener(options, tls_memory, clock, way_out, wanted)
+    shut = {host: refusal for host in destination.hosts if (refusal := opener.refused(host))}
     failures: list[Outcome] = []
     for host, address in targets(destination, options, rng):
+        if host in shut:
+            continue
         if len(failures) >= options.addresses_max:
             break
-        opened = await _open(host, address, options, tls_memory, clock, way_out)
-        if isinstance(opened, Connection) or opened.phase is Phase.EGRESS:
-            return opened  # where the way out is broken, it is so for every host
-        failures.append(opened)
+        opened = await opener.open(host, address)
+        if not isinstance(opened, Refusal):
+            return Connection(opened, host.name or address, address, options, clock)
+        failures.append(_failure(opened, host, address))
+        if opened.phase is Phase.EGRESS:  # where the way out is broken, it is so for every host
+            return failures[-1]
+    failures += [_failure(refusal, host, "") for host, refusal in shut.items()]
     if not failures:
         return _no_address(destination, options)
     return next((one for one in failures if one.kind is Kind.DEFERRED), failures[0])
+
+
+def _failure(refusal: Refusal, host: Host, address: str) -> Outcome:
+    kind = Kind.BOUNCED if refusal.reply.permanent else Kind.DEFERRED
+    return Outcome(kind, refusal.phase, refusal.reply, host.name or address, address)
 
 
 def targets(
@@ -75,57 +90,3 @@ def _no_address(destination: Destination, options: ConnectOptions) -> Outcome:
     elif len(options.families) == 1:
         text += ", and no other may be used"
     return Outcome(Kind.DEFERRED, Phase.CONNECT, Reply.of(451, text))
-
-
-async def _open(
-    host: Host,
-    address: str,
-    options: ConnectOptions,
-    tls_memory: TlsMemory,
-    clock: Callable[[], float],
-    way_out: WayOut,
-) -> Connection | Outcome:
-    name = host.name or address
-    key = f"{name}:{host.port}"
-    opportunistic = options.tls == "opportunistic"
-    now = clock()
-    if options.tls == "required" or (opportunistic and tls_memory.usable(key, now)):
-        greeted = await _greet_secure(host, address, options, tls_memory, now, way_out)
-    else:
-        greeted = await greet(host, address, options, None, way_out)
-    if isinstance(greeted, Refusal) and greeted.tls_broken and opportunistic:
-        tls_memory.broke(key, clock())
-        greeted = await greet(host, address, options, None, way_out)
-    if isinstance(greeted, Refusal):
-        kind = Kind.BOUNCED if greeted.reply.permanent else Kind.DEFERRED
-        return Outcome(kind, greeted.phase, greeted.reply, name, address)
-    return Connection(greeted, name, address, options, clock)
-
-
-async def _greet_secure(
-    host: Host,
-    address: str,
-    options: ConnectOptions,
-    tls_memory: TlsMemory,
-    now: float,
-    way_out: WayOut,
-) -> Client | Refusal:
-    """Resume the last session of this host, if there is one. Where the handshake breaks over it,
-    it is tried without: a peer that cannot resume is no reason to send in the clear."""
-    seen_from = options.seen_from(address)
-    sessions, key = tls_memory.sessions, SessionKey(options.tls, host.name or address, seen_from)
-    context = tls_memory.context(options.tls, seen_from)
-    offered = sessions.get(key, now) is not None
-    greeted = await greet(host, address, options, context, way_out)
-    if offered and isinstance(greeted, Refusal) and greeted.tls_broken:
-        sessions.refuse(key, now)
-        tls_memory.handshook("failed")
-        greeted = await greet(host, address, options, context, way_out)
-    if isinstance(greeted, Refusal):
-        if greeted.tls_broken:
-            tls_memory.handshook("failed")
-    elif greeted.tls:
-        tls_memory.handshook("resumed" if greeted.resumed else "ok")
-        if greeted.session is not None:
-            sessions.keep(key, greeted.session, now)
-    return greeted

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-TlsMode = Literal["opportunistic", "required", "none"]
 Family = Literal["prefer-ipv4", "prefer-ipv6", "ipv4", "ipv6"]
 ProxyKind = Literal["haproxy", "socks5"]
 
@@ -52,7 +51,6 @@ class ConnectOptions:
     source_ipv6: str = ""
     proxy: Proxy | None = None
     family: Family = "prefer-ipv4"
-    tls: TlsMode = "opportunistic"
     messages_per_connection: int = 100
     prefetch: bool = True
     addresses_max: int = 6

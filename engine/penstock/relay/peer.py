@@ -23,6 +23,7 @@ class Peer:
     eightbit: bool = False
     smtputf8: bool = False
     dsn: bool = False
+    requiretls: bool = False
 
     @classmethod
     def of(cls, extensions: Mapping[str, str]) -> Peer:
@@ -35,12 +36,14 @@ class Peer:
             eightbit="8bitmime" in extensions,
             smtputf8="smtputf8" in extensions,
             dsn="dsn" in extensions,
+            requiretls="requiretls" in extensions,
         )
 
     def commands(self, tx: Transaction) -> bytes | Reply:
         """MAIL, a RCPT for each recipient and DATA, a line each; or why it cannot be sent.
 
-        RFC 1870 SIZE, RFC 6152 BODY, RFC 6531 SMTPUTF8, RFC 3461 RET, ENVID, NOTIFY, ORCPT.
+        RFC 1870 SIZE, RFC 6152 BODY, RFC 6531 SMTPUTF8, RFC 8689 REQUIRETLS, RFC 3461 RET, ENVID,
+        NOTIFY, ORCPT.
         """
         size = tx.size
         if self.size_max and size > self.size_max:
@@ -54,6 +57,10 @@ class Peer:
             text += " BODY=8BITMIME"
         if tx.smtputf8 and self.smtputf8:
             text += " SMTPUTF8"
+        if tx.requiretls:
+            if not self.requiretls:
+                return Reply.of(550, "5.7.30 REQUIRETLS is required, not offered by host")
+            text += " REQUIRETLS"
         options = tx.rcpt_options if self.dsn else ()
         if self.dsn:
             if tx.ret:

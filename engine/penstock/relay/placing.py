@@ -12,11 +12,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from penstock.mail.record import unpack_key
 from penstock.policy.policies import Policies
-from penstock.policy.tenants import BULK, CLASSES
+from penstock.policy.tenants import CLASSES
+from penstock.relay.describe import Describing
 from penstock.relay.lane import Lane
 from penstock.relay.locate import Locator
 from penstock.relay.paces import Paces
@@ -24,15 +26,21 @@ from penstock.relay.permit import Permits
 from penstock.relay.ports import Destination
 from penstock.relay.rules import Rules
 from penstock.relay.site import Site
-from penstock.relay.sites import RouteLimits, apply_extra, apply_limits, site_limits, site_name
+from penstock.relay.sites import (
+    RouteLimits,
+    apply_limits,
+    settle_in,
+    site_limits,
+    site_name,
+    terms_of,
+)
 from penstock.relay.spool import Spool
 from penstock.relay.tasks import Tasks
 from penstock.relay.ways import FIRST, ROUTED, SourceBook
-from penstock.schedule.ready import Place, ReadyQueue
+from penstock.schedule.ready import ReadyQueue
 
 _PLACED_AT_ONCE = 5000
 _LANES_AT_ONCE = 200
-_PLACES_MAX = 10_000
 
 
 class Placing:
@@ -60,7 +68,7 @@ class Placing:
         self.stamps = False  # mail is stamped with tokens: see relay/stamp.py
         self._spool, self._now, self._pump, self._drop = spool, now, pump, drop
         self._loop = asyncio.get_running_loop()
-        self._places: dict[Place, Place] = {}
+        self._describing = Describing()
         self._numbers, self._tasks = itertools.count(1), Tasks()
 
     # in: refs that are due
@@ -108,29 +116,10 @@ class Placing:
 
     def new_lane(self, key: bytes) -> Lane:
         lane = self.lanes[key] = Lane(next(self._numbers), unpack_key(key))
-        self._describe(lane)
+        self._describing.describe(lane, self.policies, self.stamps)
         lane.held = self.rules.held(lane)
         lane.round = self.round
         return lane
-
-    def _describe(self, lane: Lane) -> None:
-        """What policy says of the lane by its key alone."""
-        policies, key = self.policies, lane.key
-        lane.class_ = policies.resolve_class(key.tenant, key.class_)[0]
-        lane.pool = policies.resolve_pool(key.tenant, lane.class_, key.pool)[0]
-        lane.alone = (
-            self.stamps and lane.class_ == BULK and policies.feedback(key.tenant).unsubscribes
-        )
-        lane.window = policies.window(key.tenant, key.campaign, lane.class_)
-        tenant_weight, campaign_weight = policies.weights(key.tenant, key.campaign)
-        place = Place(
-            CLASSES.index(lane.class_), key.tenant, tenant_weight, key.campaign, campaign_weight
-        )
-        if len(self._places) >= _PLACES_MAX:
-            self._places.clear()
-        lane.place = self._places.setdefault(place, place)  # one object for many lanes
-        if lane.destination is None:
-            lane.limits = policies.limits("", "", key.domain)
 
     # where it goes
 
@@ -139,9 +128,12 @@ class Placing:
         lane.destination = destination
         lane.fresh_until, lane.provider = destination.expires_at, destination.provider
         lane.limits = site_limits(destination, self.policies, self.routes, lane.key.domain)
+        terms = terms_of(lane, destination, self.policies)
+        name = site_name(destination, lane.key.domain, self.policies, terms)
         for site in lane.sites():
-            site.destination = destination
-            self.paces.join(site)
+            if site.name == name:  # any other has what is left in it of other domains
+                site.destination, site.terms = destination, terms
+                self.paces.join(site)
         self.arrange(lane)
 
     def unassign(self, lane: Lane) -> None:
@@ -153,14 +145,15 @@ class Placing:
     def arrange(self, lane: Lane) -> None:
         """Bring the lane's mail to where it belongs now, and hold or release it."""
         if lane.round != self.round:  # whoever comes before the round has this part of it
-            self._describe(lane)
+            self._describing.describe(lane, self.policies, self.stamps)
         lane.round = self.round
         destination = lane.destination
         if destination is None:
             lane.held = self.rules.held(lane)
             return
         way = self.rules.way(lane, self.book, destination.provider)
-        name = site_name(destination, lane.key.domain, self.policies)
+        lane.terms = terms = terms_of(lane, destination, self.policies)
+        name = site_name(destination, lane.key.domain, self.policies, terms)
         moves = lane.way is not None and way is not lane.way and way.moves(lane.way)
         lane.site_name, lane.way = name, way
         for site in list(lane.sites()):
@@ -169,7 +162,7 @@ class Placing:
                 self._depart(lane, site)
         lane.single = bool(way.only) and lane.site is not None
         for site in lane.sites():
-            self._settle_in(lane, site)
+            settle_in(lane, site)
         self._hold(lane)
         self._place_waiting(lane)
 
@@ -198,28 +191,20 @@ class Placing:
         if site is None:
             ready = ReadyQueue(self._floors())
             site = Site(lane.site_name, source, destination, self._pump, ready)
+            site.terms = lane.terms
             apply_limits(site, self.policies, self.routes)
             self.paces.join(site)
             site.idle_since = self._loop.time()
             self.sites[source, lane.site_name] = site
         else:
-            site.destination = destination
+            site.destination, site.terms = destination, lane.terms
         lane.join(site)
         lane.single = lane.way is not None and bool(lane.way.only)
-        self._settle_in(lane, site)
+        settle_in(lane, site)
         rule = lane.held or self.rules.held(lane, source)
         if rule is not None:
             site.ready.hold(lane.number)
         return site
-
-    def _settle_in(self, lane: Lane, site: Site) -> None:
-        if lane.place is not None:
-            site.ready.place(lane.number, lane.place)
-        apply_extra(site, lane)
-        if lane.alone:
-            site.alone.add(lane.number)
-        elif site.alone:
-            site.alone.discard(lane.number)
 
     def _depart(self, lane: Lane, site: Site) -> None:
         """What the lane has at the site comes back to the lane."""
@@ -272,7 +257,8 @@ class Placing:
         have if nobody had looked at it."""
         lane = self.lane_of(ref)
         if lane.destination is None and not site.forgotten:  # it was forgotten meanwhile
-            lane.destination, lane.provider = site.destination, site.provider
+            lane.destination = replace(site.destination, tls=site.terms.published)
+            lane.provider = site.provider
             self.arrange(lane)
         target = site if lane.site_of(site.source) is site else self._site_for(lane, ref)
         if target is None:
@@ -334,14 +320,25 @@ class Placing:
 
     def refresh(self, site: Site) -> None:
         """Give the site the limits of the policy in force; called when it is next used."""
-        route = site.destination.route
+        route, before = site.destination.route, site.terms.demand(site.limits)
         if route is None or route < len(self.routes):
             apply_limits(site, self.policies, self.routes)
+        if site.terms.demand(site.limits) != before:
+            self._leave(site)
         self.paces.join(site)
         site.policies = self.policies
         site.ready.set_floors(self._floors())
         self.permits.give_back(site)
         self.permits.forget(site)
+
+    def _leave(self, site: Site) -> None:
+        """Its connections are not what its mail demands now: it gets others, at another site of
+        the name. They carry no more of it, since every lane is looked at before."""
+        if self.sites.get((site.source, site.name)) is site:
+            del self.sites[site.source, site.name]
+        site.forgotten = True
+        while site.idle:
+            site.idle.popleft().wake(False)
 
     def _floors(self) -> tuple[float, float, float]:
         first, second, third = map(self.policies.floors().__getitem__, CLASSES)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from penstock.mail.outcome import Outcome
+from penstock.policy.mta_sts import StsPolicy
+from penstock.relay.tls_demand import NOTHING_PUBLISHED, DomainTls, TlsaSet
+from penstock.relay.tls_finding import ResultType
 from penstock.smtp.reply import Reply
 
 
@@ -21,7 +24,8 @@ class Transaction:
     ``body``: the content in chunks, CRLF lines, not dot-stuffed; ``size``: its bytes.
     ``rcpt_options``: one text a recipient (``"NOTIFY=NEVER ORCPT=rfc822;a@b"``), or ``()``; these
     and ``ret`` and ``envid`` (RFC 3461, xtext already) are used only where the peer offers DSN.
-    ``dotted``: a line may begin with a dot. ``ticket`` is the feed's own.
+    ``dotted``: a line may begin with a dot. ``ticket`` is the feed's own. ``requiretls``: the host
+    is told that it must pass it on as safely (RFC 8689).
     """
 
     sender: str
@@ -35,6 +39,7 @@ class Transaction:
     smtputf8: bool = False
     ticket: object = None
     dotted: bool = True
+    requiretls: bool = False
 
 
 class Feed(Protocol):
@@ -72,6 +77,7 @@ class Destination:
     ``hosts`` are in the order of preference, equal ones not shuffled. ``site`` is the key that
     connections and rates are kept by, ``provider`` the policy's name or ``""``. ``route``: the
     number of the route that matched. ``expires_at``: on the clock given to ``Destinations``.
+    ``tls``: what the domain publishes of the TLS that connections for it must have.
     """
 
     domain: str
@@ -81,31 +87,45 @@ class Destination:
     via: Literal["route", "mx", "sandbox"]
     route: int | None
     expires_at: float
+    tls: DomainTls = NOTHING_PUBLISHED
 
 
 @dataclass(frozen=True, slots=True)
 class LookupFailure:
     """A name that gave no answer. ``nxdomain``: it does not exist; ``nodata``: it exists without
-    such a record; ``failed``: nobody could say (SERVFAIL, timeout), ask again later."""
+    such a record; ``failed``: nobody could say (SERVFAIL, timeout), ask again later. ``secure``:
+    DNSSEC proves that there is none."""
 
     kind: Literal["nxdomain", "nodata", "failed"]
     reply: Reply
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MxRecords:
     """``records``: (preference, name) as published, names lower case without the last dot (``""``
-    is the root: a null MX); ``ttl_s``: how long it may be kept."""
+    is the root: a null MX); ``ttl_s``: how long it may be kept; ``secure``: by DNSSEC."""
 
     records: tuple[tuple[int, str], ...]
     ttl_s: float = 300.0
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AddressRecords:
-    """``addresses``: IPv4 and IPv6 in text form."""
+    """``addresses``: IPv4 and IPv6 in text form. ``tlsa_bases``: the names at which a signed TLSA
+    record counts, in the order to look; none where DNSSEC does not vouch for the addresses."""
 
     addresses: tuple[str, ...]
+    ttl_s: float = 300.0
+    tlsa_bases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TxtRecords:
+    """``texts``: each record's strings put together."""
+
+    texts: tuple[str, ...]
     ttl_s: float = 300.0
 
 
@@ -115,6 +135,37 @@ class Resolver(Protocol):
     async def mx(self, domain: str) -> MxRecords | LookupFailure: ...
 
     async def addresses(self, name: str) -> AddressRecords | LookupFailure: ...
+
+
+class StsAnswer(NamedTuple):
+    """``policy``: in whatever mode; ``trouble``: as ``DomainTls.sts_trouble``; ``ttl_s``: how long
+    that may be relied on."""
+
+    policy: StsPolicy | None = None
+    trouble: tuple[ResultType, str] = ("", "")
+    ttl_s: float = 3600.0
+
+
+class StsFinder(Protocol):
+    """MTA-STS; never raises, and answers in bounded time."""
+
+    async def find(self, domain: str) -> StsAnswer: ...
+
+
+class DaneAnswer(NamedTuple):
+    """``secure``: the domain's hosts are known by DNSSEC; ``tlsa``: of those that have records;
+    ``ttl_s``: how long that may be relied on."""
+
+    secure: bool = False
+    tlsa: tuple[TlsaSet, ...] = ()
+    ttl_s: float = 3600.0
+
+
+class DaneFinder(Protocol):
+    """DANE; never raises, and answers in bounded time. ``hosts``: those that mail may go to, with
+    the names that the MX records give."""
+
+    async def find(self, domain: str, hosts: Sequence[Host]) -> DaneAnswer: ...
 
 
 class Sandbox(Protocol):

@@ -19,10 +19,11 @@ import pycares
 from aiodns.error import ARES_EBADNAME, ARES_ENODATA, ARES_ENONAME, ARES_ENOTFOUND, DNSError
 
 from penstock.relay.cache import AnswerCache
-from penstock.relay.ports import AddressRecords, LookupFailure, MxRecords
+from penstock.relay.ports import AddressRecords, LookupFailure, MxRecords, TxtRecords
 from penstock.smtp.reply import Reply
 
-Answer = MxRecords | AddressRecords | LookupFailure
+Answer = MxRecords | AddressRecords | TxtRecords | LookupFailure
+_WHAT = {"MX": "mx", "A": "address", "TXT": "txt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ def _clean(name: str) -> str:
 class DnsResolver:
     """The real :class:`~penstock.relay.ports.Resolver`. Make it inside the running loop; close it.
 
-    ``on_lookup(kind, result)``: ``"mx"`` or ``"address"``; ``"ok"``, ``"missing"`` or ``"failed"``.
+    ``on_lookup(kind, result)``: ``"mx"``, ``"address"`` or ``"txt"``; ``"ok"``, ``"missing"`` or
+    ``"failed"``.
     """
 
     def __init__(
@@ -90,12 +92,17 @@ class DnsResolver:
 
     async def mx(self, domain: str) -> MxRecords | LookupFailure:
         answer = await self._cache.get(("MX", _clean(domain)))
-        assert not isinstance(answer, AddressRecords)
+        assert isinstance(answer, MxRecords | LookupFailure)
         return answer
 
     async def addresses(self, name: str) -> AddressRecords | LookupFailure:
         answer = await self._cache.get(("A", _clean(name)))
-        assert not isinstance(answer, MxRecords)
+        assert isinstance(answer, AddressRecords | LookupFailure)
+        return answer
+
+    async def txt(self, name: str) -> TxtRecords | LookupFailure:
+        answer = await self._cache.get(("TXT", _clean(name)))
+        assert isinstance(answer, TxtRecords | LookupFailure)
         return answer
 
     async def close(self) -> None:
@@ -107,10 +114,10 @@ class DnsResolver:
 
     async def _fetch(self, key: tuple[str, str]) -> tuple[Answer, float]:
         kind, name = key
+        fetch = {"MX": self._fetch_mx, "TXT": self._fetch_txt}.get(kind, self._fetch_addresses)
         async with self._gate:
-            answer = await (self._fetch_mx(name) if kind == "MX" else self._fetch_addresses(name))
-        config = self._config
-        what = "mx" if kind == "MX" else "address"
+            answer: Answer = await fetch(name)
+        config, what = self._config, _WHAT[kind]
         if not isinstance(answer, LookupFailure):
             self._on_lookup(what, "ok")
             return answer, answer.ttl_s
@@ -121,7 +128,7 @@ class DnsResolver:
         return answer, config.ttl_negative_s
 
     async def _query(
-        self, name: str, record: Literal["MX", "A", "AAAA"]
+        self, name: str, record: Literal["MX", "A", "AAAA", "TXT"]
     ) -> list[pycares.DNSRecord] | LookupFailure:
         try:
             async with asyncio.timeout(self._config.timeout_s):
@@ -155,6 +162,18 @@ class DnsResolver:
             if isinstance(entry, pycares.MXRecordData)
         }
         return MxRecords(tuple(sorted(pairs)), self._ttl([record.ttl for record in found]))
+
+    async def _fetch_txt(self, name: str) -> TxtRecords | LookupFailure:
+        found = await self._query(name, "TXT")
+        if isinstance(found, LookupFailure):
+            return found
+        data = [entry.data for entry in found]
+        texts = [
+            entry.data.decode("utf-8", "replace") if isinstance(entry.data, bytes) else entry.data
+            for entry in data
+            if isinstance(entry, pycares.TXTRecordData)
+        ]
+        return TxtRecords(tuple(texts), self._ttl([record.ttl for record in found]))
 
     async def _fetch_addresses(self, name: str) -> AddressRecords | LookupFailure:
         if "." not in name:

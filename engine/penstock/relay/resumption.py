@@ -6,23 +6,45 @@ until it is too old or refused: copying a session out of OpenSSL costs as much a
 A peer that no longer knows it does a full handshake by itself.
 
 Neither asyncio nor uvloop lets a caller name a session, but both ask the context for the object of
-a handshake, by the name of the host: there it is put in. A session can be offered only through the
-context that it came from; each policy and source has a context of its own, so none is resumed under
-another.
+a handshake, in a callback with the context variables of whoever connected: there it is put in. A
+session can be offered only through the context that it came from, and each policy has a context of
+its own: none is resumed under another, so that one of a host that was verified is of that host.
 """
 
 from __future__ import annotations
 
 import ssl
 from collections import OrderedDict
-from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+_MESSAGE_CERTIFICATE = 11  # RFC 8446 4
+
+
+@dataclass(slots=True)
+class Handshake:
+    """One that is to come. ``session``: offered to the host; ``certificate``: what it showed, DER,
+    where its context watches."""
+
+    session: ssl.SSLSession | None = None
+    certificate: bytes = b""
+
+
+COMING: ContextVar[Handshake | None] = ContextVar("COMING", default=None)
 
 
 class ResumingContext(ssl.SSLContext):
-    """A client's context that offers a host the session that ``offer`` has for its name."""
+    """A client's context that offers a host the session of the handshake that is ``COMING``."""
 
-    offer: Callable[[str], ssl.SSLSession | None] | None = None
+    _under_way: WeakKeyDictionary[ssl.SSLObject, Handshake] | None = None
+
+    def watch(self) -> None:
+        """Note the certificate of each host: OpenSSL tells nobody of one that it refuses."""
+        self._under_way = WeakKeyDictionary()
+        if hasattr(self, "_msg_callback"):
+            self._msg_callback = self._message
 
     def wrap_bio(
         self,
@@ -32,15 +54,44 @@ class ResumingContext(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        if self.offer is not None and isinstance(server_hostname, str):
-            session = self.offer(server_hostname)
+        coming = COMING.get()
+        if coming is not None:
+            session = coming.session
         try:
-            return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+            made = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
         except ValueError:
             if session is None:
                 raise
-        # of a context that was dropped and made anew since
-        return super().wrap_bio(incoming, outgoing, server_side, server_hostname)
+            # of a context that was dropped and made anew since
+            made = super().wrap_bio(incoming, outgoing, server_side, server_hostname)
+        if coming is not None and self._under_way is not None:
+            self._under_way[made] = coming
+        return made
+
+    def _message(
+        self,
+        connection: ssl.SSLObject,
+        direction: str,
+        version: object,
+        content_type: object,
+        message_type: object,
+        data: bytes,
+    ) -> None:
+        if direction == "read" and message_type == _MESSAGE_CERTIFICATE and self._under_way:
+            handshake = self._under_way.get(connection)
+            if handshake is not None:
+                handshake.certificate = first_certificate(data)
+
+
+def first_certificate(message: bytes) -> bytes:
+    """The host's own certificate in a Certificate message (RFC 8446 4.4.2; RFC 5246 7.4.2, which
+    has no context before the list); empty where it is none."""
+    if len(message) < 10 or message[0] != _MESSAGE_CERTIFICATE:
+        return b""
+    list_at = 5 if int.from_bytes(message[5:8], "big") + 8 == len(message) else 4
+    start = list_at + 6
+    size = int.from_bytes(message[start - 3 : start], "big")
+    return message[start : start + size] if start + size <= len(message) else b""
 
 
 def resumable(connection: ssl.SSLObject) -> ssl.SSLSession | None:
@@ -84,16 +135,14 @@ class TlsSessions:
         self._kept.move_to_end(key)
         return kept[0]
 
-    def peek(self, key: SessionKey) -> ssl.SSLSession | None:
-        """The same in the midst of a handshake, which began with :meth:`get`."""
-        kept = self._kept.get(key)
-        return kept[0] if kept is not None else None
-
-    def keep(self, key: SessionKey, session: ssl.SSLSession, now: float) -> None:
-        """Unless the host has been found not to stand it."""
+    def keep(
+        self, key: SessionKey, session: ssl.SSLSession, now: float, good_s: float = float("inf")
+    ) -> None:
+        """Unless the host has been found not to stand it. ``good_s``: how much longer what was
+        verified holds."""
         kept = self._kept.get(key)
         if kept is None or kept[0] is not None:
-            self._put(key, session, now + min(self._keep_s, session.timeout))
+            self._put(key, session, now + min(self._keep_s, session.timeout, good_s))
 
     def refuse(self, key: SessionKey, now: float) -> None:
         """The handshake broke over it: offer this host none for a while."""

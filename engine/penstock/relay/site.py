@@ -16,6 +16,7 @@ from penstock.policy.policies import Policies
 from penstock.relay.gates import Gate
 from penstock.relay.lane import Extra
 from penstock.relay.ports import Destination
+from penstock.relay.tls_demand import NO_TERMS, Terms
 from penstock.schedule.ready import Node, ReadyQueue
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Site:
     until they open. ``staged``: what was read ahead, by ref, with the bytes that it counts.
     ``out``: its source may not be used. ``cap`` holds until ``cap_until``, on the event loop's
     axis. ``pace_s``: how long a transaction takes lately. ``tally``, ``paced``: what is counted for
-    its source at its provider, and what the two are held to.
+    its source at its provider, and what the two are held to. ``terms``: what TLS its mail demands.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Site:
     pace_s: float = 0.1
     tally: Tally | None = None
     paced: Paced | None = None
+    terms: Terms = NO_TERMS
 
     def awake(self) -> None:
         """Its gate may have opened."""

@@ -13,6 +13,7 @@ from penstock.policy.rate import Rate
 from penstock.relay.lane import Extra, Lane
 from penstock.relay.ports import Destination
 from penstock.relay.site import Site
+from penstock.relay.tls_demand import NO_TERMS, NOTHING_PUBLISHED, Terms
 
 _SETTINGS = Provenance("the settings")
 
@@ -62,19 +63,34 @@ def site_limits(
     )
 
 
-def site_name(destination: Destination, domain: str, policies: Policies) -> str:
+def site_name(
+    destination: Destination, domain: str, policies: Policies, terms: Terms = NO_TERMS
+) -> str:
     """The key of the site that carries ``domain``: that of its hosts, shared with other domains,
-    unless policy gives the domain connections or rates of its own."""
-    if destination.route is not None:
-        return destination.site
-    own = policies.has_own_site(destination.provider, destination.site, domain)
-    return f"{destination.site}#{domain}" if own else destination.site
+    unless policy gives the domain connections or rates of its own. Mail on terms of its own has
+    connections of its own, and the same limits as without."""
+    name = destination.site
+    if destination.route is None and policies.has_own_site(destination.provider, name, domain):
+        name = f"{name}#{domain}"
+    return name if terms is NO_TERMS else f"{name}{terms.suffix}"
+
+
+def terms_of(lane: Lane, destination: Destination, policies: Policies) -> Terms:
+    """What TLS the lane's mail has to have at ``destination`` besides the limits of the site."""
+    key = lane.key
+    published = destination.tls if key.tls != "relax" else NOTHING_PUBLISHED
+    narrowed = policies.narrowed_tls(
+        destination.provider, destination.site, key.domain, key.tenant, lane.class_
+    )
+    if published == NOTHING_PUBLISHED and narrowed is None and not key.tls:
+        return NO_TERMS
+    return Terms(published, narrowed, key.tls == "require")
 
 
 def apply_limits(site: Site, policies: Policies, routes: Sequence[RouteLimits]) -> None:
     """Give the site the limits in force; connections open already are left to end by themselves."""
     destination, source = site.destination, site.source
-    domain = site.name.partition("#")[2]
+    domain = site.name.partition("#")[2].partition("+")[0]
     site.limits = site_limits(destination, policies, routes, domain, source)
     site.policies = policies
     caps = policies.site_caps(destination.provider, destination.site, domain, source)
@@ -117,6 +133,17 @@ def apply_extra(site: Site, lane: Lane) -> None:
     )
 
 
+def settle_in(lane: Lane, site: Site) -> None:
+    """Give the site what it must know of a lane whose mail stands there."""
+    if lane.place is not None:
+        site.ready.place(lane.number, lane.place)
+    apply_extra(site, lane)
+    if lane.alone:
+        site.alone.add(lane.number)
+    elif site.alone:
+        site.alone.discard(lane.number)
+
+
 def _claims(caps: Sequence[Cap], field: str) -> tuple[Claim, ...]:
     return tuple(
         Claim(cap.key, cap.value)
@@ -126,8 +153,9 @@ def _claims(caps: Sequence[Cap], field: str) -> tuple[Claim, ...]:
 
 
 def _route_caps(site: Site, route: RouteLimits) -> list[Cap]:
-    scope, where = f"route to {site.name}", route.where
-    key = f"site:{site.name}" if site.source == "default" else f"site:{site.source}|{site.name}"
+    name = site.destination.site
+    scope, where = f"route to {name}", route.where
+    key = f"site:{name}" if site.source == "default" else f"site:{site.source}|{name}"
     if route.connections is None:
         where = site.limits.where("connections")
     caps = [Cap("connections", scope, key, site.limits.connections, where, "site")]

@@ -130,8 +130,9 @@ class Spool:
             due = 0.0  # passed already: the timers would not have it
         expires, tenant, campaign = envelope.expires_at, envelope.tenant, envelope.campaign
         people, class_, pool = envelope.recipients, envelope.class_, envelope.pool
-        if class_ or pool:
-            keys = [pack_key(one.domain, tenant, campaign, class_, pool) for one in people]
+        if class_ or pool or envelope.tls:
+            tls = envelope.tls
+            keys = [pack_key(one.domain, tenant, campaign, class_, pool, tls) for one in people]
         else:
             keys = [pack_key(one.domain, tenant, campaign) for one in people]
         entries = [

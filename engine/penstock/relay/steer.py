@@ -105,6 +105,12 @@ class Steering:
         found = await self._selection.keys(selector, _LOOKUPS_S_MAX)
         return {"keys": len(found), "messages": sum(one.entries for one in found.values())}
 
+    async def cancel(self, ref: int, tenant: str, who: str) -> dict[str, list[str]] | None:
+        """Give up what is queued of one message, of which ``ref`` is any delivery. ``None`` where
+        nothing is, or where it is not the ``tenant``'s."""
+        done = await self._sweeper.give_up(self._spool.siblings(ref), tenant, who)
+        return None if done is None else {"cancelled": done[0], "under_way": done[1]}
+
     async def retry(self, selector: Selector) -> dict[str, int]:
         """Send now what waits for its time, and end the pauses of the sites concerned."""
         keys, messages, now = set(), 0, self._now()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import structlog
 
@@ -27,6 +27,7 @@ log = structlog.get_logger("penstock.relay")
 SLICE = 250
 _PAUSE_S = 1.0  # to what was under way, or could not be read
 _PAUSE_S_MAX = 60.0
+CANCELLED = "Cancelled by "  # in the reply of what was given up by its id
 _REST = 20.0  # times what the last pass took, where passes go on for long
 
 
@@ -64,6 +65,26 @@ class Sweeper:
 
     def cancel(self) -> None:
         self._tasks.cancel()
+
+    async def give_up(
+        self, refs: Sequence[int], tenant: str, who: str
+    ) -> tuple[list[str], list[str]] | None:
+        """Cancel these deliveries, which are of one message: whose were given up, and who is being
+        sent to at this moment. ``None`` where there are none, or not of ``tenant`` (empty: any)."""
+        stored = await self._loop.run_in_executor(None, self._spool.read_heads, refs)
+        pairs, under_way = [], []
+        for ref, one in zip(refs, stored, strict=True):
+            if one is None or not self._spool.exists(ref):
+                continue
+            if tenant and one.envelope.tenant != tenant:
+                return None
+            if ref in self._in_flight:
+                under_way.append(one.recipient.address)
+            else:
+                pairs.append((ref, one))
+        self._settler.bounce(pairs, f"{CANCELLED}{who}", tell=False)
+        gone = [one.recipient.address for _, one in pairs]
+        return (gone, under_way) if gone or under_way else None
 
     def _in_force(self, rule: Rule) -> bool:
         return rule in self._placing.rules.all

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.events.attempts import AttemptLog
+from typing import Protocol
+
 from penstock.events.definitions import reply_labels
 from penstock.events.metrics import Registry
 from penstock.events.pulse import Pulse
@@ -10,7 +11,13 @@ from penstock.events.types import Attempt
 from penstock.mail.outcome import Kind
 from penstock.mail.verdict import Category, Verdict
 from penstock.mail.waits import Wait
-from penstock.relay.tls import Handshake
+from penstock.relay.tls import HandshakeEnd
+
+
+class AttemptLog(Protocol):
+    """Gets a line for each attempt."""
+
+    def add(self, attempt: Attempt) -> None: ...
 
 
 class Telemetry:
@@ -75,7 +82,7 @@ class Telemetry:
         """A connection was made."""
         self._opened.inc(("out",))
 
-    def handshook(self, result: Handshake) -> None:
+    def handshook(self, result: HandshakeEnd) -> None:
         """A TLS handshake ended, well or not."""
         self._handshakes.inc((result,))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from penstock.policy.egress import Source
 from penstock.policy.policies import Policies
 from penstock.policy.problem import Problem, in_order, quoted, suggestion
-from penstock.settings import feedback_check, keys, outward, pools
+from penstock.settings import feedback_check, keys, outward, pools, tls_check
 from penstock.settings.files import Read, read_file
 from penstock.settings.loader import load_policy_directory, read_settings
 
@@ -21,20 +21,24 @@ from penstock.settings.loader import load_policy_directory, read_settings
 @dataclass(frozen=True, slots=True)
 class Machine:
     """``missing`` names those of some addresses that cannot be bound here; ``addresses`` are those
-    that can, to propose one."""
+    that can, to propose one; ``resolvers``: those of the system."""
 
     missing: Callable[[Sequence[str]], Collection[str]]
     addresses: Collection[str]
+    resolvers: Sequence[str] = ()
 
 
 def check(path: str, read: Read = read_file, machine: Machine | None = None) -> list[Problem]:
     """The problems of the config file ``path`` and of all files that it names, in order; with
-    ``machine`` also sources that could not send from it."""
+    ``machine`` also what could not be done on it."""
     checked = read_settings(path, read)
     if checked.value is not None:
         keys.check(checked, read)
         outward.check_files(checked, read)
         feedback_check.check_files(checked, read)
+        tls_check.check_reports(checked)
+        if machine is not None:
+            tls_check.check_resolvers(checked, machine.resolvers)
         loaded = load_policy_directory(checked.value.policies, read)
         if isinstance(loaded, list):
             checked.problems += loaded

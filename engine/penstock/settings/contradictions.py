@@ -10,7 +10,7 @@ from __future__ import annotations
 from penstock.policy.problem import Path, quoted
 from penstock.policy.units import duration_text, size_text
 from penstock.policy.validation import Checked
-from penstock.settings import api, outward
+from penstock.settings import api, outward, tls_check
 from penstock.settings.addresses import parse_listen
 from penstock.settings.feedback_check import check_listeners
 from penstock.settings.models import Settings
@@ -32,6 +32,7 @@ def find(checked: Checked[Settings]) -> None:
         _bounds(checked, checked.value)
         outward.find(checked)
         api.find(checked)
+        tls_check.find(checked)
 
 
 def _listeners(checked: Checked[Settings], settings: Settings) -> None:

@@ -5,14 +5,14 @@ Only ``penstock check`` asks this: a daemon reads its keys itself, with fewer ri
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
     load_pem_private_key,
 )
-from cryptography.x509 import load_pem_x509_certificates
+from cryptography.x509 import Certificate, load_pem_x509_certificates
 
 from penstock.mail.dkim_keys import BadKey, load_key
 from penstock.policy.problem import Path, Problem, quoted
@@ -20,7 +20,7 @@ from penstock.policy.validation import Checked
 from penstock.settings.files import Read, reason
 from penstock.settings.models import Settings
 
-_EXPIRES_SOON = timedelta(days=14)
+_WARNED_DAYS = 30
 _FORM = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -47,6 +47,21 @@ def check(checked: Checked[Settings], read: Read) -> None:
     page = checked.value.unsubscribe
     if page is not None and page.certificate and page.key:
         _pair(checked, ("unsubscribe",), page.certificate, page.key, read)
+    tls = checked.value.tls
+    if tls.certificate:
+        _pair(checked, ("tls",), tls.certificate, tls.key or tls.certificate, read)
+    if tls.ca:
+        _authorities(checked, ("tls", "ca"), tls.ca, read)
+
+
+def _authorities(checked: Checked[Settings], path: Path, file: str, read: Read) -> None:
+    pem = _content(checked, path, file, read)
+    if pem is not None:
+        try:
+            load_pem_x509_certificates(pem)
+        except ValueError:
+            message = f"{quoted(file, 200)} holds no certificate in PEM form"
+            checked.contradict(path, message)
 
 
 def _pair(
@@ -61,8 +76,8 @@ def _pair(
     if certificate_pem is not None:
         try:
             certificate = load_pem_x509_certificates(certificate_pem)[0]
-            _expiry(checked, certificate_path, certificate_file, certificate.not_valid_after_utc)
             public.append(certificate.public_key().public_bytes(*_FORM))
+            checked.problems += _ending(checked, certificate_path, certificate)
         except (ValueError, IndexError):
             message = f"{quoted(certificate_file, 200)} holds no certificate in PEM form"
             checked.contradict(certificate_path, message)
@@ -77,18 +92,19 @@ def _pair(
         checked.contradict(key_path, "the key is not that of the certificate")
 
 
-def _expiry(checked: Checked[Settings], path: Path, file: str, until: datetime) -> None:
-    """A warning where it is over, or nearly so: clients that look will turn away."""
-    left = until - datetime.now(UTC)
-    if left > _EXPIRES_SOON:
-        return
-    when = f"{until:%Y-%m-%d %H:%M} UTC"
-    what = f"expires at {when}" if left > timedelta() else f"expired at {when}"
-    where = checked.original(path)
-    message = f"the certificate in {quoted(file, 200)} {what}"
-    checked.problems.append(
-        Problem(checked.document.file, checked.line(path), where, message, "renew it", warning=True)
-    )
+def _ending(checked: Checked[Settings], path: Path, certificate: Certificate) -> list[Problem]:
+    """A warning where it has ended, or soon will have."""
+    ends = certificate.not_valid_after_utc
+    days = (ends - datetime.now(UTC)).days
+    if days >= _WARNED_DAYS:
+        return []
+    if days < 0:
+        message = f"the certificate expired on {ends:%Y-%m-%d}"
+    else:
+        message = f"the certificate expires on {ends:%Y-%m-%d}, in {days} days"
+    document = checked.document
+    hint = "renew it; the daemon takes up the new file by itself"
+    return [Problem(document.file, checked.line(path), path, message, hint, warning=True)]
 
 
 def _content(checked: Checked[Settings], path: Path, file: str, read: Read) -> bytes | None:

@@ -13,9 +13,12 @@ from penstock.settings.collector import CollectorSettings, StatisticsSettings
 from penstock.settings.events import EventSettings
 from penstock.settings.feedback import FeedbackSettings
 from penstock.settings.fields import HostName, PathText, RequiredPath, Workers
+from penstock.settings.idempotency import IdempotencySettings
 from penstock.settings.intake import HttpSettings, SmtpSettings
 from penstock.settings.outbound import DkimSettings, DnsSettings, RelaySettings, RouteSettings
 from penstock.settings.suppression import SuppressionSettings
+from penstock.settings.tls import TlsSettings
+from penstock.settings.tls_report import TlsReportSettings
 from penstock.settings.unsubscribe import UnsubscribeSettings
 from penstock.settings.webhooks import SinkSettings, WebhookSettings, WebhooksSettings
 
@@ -156,11 +159,18 @@ class Settings(Table):
     queue: QueueSettings = Field(default=QueueSettings(), description="The durable queue.")
     relay: RelaySettings = Field(default=RelaySettings(), description="Delivery.")
     dns: DnsSettings = Field(default=DnsSettings(), description="Name look-ups.")
+    tls: TlsSettings = Field(default=TlsSettings(), description="TLS on the way out.")
+    tls_report: TlsReportSettings | None = Field(
+        default=None, description="Reports on TLS to the domains that ask; none if not given."
+    )
     feedback: FeedbackSettings = Field(
         default=FeedbackSettings(), description="What comes back: tokens, and addresses for it."
     )
     suppression: SuppressionSettings = Field(
         default=SuppressionSettings(), description="The suppression list."
+    )
+    idempotency: IdempotencySettings = Field(
+        default=IdempotencySettings(), description="Repeated calls of the HTTP API."
     )
     log: LogSettings = Field(default=LogSettings(), description="Logging.")
     events: EventSettings = Field(default=EventSettings(), description="The event log.")

@@ -11,8 +11,9 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from penstock.events.journal import NoJournal, Recorder
+from penstock.events.journal import Recorder
 from penstock.events.metrics import Registry
+from penstock.events.no_journal import NoJournal
 from penstock.events.types import Attempt
 from penstock.limits.local import LocalLimiter
 from penstock.mail.dkim_ring import KeyRing
@@ -182,7 +183,7 @@ class RelayWorld:
         self._ordered = 0
         rng = random.Random(7)
         registry = Registry()
-        telemetry = Telemetry(registry, self)  # type: ignore[arg-type]
+        telemetry = Telemetry(registry, self)
         self.limiter = LocalLimiter(loop.time)
         self.dispatcher = Dispatcher(
             config or DispatchConfig(),
@@ -262,6 +263,7 @@ class RelayWorld:
         campaign: str = "",
         class_: str = "",
         pool: str = "",
+        tls: str = "",
         due: float = 0.0,
         expires_s: float = 5 * 86400.0,
         body: bytes = b"Subject: hello\r\n\r\nhello\r\n",
@@ -270,7 +272,7 @@ class RelayWorld:
         people = [one if isinstance(one, Recipient) else Recipient(one) for one in recipients]
         now = self.now()
         envelope = Envelope(sender, people, now, tenant=tenant, campaign=campaign)
-        envelope.class_, envelope.pool = class_, pool
+        envelope.class_, envelope.pool, envelope.tls = class_, pool, tls
         envelope.ref = self.spool.reserve(len(people), now)
         envelope.expires_at = now + expires_s
         await self.spool.append(envelope, [body], due)

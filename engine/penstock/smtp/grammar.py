@@ -1,8 +1,9 @@
 """MAIL and RCPT commands: path and parameters, into one value or one refusal.
 
 RFC 5321 4.1.1, with SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), the DSN parameters
-(RFC 3461) and AUTH (RFC 4954, read and ignored). Nearly every command has the plain form, which one
-precompiled expression takes whole; it accepts nothing that the full grammar would refuse.
+(RFC 3461), REQUIRETLS (RFC 8689) and AUTH (RFC 4954, read and ignored). Nearly every command has
+the plain form, which one precompiled expression takes whole; it accepts nothing that the full
+grammar would refuse.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class MailCommand(NamedTuple):
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""
+    requiretls: bool = False
 
 
 class RcptCommand(NamedTuple):
@@ -63,8 +65,9 @@ class RcptCommand(NamedTuple):
     orcpt: str = ""
 
 
-def parse_mail(line: bytes, *, esmtp: bool = True) -> MailCommand | Reply:
-    """``line`` with its CRLF; ``esmtp``: the client has said EHLO, so parameters may follow."""
+def parse_mail(line: bytes, *, esmtp: bool = True, secured: bool = False) -> MailCommand | Reply:
+    """``line`` with its CRLF; ``esmtp``: the client has said EHLO, so parameters may follow;
+    ``secured``: under TLS, so that REQUIRETLS may be one of them."""
     plain = _PLAIN_MAIL.fullmatch(line)
     if plain is not None:
         address, size = plain.groups()
@@ -85,7 +88,7 @@ def parse_mail(line: bytes, *, esmtp: bool = True) -> MailCommand | Reply:
     parameters = _parameters(text, end, MAIL_SYNTAX, esmtp)
     if isinstance(parameters, Reply):
         return parameters
-    command = _mail_parameters(address, parameters)
+    command = _mail_parameters(address, parameters, secured)
     if isinstance(command, MailCommand) and not command.smtputf8 and not address.isascii():
         return UTF8_NEEDED
     return command
@@ -149,8 +152,10 @@ def _parameters(text: str, start: int, syntax: Reply, esmtp: bool) -> Mapping[st
     return parameters
 
 
-def _mail_parameters(sender: str, parameters: Mapping[str, str]) -> MailCommand | Reply:
-    size, eightbit, smtputf8, ret, envid = 0, False, False, "", ""
+def _mail_parameters(
+    sender: str, parameters: Mapping[str, str], secured: bool
+) -> MailCommand | Reply:
+    size, eightbit, smtputf8, ret, envid, requiretls = 0, False, False, "", "", False
     for keyword, value in parameters.items():
         well = True
         if keyword == "SIZE":
@@ -167,11 +172,13 @@ def _mail_parameters(sender: str, parameters: Mapping[str, str]) -> MailCommand 
         elif keyword == "ENVID":
             envid = value
             well = 0 < len(value) <= ENVID_MAX and _XTEXT.fullmatch(value) is not None
+        elif keyword == "REQUIRETLS" and secured:
+            well = requiretls = not value
         elif keyword != "AUTH":
             return Reply.of(555, f"5.5.4 Unsupported parameter {keyword[:40]}")
         if not well:
             return Reply.of(501, f"5.5.4 Malformed {keyword}")
-    return MailCommand(sender, size, eightbit, smtputf8, ret, envid)
+    return MailCommand(sender, size, eightbit, smtputf8, ret, envid, requiretls)
 
 
 def _rcpt_parameters(address: str, parameters: Mapping[str, str]) -> RcptCommand | Reply:

@@ -191,7 +191,7 @@ class Poster:
 
 def _transport(endpoint: Endpoint) -> httpx.AsyncHTTPTransport:
     return httpx.AsyncHTTPTransport(
-        verify=_tls(endpoint.authorities_file),
+        verify=trusting(endpoint.authorities_file),
         trust_env=False,
         limits=httpx.Limits(
             max_connections=endpoint.connections_max,
@@ -202,7 +202,7 @@ def _transport(endpoint: Endpoint) -> httpx.AsyncHTTPTransport:
 
 
 @lru_cache(maxsize=64)
-def _tls(authorities_file: str) -> ssl.SSLContext:
+def trusting(authorities_file: str) -> ssl.SSLContext:
     """One for all endpoints that trust the same: reading the system's authorities takes long."""
     context = ssl.create_default_context(cafile=authorities_file or None)
     if not authorities_file and not context.cert_store_stats()["x509_ca"]:

@@ -19,16 +19,18 @@ from penstock.api.events_stream import streams
 from penstock.api.gate import GateConfig
 from penstock.api.keys import FILE, BadKeyFile, KeyRing
 from penstock.api.measures import Measures
-from penstock.api.ports import Intake, Ports
+from penstock.api.ports import Ports
 from penstock.api.routers import ROUTERS
 from penstock.api.server import ApiServer, ServerConfig
 from penstock.api.steering_measures import measure
 from penstock.control import Channel
 from penstock.events.metrics import Registry
+from penstock.intake.certificates import server_context
 from penstock.limits.ports import Limiter
 from penstock.policy.policies import Policies
 from penstock.settings.api import ApiSettings
 from penstock.settings.models import Settings
+from penstock.worker.injection import Injection
 
 log = structlog.get_logger("penstock.worker")
 _STOP_S = 5.0
@@ -39,10 +41,8 @@ def tls_of(api: ApiSettings) -> ssl.SSLContext | None:
     use."""
     if not api.certificate:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = server_context(api.certificate, api.key)
     context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(api.certificate, api.key)
     return context
 
 
@@ -58,16 +58,17 @@ class Api:
         channel: Channel,
         limiter: Limiter,
         registry: Registry,
-        intake: Intake,
+        injection: Injection,
         *,
         now: Callable[[], float],
         steady: Callable[[], float],
     ) -> None:
         self._sockets, self._settings, self._channel = sockets, settings, channel
+        self._injection = injection
         self._now, self._steady = now, steady
         self._charges = Charges(limiter, steady)
         self._ports = Ports(
-            self._call, now, settings, policies, registry, self._charges, intake=intake
+            self._call, now, settings, policies, registry, self._charges, intake=injection.intake
         )
         self._measures = Measures(registry, time.perf_counter)
         measure(registry)
@@ -79,6 +80,7 @@ class Api:
         self._contexts: list[ssl.SSLContext | None] = []
 
     async def start(self) -> None:
+        await self._injection.start()
         self.look()
         settings = self._settings()
         for number, (fd, api) in enumerate(zip(self._sockets, settings.api, strict=True)):
@@ -130,6 +132,7 @@ class Api:
     async def stop(self) -> None:
         streams().closing.set()
         await asyncio.gather(*(server.stop() for server in self._servers))
+        self._injection.close()
 
     def _call(self, method: str, params: dict[str, Any]) -> Awaitable[Any]:
         return self._channel.call("admin", {"method": method, "params": params})

@@ -23,16 +23,19 @@ from penstock.settings.files import read_file
 from penstock.settings.loader import load_policy_directory, load_settings
 from penstock.settings.models import Settings
 from penstock.worker import feedback, parts
+from penstock.worker.answers import answer
 from penstock.worker.gauges import CommitFigures, Gauges, ReplyFigures
 from penstock.worker.greeting import Greeting
 from penstock.worker.journals import Sent, catch_up
 from penstock.worker.machine import Machine
 from penstock.worker.observe import IntakeObserver
 from penstock.worker.outbound import Outbound
+from penstock.worker.own_mail import submit
 from penstock.worker.shards import take_over
 from penstock.worker.sink import IntakeSink, refused
 from penstock.worker.smtp import SmtpListeners
 from penstock.worker.suppression import SuppressionList
+from penstock.worker.tls_counting import TlsFigures
 from penstock_queue import Committer
 
 if TYPE_CHECKING:
@@ -76,6 +79,7 @@ class Engine:
             spool=self._spool,
             limiter=self._limiter,
             telemetry=Telemetry(registry, self._attempts if settings.log.attempts else None),
+            registry=registry,
             recorder=journal,
             sandbox=parts.world_sandbox(greeting.world) if greeting.world is not None else None,
             worker=greeting.number,
@@ -126,6 +130,7 @@ class Engine:
         """Everything that is read off when somebody asks for the metrics."""
         EventFigures(registry, journal.stats)
         ReplyFigures(registry, self._outbound.reading)
+        TlsFigures(registry, self._outbound.tls_counts, self._outbound.resolving)
         return Gauges(
             registry,
             self._spool,
@@ -221,9 +226,11 @@ class Engine:
     async def _start_api(self) -> None:
         if not self._greeting.api:
             return  # nothing of it is even imported
-        from penstock.api.ports import Intake
         from penstock.worker.api import Api
+        from penstock.worker.injection import Injection
 
+        way_in = self._sink, self._suppression.screen, self._observer, self._spool
+        injection = Injection(self._settings, self._registry, self._machine.now, *way_in)
         self._api = Api(
             self._greeting.api,
             lambda: self._settings,
@@ -231,7 +238,7 @@ class Engine:
             self._channel,
             self._limiter,
             self._registry,
-            Intake(self._sink, self._suppression.screen),
+            injection,
             now=self._machine.now,
             steady=self._loop.time,
         )
@@ -328,7 +335,6 @@ class Engine:
 
     def answer(self, method: str, params: Any) -> Any:
         """One admin method; raises :class:`ControlError` for what does not exist."""
-        steering = self._outbound.steering
         match method:
             case "metrics":
                 return self._registry.snapshot()
@@ -339,33 +345,15 @@ class Engine:
                 return "" if refusal is None else str(refusal)
             case "reload":
                 return self._reload()
-            case "queue.list":
-                return steering.listing(params["selector"], params["limit"])
-            case "queue.show":
-                return steering.show(params["ref"])
-            case "queue.rules":
-                return steering.rules(params["rules"], params["counted"])
-            case "queue.rules_left":
-                return steering.rules_left()
             case "pacing.paces":
                 return self._dispatcher.paces.told(params["rows"])
             case "warmup.changed":
                 return self._dispatcher.warming.refresh()
-            case "queue.retry":
-                return steering.retry(params["selector"])
             case "keys.changed":
                 return self._api.look() if self._api is not None else None
-            case "top":
-                return {"rows": self._outbound.top()}
-            case "bounces.unmatched":
-                return self._outbound.reading.rows()
-            case "explain.message":
-                return self._outbound.explainer.message(params["ref"])
-            case "explain.queue":
-                return self._outbound.explainer.queue(
-                    params["domain"], params["tenant"], params["campaign"], params["recipient"]
-                )
-        raise ControlError("unknown-method", f"no method {method!r}")
+            case "mail.submit":
+                return submit(self._sink, params, self._machine.now())
+        return answer(self._outbound, method, params)
 
     def _reload(self) -> None:
         """Read everything again; nothing changes unless all of it is right."""

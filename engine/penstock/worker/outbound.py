@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.events.journal import Recorder
+from penstock.events.metrics import Registry
 from penstock.limits.ports import Limiter
 from penstock.mail.dkim_ring import KeyRing
 from penstock.mail.outcome import Outcome
@@ -25,8 +26,6 @@ from penstock.relay.opening import open_connection
 from penstock.relay.ports import Sandbox
 from penstock.relay.reading import Reading
 from penstock.relay.report import ReportConfig, Reporter
-from penstock.relay.resolver import DnsResolver
-from penstock.relay.resumption import TlsSessions
 from penstock.relay.screening import Screening
 from penstock.relay.selection import Selection
 from penstock.relay.settle import OutcomeSettler, SettleConfig
@@ -35,13 +34,15 @@ from penstock.relay.spool import Spool
 from penstock.relay.steer import Steering
 from penstock.relay.sweep import Sweeper
 from penstock.relay.telemetry import Telemetry
-from penstock.relay.tls import TlsMemory
 from penstock.settings.files import read_file
 from penstock.settings.models import Settings
 from penstock.suppression.screen import Screen
 from penstock.worker import feedback, parts
 from penstock.worker.machine import Machine
+from penstock.worker.resolving import Resolving
 from penstock.worker.sources import Sources
+from penstock.worker.tls import OutboundTls
+from penstock.worker.tls_counting import tls_counts
 
 
 class Outbound:
@@ -57,6 +58,7 @@ class Outbound:
         spool: Spool,
         limiter: Limiter,
         telemetry: Telemetry,
+        registry: Registry,
         recorder: Recorder,
         sandbox: Sandbox | None,
         worker: int,
@@ -68,24 +70,13 @@ class Outbound:
     ) -> None:
         self._now = clock
         self._rng = rng = machine.rng  # for jitter and the order of hosts
-        self._tls_memory = TlsMemory(
-            sessions=TlsSessions(entries_max=settings.relay.tls_sessions_max),
-            handshook=telemetry.handshook,
-        )
         self._telemetry, self._recorder, self._way_out = telemetry, recorder, WayOut()
-        self._dns: DnsResolver | None = None
-        if machine.resolver is None:
-            dns_config = parts.resolver_config(settings)
-            self._dns = DnsResolver(dns_config, on_lookup=telemetry.looked_up)
-        own = DestinationConfig(
-            settings.hostname, interface_addresses(), settings.dns.destinations_max
-        )
-        resolver = machine.resolver or self._dns
-        assert resolver is not None
-        routes = parts.routes(settings)
-        self._destinations = Destinations(
-            resolver, policies, routes, clock=clock, config=own, sandbox=sandbox
-        )
+        self.tls_counts = tls_counts(settings, recorder)
+        self.resolving = Resolving(settings, telemetry, machine.resolver)
+        asked = self.resolving.dns if sandbox is None else None  # nothing may leave the machine
+        self.tls = OutboundTls(settings, asked, registry, telemetry.handshook, machine.now)
+        self.tls.seen = self.tls_counts.seen
+        self._destinations = self._finding(settings, policies, sandbox)
         self._wall = machine.now
         self._builder = Builder(
             parts.key_ring(settings, read_file),
@@ -119,6 +110,23 @@ class Outbound:
             settings.hostname, policies, self.dispatcher.placing, read_file, bound=sandbox is None
         )
         self.steering = self._steering(spool, worker)
+
+    def _finding(
+        self, settings: Settings, policies: Policies, sandbox: Sandbox | None
+    ) -> Destinations:
+        own = DestinationConfig(
+            settings.hostname, interface_addresses(), settings.dns.destinations_max
+        )
+        return Destinations(
+            self.resolving.resolver,
+            policies,
+            parts.routes(settings),
+            clock=self._now,
+            config=own,
+            sandbox=sandbox,
+            sts=self.tls.sts,
+            dane=self.resolving.dane,
+        )
 
     def _settler(self, settings: Settings, spool: Spool) -> OutcomeSettler:
         report = ReportConfig(settings.hostname, settings.relay.dsn == "send")
@@ -156,7 +164,12 @@ class Outbound:
     async def _connect(self, site: Site) -> Connection | Outcome:
         options = self.sources.options(site.source, site.limits)
         opened = await open_connection(
-            site.destination, options, self._tls_memory, self._rng, way_out=self._way_out
+            site.destination,
+            options,
+            self.tls.memory,
+            self._rng,
+            way_out=self._way_out,
+            wanted=self.tls.wanted(site),
         )
         if isinstance(opened, Connection):
             self._telemetry.connected()
@@ -166,6 +179,7 @@ class Outbound:
         """What is looked at every second: the sources, and what the queue waits for."""
         self.sources.look()
         self.census.look()
+        self.tls_counts.look()
 
     def top(self) -> list[dict[str, Any]]:
         """What goes on by provider and source: see ``relay/live.py``."""
@@ -178,13 +192,19 @@ class Outbound:
         self._builder.ring = ring
         self._builder.stamp = stamp = feedback.stamp(keys, policies, self._wall)
         self.dispatcher.placing.stamps = stamp is not None
+        self.tls.reload(settings)
         self._destinations.reload(policies, parts.routes(settings))
         self.dispatcher.reload(policies, parts.route_limits(settings))
         self.sources.reload(policies)
         self.reading.reload(policies.replies)
 
+    async def show_tls(self, domain: str) -> dict[str, Any]:
+        """What TLS mail for ``domain`` has to have: see ``relay/tls_show.py``."""
+        return await self.tls.show(domain, self._destinations, self.dispatcher.placing.policies)
+
     async def close(self) -> None:
+        self.tls_counts.flush()
         await self._destinations.close()
+        await self.tls.close()
         await self._way_out.close()
-        if self._dns is not None:
-            await self._dns.close()
+        await self.resolving.close()

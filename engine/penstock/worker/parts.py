@@ -14,6 +14,7 @@ from penstock.events.attempts import AttemptLog, AttemptLogConfig
 from penstock.events.metrics import Registry
 from penstock.events.writer import Writer
 from penstock.intake.auth import Account, Authenticator
+from penstock.intake.certificates import server_context
 from penstock.intake.config import ListenerConfig
 from penstock.intake.control import Permit
 from penstock.limits.remote import GovernorLimiter, RemoteConfig
@@ -131,7 +132,6 @@ def connect_options(
         source_ipv4=ipv4,
         source_ipv6=ipv6,
         proxy=proxy,
-        tls=limits.tls,
         messages_per_connection=limits.messages_per_connection,
         connect_timeout_s=limits.connect_timeout_s,
         command_timeout_s=limits.command_timeout_s,
@@ -149,13 +149,8 @@ def key_ring(settings: Settings, read: Callable[[str], bytes]) -> KeyRing:
 
 
 def tls_context(smtp: SmtpSettings) -> ssl.SSLContext | None:
-    """Our side of TLS for a listener: 1.2 or better."""
-    if smtp.tls == "none":
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(smtp.certificate, smtp.key)
-    return context
+    """Our side of TLS for a listener."""
+    return None if smtp.tls == "none" else server_context(smtp.certificate, smtp.key)
 
 
 def listener_config(settings: Settings, smtp: SmtpSettings) -> ListenerConfig:
