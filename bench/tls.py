@@ -50,8 +50,7 @@ def _plain(hop: str, workers: int, directory: pathlib.Path) -> Penstock:
     policies = directory / "policies"
     shutil.copytree(ROOT / "policies", policies)
     file = policies / "default.toml"
-    text = file.read_text().replace("\n[limits]\n", '\n[limits]\ntls = "none"\n', 1)
-    file.write_text(text)
+    file.write_text(file.read_text().replace('tls = "opportunistic"', 'tls = "none"', 1))
     route = "messages_per_connection = 100"
     return Penstock(hop, workers, None, name=PLAIN, route=route, policies=policies)
 

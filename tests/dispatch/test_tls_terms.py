@@ -269,3 +269,30 @@ def test_a_lane_that_was_forgotten_takes_no_policy_of_a_neighbour(play) -> None:
         await world.close()
 
     play(scenario)
+
+
+def test_explain_says_who_demands_it(play) -> None:
+    async def scenario() -> None:
+        world = RelayWorld(loaded('[[narrow]]\ntenant = "bank"\ntls = "required"\n'))
+        world.refuse_connect = UNTRUSTED
+        shared(world, "strict.example", ENFORCED)
+        said = {}
+        for domain, tenant in (
+            ("strict.example", ""),
+            ("plain.example", ""),
+            ("other.example", "bank"),
+        ):
+            ref = await world.send(f"a@{domain}", tenant=tenant)
+            await world.pass_time(2)
+            (found,) = await world.explainer.message(ref)
+            row = next(cap for cap in found["caps"] if cap["field"] == "tls")
+            said[domain] = f"{row['value']}: {row['where']}"
+            assert "4.7.5 TLS handshake failed" in found["last_replies"][0]["reply"]
+        assert said == {
+            "strict.example": "verified: MTA-STS, policy id 1",
+            "plain.example": "opportunistic: built-in",
+            "other.example": "required: policies/default.toml:3",
+        }
+        await world.close()
+
+    play(scenario)

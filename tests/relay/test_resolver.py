@@ -10,7 +10,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from penstock.relay.ports import AddressRecords, LookupFailure, MxRecords
+from penstock.relay.ports import AddressRecords, LookupFailure, MxRecords, TxtRecords
 from penstock.relay.resolver import DnsResolver, ResolverConfig
 
 
@@ -177,3 +177,13 @@ async def test_a_single_label_is_looked_up_as_the_system_would(dns_of):
     assert isinstance(found, AddressRecords)
     assert "127.0.0.1" in found.addresses
     assert (await resolver.addresses("nosuchhost")).kind in ("nxdomain", "failed")
+
+
+async def test_txt(dns_of):
+    texts = ['TXT "v=STSv1; " "id=1;"', 'TXT "other"']
+    resolver, server = await dns_of({("_mta-sts.d.test", "TXT"): (120, texts)})
+    assert await resolver.txt("_mta-sts.D.test.") == TxtRecords(("v=STSv1; id=1;", "other"), 120)
+    await resolver.txt("_mta-sts.d.test")
+    assert server.asked == [("_mta-sts.d.test", "TXT")]
+    missing = await resolver.txt("_mta-sts.e.test")
+    assert missing.kind == "nxdomain"

@@ -151,6 +151,7 @@ class MailHost:
         self.options: list[str] = []
         self.stripped = self.requiretls = False
         self.connections = 0
+        self.certificate = b""
 
     async def start(self) -> MailHost:
         loop = asyncio.get_running_loop()
@@ -291,6 +292,9 @@ class World:
         file = file or self.authority.make(name)
         context = server_context(file, version) if tls else None
         self.hosts.append(await MailHost(name, context).start())
+        self.hosts[-1].certificate = ssl.PEM_cert_to_DER_cert(
+            file.read_text().partition("-----END PRIVATE KEY-----\n")[2]
+        )
         return self.hosts[-1]
 
     def publish(self, domain, *mx, mode="enforce", max_age=86400, id="1") -> None:

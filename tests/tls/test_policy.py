@@ -10,6 +10,7 @@ import pytest
 
 from penstock.policy.limits import Limits, Provenance
 from penstock.relay.tls import TlsFiles, TlsMemory
+from penstock.relay.tls_demand import DomainTls, Terms, Tlsa, TlsaSet
 
 WHERE = "policies/default.toml:4"
 BY = f"(demanded by {WHERE})"
@@ -205,3 +206,36 @@ async def test_a_client_certificate_is_shown_to_those_who_ask(world) -> None:
     files = TlsFiles(str(world.authority.file), str(own), str(own))
     world.memory = TlsMemory(files=files)
     assert await world.deliver(limits=limits("verified")) == "delivered TLSv1.2"
+
+
+async def test_records_of_which_none_can_be_used_make_nothing_weaker(world) -> None:
+    """DANE asks for TLS then; who asks for a verified host or a newer version still gets it."""
+    await world.host(
+        file=world.authority.make("mx.there.example", self_signed=True),
+        version=ssl.TLSVersion.TLSv1_2,
+    )
+    unusable = TlsaSet("mx.there.example", "_25._tcp.mx.there.example")
+    terms = Terms(DomainTls(tlsa=(unusable,), secure=True))
+    assert await world.deliver(terms=terms) == "delivered TLSv1.2"
+    assert "self-signed" in await world.deliver(terms=terms, limits=limits("verified"))
+    reply = await world.deliver(terms=terms, limits=limits("required", "1.3"))
+    assert reply.startswith("deferred 451 4.7.5")
+    world.hosts[0].stripped = True
+    assert (await world.deliver(terms=terms)).startswith("deferred 451 4.7.4")
+
+
+async def test_a_host_with_records_has_the_version_that_we_ask_for(world) -> None:
+    await world.host(version=ssl.TLSVersion.TLSv1_2)
+    der = world.hosts[0].certificate
+    tlsa = TlsaSet("mx.there.example", "_25._tcp.mx.there.example", (Tlsa(3, 0, 0, der),))
+    terms = Terms(DomainTls(tlsa=(tlsa,), secure=True))
+    assert await world.deliver(terms=terms) == "delivered TLSv1.2"
+    reply = await world.deliver(terms=terms, limits=limits("required", "1.3"))
+    assert reply.startswith("deferred 451 4.7.5")
+
+
+async def test_none_is_not_tested(world) -> None:
+    host = await world.host()
+    world.publish("there.example", "mx.there.example", mode="testing")
+    assert await world.deliver(limits=limits("none")) == "delivered"
+    assert host.connections == 1

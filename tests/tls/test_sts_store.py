@@ -84,6 +84,15 @@ def test_a_place_that_cannot_be_used(tmp_path) -> None:
         StsStore(str(tmp_path / "file"), 3)
 
 
+def test_what_comes_after_the_end_is_dropped(tmp_path) -> None:
+    store = StsStore(str(tmp_path / "sts"), 3)
+    store.close()
+    store.put("a.example", policy(), 1000.0)
+    again = StsStore(str(tmp_path / "sts"), 3)
+    assert len(again) == 0
+    again.close()
+
+
 class Model(RuleBasedStateMachine):
     """Against a dictionary without a bound: what is there is right, and never too much."""
 

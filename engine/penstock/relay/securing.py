@@ -127,7 +127,7 @@ class Opener:
     async def _open(self, host: Host, address: str) -> Client | Refusal:
         demand, now = self._wanted.demand, self._clock()
         tlsa = demand.tlsa_of(host.name)
-        if tlsa is None and demand.testing and demand.mode != "verified":
+        if tlsa is None and demand.testing and demand.mode not in ("none", "verified"):
             tested = await self._test(host, address, now)
             if tested is not None:
                 return tested
@@ -146,18 +146,20 @@ class Opener:
 
     def _plan(self, tlsa: TlsaSet | None) -> Plan | None:
         demand = self._wanted.demand
-        if tlsa is not None and not tlsa.records:
-            return Plan("required", must=True, host=_base(tlsa))
-        if tlsa is not None:
+        strict = demand.mode in ("required", "verified")
+        version: MinVersion = demand.min_version if strict else "1.2"
+        if tlsa is not None and tlsa.records:
             check = functools.partial(self._matches, tlsa)
-            return Plan(f"dane {_digest(tlsa)}", must=True, check=check, host=_base(tlsa))
-        if demand.mode == "none":
-            return None
-        if demand.mode == "opportunistic":
-            return Plan("opportunistic", must=False)
-        verify = demand.mode == "verified"
-        name = f"{demand.mode} {demand.min_version}"
-        return Plan(name, must=True, verify=verify, min_version=demand.min_version)
+            name = f"dane {version} {_digest(tlsa)}"
+            return Plan(name, must=True, min_version=version, check=check, host=_base(tlsa))
+        if demand.mode == "verified":  # also where there are records of which none can be used
+            return Plan(f"verified {version}", must=True, verify=True, min_version=version)
+        if tlsa is not None:
+            name = f"required {version}"
+            return Plan(name, must=True, min_version=version, host=_base(tlsa))
+        if demand.mode == "required":
+            return Plan(f"required {version}", must=True, min_version=version)
+        return Plan("opportunistic", must=False) if demand.mode == "opportunistic" else None
 
     def _matches(self, tlsa: TlsaSet, chain: Sequence[bytes]) -> Fault | None:
         return dane_match.mismatch(tlsa, chain, self._wanted.wall())

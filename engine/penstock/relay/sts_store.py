@@ -8,6 +8,7 @@ is over, whatever happens meanwhile. LMDB, since each worker must see what the o
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -39,6 +40,7 @@ class StsStore:
 
     def __init__(self, directory: str, policies_max: int) -> None:
         self._max = policies_max
+        self._writing, self._closed = threading.Lock(), False
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
             self._environment = lmdb.open(
@@ -66,6 +68,11 @@ class StsStore:
 
     def put(self, domain: str, policy: StsPolicy, now: float) -> None:
         """Keep it until its time is over. Raises ``OSError``."""
+        with self._writing:
+            if not self._closed:
+                self._put_somehow(domain, policy, now)
+
+    def _put_somehow(self, domain: str, policy: StsPolicy, now: float) -> None:
         for chance in range(_CHANCES, -1, -1):
             try:
                 self._put(domain, policy, now)
@@ -114,7 +121,10 @@ class StsStore:
             return int(reading.stat(self._policies)["entries"])
 
     def close(self) -> None:
-        self._environment.close()
+        """What is being written is written first: LMDB must not be closed under it."""
+        with self._writing:
+            self._closed = True
+            self._environment.close()
 
 
 def _keys(cursor: Any) -> Iterator[bytes]:

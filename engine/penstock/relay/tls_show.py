@@ -67,13 +67,12 @@ def _sts(found: Destination) -> dict[str, Any] | None:
 
 
 def _host(demand: TlsDemand, name: str) -> dict[str, Any]:
-    refused = host_refused(demand, name)
-    tlsa = demand.tlsa_of(name)
-    must = demand.mode
+    refused, tlsa = host_refused(demand, name), demand.tlsa_of(name)
+    text: str = demand.mode
     if refused is not None:
-        must_text = f"not used: {refused.text}"
-    elif tlsa is not None:
-        must_text = "authenticated by DANE" if tlsa.records else "required"
-    else:
-        must_text = must
-    return {"host": name, "tls": must_text}
+        text = f"not used: {refused.text}"
+    elif tlsa is not None and tlsa.records:
+        text = "authenticated by DANE"
+    elif tlsa is not None and demand.mode != "verified":
+        text = "required"
+    return {"host": name, "tls": text}
