@@ -78,10 +78,10 @@ def test_a_key_of_neither_class_nor_pool_is_written_as_ever(
 
 @given(envelopes)
 def test_a_record_grows_only_by_what_is_said(envelope: Envelope) -> None:
-    plain = replace(envelope, class_="", pool="", deliver_at=0.0, metadata={})
+    plain = replace(envelope, class_="", pool="", deliver_at=0.0, tls="", metadata={})
     assert len(msgpack.unpackb(pack_envelope(plain))) == 13
     said = envelope.class_ or envelope.pool or envelope.deliver_at
-    length = 17 if envelope.metadata else 16 if said else 13
+    length = 18 if envelope.metadata else 17 if envelope.tls else 16 if said else 13
     assert len(msgpack.unpackb(pack_envelope(envelope))) == length
 
 

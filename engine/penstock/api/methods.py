@@ -84,6 +84,10 @@ METHODS: dict[str, Method] = {
         f"warmup.{verb}": Method("POST", f"/warmup/{{source}}/{verb}", ADMIN, WHOLE)
         for verb in ("start", "hold", "resume", "set", "complained")
     },
+    # TLS to other domains
+    "tls.show": Method("GET", "/tls/domains/{domain}", READ, WHOLE),
+    "tls.report": Method("GET", "/tls/reports", READ, WHOLE),
+    "tls.send": Method("POST", "/tls/reports/send", ADMIN, WHOLE),
     # webhooks
     "webhooks.list": Method("GET", "/webhooks", READ, OWN),
     **{

@@ -32,6 +32,7 @@ _OF_CODE: Final = {
     "not-found": (404, "not-found"),
     "not-warmed": (404, "not-found"),
     "unknown-method": (404, "not-found"),
+    "bad-day": (422, "invalid"),
     "bad-id": (422, "invalid"),
     "bad-request": (422, "invalid"),
     "bad-selector": (422, "invalid"),

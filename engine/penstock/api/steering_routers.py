@@ -12,6 +12,7 @@ from penstock.api import (
     steering_policies,
     steering_queue,
     steering_results,
+    steering_tls,
     steering_warmup,
     steering_webhooks,
     suppression,
@@ -28,6 +29,7 @@ STEERED: tuple[APIRouter, ...] = (
     suppression.router,
     steering_policies.router,
     steering_warmup.router,
+    steering_tls.router,
     steering_webhooks.router,
     steering_mail.router,
 )

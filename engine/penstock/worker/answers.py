@@ -1,4 +1,4 @@
-"""What the supervisor asks a worker of its way out: the queue, what waits for what, who is served."""
+"""What the supervisor asks a worker of its way out: the queue, what waits, and for what."""
 
 from __future__ import annotations
 

@@ -74,7 +74,12 @@ class Steered(ApiDaemon):
             for who in (SHOP, NEWS)
         )
         signing = f'[[dkim]]\ndomain = "shop.example"\nselector = "s1"\nkey = "{dkim}"\n'
-        super().__init__(home, extra=f"{hooks}{signing}[collector]\npoll_s = 0.1\n")
+        reports = (
+            '[tls_report]\norganization = "Shop"\ncontact = "tls@shop.example"\n'
+            'sender = "tls@shop.example"\n'
+        )
+        extra = f"{hooks}{signing}{reports}[collector]\npoll_s = 0.1\n"
+        super().__init__(home, extra=extra)
         for name, text in POLICIES.items():
             path = self.policies / name
             path.parent.mkdir(exist_ok=True)

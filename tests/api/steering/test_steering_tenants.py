@@ -144,6 +144,7 @@ ANY_CASES = {
 }
 WHOLE_BODIES: dict[str, Any] = {"warmup.set": {"day": 1}}
 FILLED = {"{source}": "cold", "{id}": "s1", "{name}": "of-shop", "{address}": "a@b.example"}
+FILLED["{domain}"] = "gmail.com"
 
 
 def test_every_method_has_its_cases() -> None:
