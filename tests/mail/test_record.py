@@ -42,6 +42,7 @@ envelopes = st.builds(
     class_=text,
     pool=text,
     deliver_at=st.floats(0, 1e11),
+    tls=st.sampled_from(["", "require", "relax"]),
     metadata=st.dictionaries(text, text, max_size=3),
 )
 recipients = st.builds(

@@ -47,7 +47,8 @@ def test_every_method_of_the_daemon_has_a_route(steered: Steered) -> None:
     """So that the command line, which asks by methods, finds its way to each of them."""
     from unittest.mock import MagicMock
 
-    assert Admin(MagicMock()).methods <= set(METHODS)
+    others = {"message.cancel"}  # DELETE /messages/{id}, which has tests of its own
+    assert Admin(MagicMock()).methods <= set(METHODS) | others
 
 
 SAME = [
