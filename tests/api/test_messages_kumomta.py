@@ -96,6 +96,22 @@ def test_a_whole_message_as_text(world, dialect, subject):
     assert inbox.wait(subject)[0][2].endswith(b"\r\n\r\nHello\r\n")
 
 
+def test_a_variable_adds_no_field_to_the_header(world):
+    client, inbox = world
+    answer = client.post(
+        PATH,
+        json={
+            "envelope_sender": "noreply@shop.example",
+            "recipients": [{"email": "ann@example.com"}],
+            "substitutions": {"said": "Ann\r\nBcc: eve@evil.example"},
+            "content": "From: a@shop.example\nSubject: one line {{said}}\n\nHello {{said}}\n",
+        },
+    )
+    assert answer.json()["success_count"] == 1
+    head = inbox.wait("one line Ann Bcc: eve@evil.example")[0][2].partition(b"\r\n\r\n")[0]
+    assert b"\nBcc:" not in head
+
+
 def test_what_cannot_be_rendered_fails_for_its_recipient(world):
     client, _ = world
     answer = client.post(
@@ -131,4 +147,4 @@ def test_what_is_wrong_with_all_of_it_is_a_problem(world):
         },
     )
     assert answer.status_code == 422
-    assert answer.json()["errors"][0]["field"] == "content.text"
+    assert answer.json()["errors"][0]["field"] == "content"

@@ -32,7 +32,7 @@ from penstock.api.ports import Ports
 from penstock.api.problem import FieldError, Problem, invalid, validation_problem
 from penstock.mail.build import Attachment, BadMailbox, Draft, Mailbox, make_mailbox, parse_mailbox
 from penstock.mail.envelope import Envelope
-from penstock.mail.template import CompiledTemplate, Meter, TemplateError, Templates
+from penstock.mail.template import Meter, TemplateError, Templates, WholeTemplate
 from penstock.mail.template_meter import OUTPUT_CHARS_MAX, STEPS_MAX
 from penstock.mail.template_variables import check_variables
 
@@ -107,15 +107,22 @@ def _whole(wanted: Inject, content: str, rules: Rules) -> list[Piece]:
     if wanted.template_dialect == "Static":
         raw = Raw(content.encode(), rules, "content")
         return [Piece([_given(one)], raw) for one in wanted.recipients]
-    templates = compiled(Templates(text=content), rules, "content")
-    assert templates.text is not None
+    template = _template(content)
     return [
-        Piece([_given(one)], _rendered(templates.text, _variables(wanted, one), rules))
+        Piece([_given(one)], _rendered(template, _variables(wanted, one), rules))
         for one in wanted.recipients
     ]
 
 
-def _rendered(template: CompiledTemplate, variables: dict[str, Any], rules: Rules) -> Compose:
+def _template(content: str) -> WholeTemplate:
+    """Values in its header stay on their lines: what a recipient is called adds no field."""
+    try:
+        return WholeTemplate("content", content)
+    except TemplateError as error:
+        raise invalid([FieldError(error.field, told(error))]) from None
+
+
+def _rendered(template: WholeTemplate, variables: dict[str, Any], rules: Rules) -> Compose:
     def compose(envelope: Envelope) -> list[bytes]:
         try:
             check_variables(variables)
