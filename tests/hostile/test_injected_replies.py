@@ -14,7 +14,9 @@ from penstock.relay.connection import Connection
 from penstock.relay.opening import open_connection
 from penstock.relay.options import ConnectOptions
 from penstock.relay.ports import Destination, Host
+from penstock.relay.securing import Wanted
 from penstock.relay.tls import TlsMemory
+from penstock.relay.tls_demand import TlsDemand
 
 INJECTED = [
     b"250-mx.example\r\n250-SIZE 1\r\n250 AUTH LOGIN\r\n",
@@ -58,9 +60,10 @@ async def test_what_follows_the_go_ahead_in_the_clear_has_no_effect(
         host = Host("mx.example", ("127.0.0.1",), port=port)
         opened = await open_connection(
             Destination("mx.example", (host,), "mx.example", "", "mx", None, 0.0),
-            ConnectOptions("me.example", tls="required", tls_timeout_s=5.0),
+            ConnectOptions("me.example", tls_timeout_s=5.0),
             TlsMemory(),
             Random(1),
+            wanted=Wanted(TlsDemand("required")),
         )
         if isinstance(opened, Connection):
             assert opened.tls
