@@ -12,14 +12,16 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
-
-import httpx
+from typing import TYPE_CHECKING
 
 from penstock import __version__
 from penstock.policy.mta_sts import POLICY_BYTES_MAX, BadPolicy, StsPolicy, parse_policy
 from penstock.relay.addresses import why_forbidden
 from penstock.relay.ports import LookupFailure, Resolver
 from penstock.relay.tls_demand import Fault
+
+if TYPE_CHECKING:
+    import httpx  # loaded with the first policy: megabytes in each worker
 
 _ADDRESSES_MAX = 4
 _SHOWN_CHARS = 200
@@ -47,6 +49,8 @@ class Fetcher:
 
     async def fetch(self, domain: str, id: str) -> StsPolicy | Fault:
         """The policy, or why there is none; never raises, and takes no longer than it may."""
+        import httpx
+
         host = f"mta-sts.{domain}"
         try:
             async with asyncio.timeout(self._config.timeout_s), self._gate:
@@ -64,6 +68,8 @@ class Fetcher:
             return _not_fetched(host, str(error) or type(error).__name__)
 
     async def _get(self, host: str) -> bytes:
+        import httpx
+
         if self._context is None:
             self._context = ssl.create_default_context(cafile=self._config.ca or None)
         addresses = await self._addresses(host)
@@ -78,6 +84,8 @@ class Fetcher:
         raise OSError("no address")
 
     async def _ask(self, transport: httpx.AsyncHTTPTransport, host: str, address: str) -> bytes:
+        import httpx
+
         limit_s, port = self._config.timeout_s, self._config.port
         url = httpx.URL(scheme="https", host=address, port=port, path="/.well-known/mta-sts.txt")
         request = httpx.Request(
