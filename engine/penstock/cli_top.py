@@ -11,6 +11,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import sys
 import termios
 import time
@@ -101,8 +102,8 @@ def watch(ask: Callable[[], Mapping[str, Any]], view: View, interval_s: float) -
     out = console()
     with (
         contextlib.suppress(KeyboardInterrupt, EOFError),
-        _unwound_by_signals(),
-        _keys(sys.stdin.fileno()) as pressed,
+        unwound_by_signals(),
+        keys(sys.stdin.fileno()) as pressed,
         Live(console=out, screen=True, auto_refresh=False) as live,
     ):
         at = time.monotonic()
@@ -208,14 +209,15 @@ def _foot(view: View, trouble: str) -> str:
 
 
 @contextlib.contextmanager
-def _keys(fd: int) -> Iterator[Callable[[float], str]]:
+def keys(fd: int) -> Iterator[Callable[[float], str]]:
     """A function that waits for keys so many seconds; the terminal gives them one by one until the
     end. ``EOFError`` when the terminal has gone away."""
     before = termios.tcgetattr(fd)
+    waker, woken = socket.socketpair()  # for a signal that comes just before the wait
 
     def pressed(timeout_s: float) -> str:
-        ready, _, _ = select.select([fd], [], [], timeout_s)
-        if not ready:
+        ready, _, _ = select.select([fd, woken.fileno()], [], [], timeout_s)
+        if fd not in ready:
             return ""
         try:
             keys = os.read(fd, 64).decode("utf-8", "replace")
@@ -225,12 +227,16 @@ def _keys(fd: int) -> Iterator[Callable[[float], str]]:
             raise EOFError
         return "" if len(keys) > 1 and keys.startswith(_ESCAPE) else keys  # no arrows here
 
-    tty.setcbreak(fd)
-    try:
-        yield pressed
-    finally:
-        with contextlib.suppress(termios.error):
-            termios.tcsetattr(fd, termios.TCSADRAIN, before)
+    with waker, woken:
+        waker.setblocking(False)
+        before_waker = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        tty.setcbreak(fd)
+        try:
+            yield pressed
+        finally:
+            signal.set_wakeup_fd(before_waker)
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 @contextlib.contextmanager
@@ -245,7 +251,7 @@ def undisturbed() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _unwound_by_signals() -> Iterator[None]:
+def unwound_by_signals() -> Iterator[None]:
     """SIGTERM and SIGHUP end the program by way of everything that wants to tidy up."""
 
     def end(number: int, frame: FrameType | None) -> None:

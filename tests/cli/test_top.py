@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from fcntl import ioctl
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from penstock.cli_top import SORTS, View, rate_text, undisturbed
+from penstock.cli_top import SORTS, View, keys, rate_text, undisturbed, unwound_by_signals
 
 WAIT_S = 30.0
 
@@ -266,6 +267,30 @@ def test_a_signal_waits_until_the_drawing_is_done():
     with pytest.raises(KeyboardInterrupt):
         draw()
     assert drawn == ["all of it"]
+
+
+def test_a_signal_that_interrupts_no_system_call_ends_the_wait():
+    """It comes just before the call, or another thread takes it."""
+    ours, theirs = pty.openpty()
+    main = threading.get_ident()
+
+    def taken_here() -> None:
+        while sys._current_frames()[main].f_code.co_name != "pressed":
+            os.sched_yield()
+        for _ in range(100):
+            os.sched_yield()
+        signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
+
+    with unwound_by_signals(), keys(theirs) as pressed:
+        elsewhere = threading.Thread(target=taken_here)
+        began = time.monotonic()
+        elsewhere.start()
+        with pytest.raises(SystemExit):
+            pressed(WAIT_S)
+        assert time.monotonic() - began < WAIT_S
+        elsewhere.join()
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_a_daemon_that_refuses_is_waited_for(terminal, daemon):
