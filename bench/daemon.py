@@ -42,7 +42,8 @@ def _route_for_all(next_hop: str, more: str) -> str:
 class Daemon:
     """``smtp``: more lines of ``[[smtp]]``; ``extra``: more tables, such as ``[[dkim]]``; ``top``:
     more keys before the tables; ``relay_from``: who may relay;
-    ``routes``: tables before the route for all. ``next_hop`` is ``host:port``; ``""``: by MX."""
+    ``routes``: tables before the route for all. ``next_hop`` is ``host:port``; ``""``: by MX.
+    ``package``: the folder to import the engine from, where it is not the installed one."""
 
     def __init__(
         self,
@@ -58,8 +59,10 @@ class Daemon:
         route: str = "",
         top: str = "",
         extra: str = "",
+        package: pathlib.Path | None = None,
     ) -> None:
         self.directory = directory
+        self._environ = {"PYTHONPATH": str(package)} if package else {}
         self.spool = spool or directory / "spool"
         self.port, self.http_port = free_port(), free_port()
         self.workers = workers
@@ -94,7 +97,7 @@ class Daemon:
         self._supervisor = 0
         self.config.write_text(self._text.replace("%WORKERS%", str(self.workers)))
         command = [python(), "-m", "penstock", "run", "--config", str(self.config)]
-        self.program = Program("penstock", command, self.log)
+        self.program = Program("penstock", command, self.log, self._environ)
         return self.program
 
     def stop(self, timeout_s: float = 60.0) -> int:

@@ -36,6 +36,7 @@ def figures() -> str:
         _targets(),
         *(_relay(report.load("relay"))),
         _latency(report.load("latency")),
+        _inject(report.load("inject")),
         _tls(report.load("tls")),
         _sign(report.load("sign")),
         _depth(report.load("scale")),
@@ -101,6 +102,8 @@ def _relay(relay: Mapping[str, Any] | None) -> list[str]:
         text = f"### Relay, {what}\n\n{_table(columns, rows)}\nMedians of {relay['rounds']} rounds."
         if "ours" in result:
             text += f" We are {result['ours']}, which relays most here of those tried."
+        if any(name.endswith("compiled") for name in middle):
+            text += " Compiled: as `make native` makes it."
         if result["missing"]:
             text += f" Not there: {', '.join(result['missing'])}."
         busiest = max(r["foreign"] for rounds in result["rounds"].values() for r in rounds)
@@ -126,6 +129,32 @@ def _latency(latency: Mapping[str, Any] | None) -> str:
         "workers, every message synced before its 250. Accept and end to end count from the time "
         "a message was due by the timetable, so waiting is in them; end of data counts from the "
         "final dot.\n"
+    )
+
+
+def _inject(inject: Mapping[str, Any] | None) -> str:
+    if inject is None:
+        return ""
+    rows = [
+        (
+            f"{one['kind']}, {one['way']}",
+            f"{one['a_core_per_s']:,.0f}",
+            f"{one['target']:,}",
+            f"{one['per_s']:,.0f}",
+            f"{one['cpu_us'] / 1e3:.3f}",
+            *(f"{one['paced_ms'][name]:.1f}" for name in ("p50", "p99")),
+        )
+        for one in inject["results"]
+    ]
+    columns = (
+        *("", "messages/s a core", "target", "messages/s", "CPU ms/message"),
+        *("p50 ms", "p99 ms"),
+    )
+    return (
+        f"### Injection over HTTP, one worker\n\n{_table(columns, rows)}\n"
+        "A core: a second of CPU of the worker. Held mail is for later, so only taking it in "
+        "counts; of mail that is delivered meanwhile, the delivery counts as well. The times are "
+        "those of a call at half of the target; a call of *templated* has 1,000 recipients.\n"
     )
 
 

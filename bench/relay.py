@@ -11,7 +11,8 @@ Messages/s count from the start of the injection until the sink has the last. CP
 processes of the server, with helpers that ended and, for Postfix, its milter.
 
     python -m bench.relay [--peers postfix,haraka,...] [--rounds N] [--count N] [--dkim|--no-dkim]
-                          [--workers N,...] [--events] [--patience S] [--json FILE]
+                          [--workers N,...] [--events] [--compiled]
+                          [--patience S] [--json FILE]
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from bench import keys, report
+from bench.compiled import copy as compiled_copy
 from bench.harness import Failed, NotThere, free_port, program, scratch, wait_until
 from bench.load import SENDER, Load
 from bench.servers import PEERS, Penstock, Server, missing
@@ -35,6 +37,8 @@ from bench.targets import compare_rates
 from bench.usage import CpuGroup, Patience, PeakMemory, cpu_s, machine_busy_s, tree
 
 OURS = "penstock"
+COMPILED = f"{OURS}, compiled"
+WITH_EVENTS = "with events"
 NO_EVENTS = "[events]\nenabled = false"
 SESSIONS = 20
 SIZE = 10240
@@ -155,12 +159,18 @@ def median(rounds: Sequence[Measured]) -> Measured:
     return Measured(*(statistics.median(column) for column in columns))
 
 
-def best_first(found: dict[str, list[Measured]]) -> tuple[str, dict[str, list[Measured]]]:
-    """Which of ours relays most, and all of them with that one first, by our plain name."""
-    ours = [name for name in found if name.startswith(OURS)]
-    best = max(ours, key=lambda name: median(found[name]).messages_per_s)
-    rest = {name: rounds for name, rounds in found.items() if name != best}
-    return best, {OURS: found[best], **rest}
+def best_first(
+    found: dict[str, list[Measured]],
+) -> tuple[dict[str, str], dict[str, list[Measured]]]:
+    """Of each kind of ours, the number of workers that relays most; and all of them, with those
+    first, by the plain name of their kind."""
+    best, first = {}, {}
+    for kind in (OURS, COMPILED, WITH_EVENTS):
+        ours = [name for name in found if name.startswith(f"{kind}, workers")]
+        if ours:
+            best[kind] = max(ours, key=lambda name: median(found[name]).messages_per_s)
+            first[kind] = found[best[kind]]
+    return best, first | {name: one for name, one in found.items() if name not in best.values()}
 
 
 def print_table(title: str, found: dict[str, list[Measured]]) -> None:
@@ -191,20 +201,25 @@ def print_table(title: str, found: dict[str, list[Measured]]) -> None:
 
 
 def line_up(
-    options: argparse.Namespace, hop: str, key: pathlib.Path | None, absent: dict[str, str]
+    options: argparse.Namespace,
+    hop: str,
+    key: pathlib.Path | None,
+    absent: dict[str, str],
+    compiled: pathlib.Path | None,
 ) -> list[tuple[Server, int]]:
     """We first, with every number of workers, then the peers that are here; each with its messages
     a round."""
     count = options.count // (2 if key else 1)
-    servers: list[tuple[Server, int]] = [
-        (Penstock(hop, workers, key, name=f"{OURS}, workers: {workers}", extra=NO_EVENTS), count)
-        for workers in options.workers
-    ]
+    kinds: list[tuple[str, str, pathlib.Path | None]] = [(OURS, NO_EVENTS, None)]
+    if compiled:
+        kinds.append((COMPILED, NO_EVENTS, compiled))
     if options.events:
-        servers += [
-            (Penstock(hop, workers, key, name=f"with events, workers: {workers}"), count)
-            for workers in options.workers
-        ]
+        kinds.append((WITH_EVENTS, "", None))
+    servers: list[tuple[Server, int]] = [
+        (Penstock(hop, n, key, name=f"{kind}, workers: {n}", extra=extra, package=package), count)
+        for kind, extra, package in kinds
+        for n in options.workers
+    ]
     for name in options.peers:
         if name not in absent:
             peer = PEERS[name]
@@ -221,6 +236,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     with scratch() as directory:
         key = directory / "rsa2048.pem"
         keys.make_rsa(key)
+        compiled = compiled_copy(directory / "compiled") if options.compiled else None
         address = (SINK_HOST, free_port(SINK_HOST))
         with Sink(directory, *address) as sink:
             hop = f"{SINK_HOST}:{address[1]}"
@@ -228,23 +244,24 @@ def run(options: argparse.Namespace) -> dict[str, object]:
                 absent = missing(options.peers, signed)
                 for name, why in absent.items():
                     console.print(f"Without {name}: {why}.", style="yellow")
-                servers = line_up(options, hop, key if signed else None, absent)
+                servers = line_up(options, hop, key if signed else None, absent, compiled)
                 best, found = best_first(compare(servers, sink, options.rounds, signed, patience))
                 what = "DKIM RSA-2048" if signed else "plain"
                 print_table(
                     f"Relay, {what}: {SIZE} bytes, {SESSIONS} sessions, durable, "
                     f"median of {options.rounds}, injected by {pathlib.Path(injector()).name}; "
-                    f"we: {best}",
+                    f"we: {', '.join(best.values())}",
                     found,
                 )
                 middle = {name: asdict(median(rounds)) for name, rounds in found.items()}
-                ours, *others = middle
-                peers = [n for n in others if not n.startswith((OURS, "with events"))]
-                for verdict in compare_rates({n: middle[n] for n in (ours, *peers)}, signed):
-                    console.print(str(verdict), style="green" if verdict.met else "red")
-                    verdicts.append(asdict(verdict))
+                peers = [n for n in middle if not n.startswith((OURS, WITH_EVENTS))]
+                for kind in (OURS, COMPILED)[: 1 + bool(compiled)]:
+                    rates = {n: middle[n] for n in (kind, *peers)}
+                    for verdict in compare_rates(rates, signed, kind.removeprefix(OURS)):
+                        console.print(str(verdict), style="green" if verdict.met else "red")
+                        verdicts.append(asdict(verdict))
                 results[what] = {
-                    "ours": best,
+                    "ours": best[OURS],
                     "missing": absent,
                     "median": middle,
                     "rounds": {name: [asdict(r) for r in rounds] for name, rounds in found.items()},
@@ -280,6 +297,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dkim", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--workers", type=_numbers, default=[1, 2], help="one or several: 1,2")
     parser.add_argument("--events", action="store_true", help="ours with its event log as well")
+    parser.add_argument(
+        "--compiled", action="store_true", help="ours as `make native` makes it as well"
+    )
     parser.add_argument("--json", type=pathlib.Path, help="default: bench/out/relay.json")
     options = parser.parse_args(arguments)
     try:

@@ -35,7 +35,7 @@ class Server(Protocol):
 
 class Penstock:
     """Our daemon, its attempt log in a file as an operator has it; ``route`` and ``extra`` are more
-    of its configuration."""
+    of its configuration; ``package`` as of :class:`Daemon`."""
 
     def __init__(
         self,
@@ -47,8 +47,10 @@ class Penstock:
         route: str = "",
         extra: str = "",
         policies: pathlib.Path = ROOT / "policies",
+        package: pathlib.Path | None = None,
     ) -> None:
         self.name = name
+        self._package = package
         self._policies = policies
         self._sink, self._workers, self._key = sink, workers, key
         self._route, self._extra = route, extra
@@ -64,6 +66,7 @@ class Penstock:
             policies=self._policies,
             route=self._route,
             extra=extra,
+            package=self._package,
         )
         self._daemon.start()
         self.address = f"127.0.0.1:{self._daemon.port}"

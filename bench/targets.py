@@ -26,12 +26,14 @@ class Verdict:
         return f"{self.what}, target {self.target}: {'met' if self.met else 'NOT met'}"
 
 
-def compare_rates(middle: Mapping[str, Mapping[str, float]], signed: bool) -> list[Verdict]:
-    """Of the medians of all servers, ours the first."""
+def compare_rates(
+    middle: Mapping[str, Mapping[str, float]], signed: bool, how: str = ""
+) -> list[Verdict]:
+    """Of the medians of all servers, ours the first; ``how`` ours was run, as words for the end."""
     (_, ours), *others = middle.items()
     found = []
     for name, other in others:
-        label = f"{name}{', signed' if signed else ''}"
+        label = f"{name}{', signed' if signed else ''}{how}"
         times = ours["messages_per_s"] / other["messages_per_s"]
         least = (RATE_SIGNED if signed else RATE_PLAIN).get(name, 1.0)
         found.append(

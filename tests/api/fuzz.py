@@ -36,6 +36,9 @@ NOWHERE = '[[route]]\ndomains = ["*"]\nnext_hop = "127.0.0.1:1"\n'
 # stream has no end.
 APART = {"revoke_key"}
 NEVER = {"daemon.upgrade", "events.stream"}
+# A message that was cancelled can be looked at still, and so can the last state of a key and of an
+# address. That check is made of a whole chain of calls: it cannot be left out for one route alone.
+NOT_CHECKED = ("use_after_free",)
 MEMORY_MAX = 400 << 20
 APART_SECONDS_MAX = 20
 
@@ -60,6 +63,7 @@ def fuzz(
                 *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"),
                 *(f"{daemon.url}/openapi.json", "--phases", phases, "--max-time", str(budget)),
                 *("--header", f"Authorization: Bearer {key}", "--checks", "all"),
+                *("--exclude-checks", ",".join(NOT_CHECKED)),
                 *("--continue-on-failure", "--request-timeout", "20"),
                 *("--suppress-health-check", "all"),
                 *(("--seed", str(seed)) if seed is not None else ()),

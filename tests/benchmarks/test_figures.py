@@ -32,8 +32,11 @@ def test_verdicts_of_the_relay():
         ("1x", False),
     ]
     assert str(found[0]) == "5.00x the messages/s of postfix, target 5x: met"
-    found = targets.compare_rates(rates(penstock=(399.0, 1.0), haraka=(100.0, 9.0)), signed=True)
+    found = targets.compare_rates(
+        rates(penstock=(399.0, 1.0), haraka=(100.0, 9.0)), signed=True, how=", compiled"
+    )
     assert [(one.target, one.met) for one in found] == [("4x", False)]
+    assert found[0].what == "3.99x the messages/s of haraka, signed, compiled"
 
 
 def test_verdicts_of_latency():
@@ -54,6 +57,8 @@ def figures(tmp_path, monkeypatch):
     loads = [{**load, "end_to_end_ms": steps}]
     late = {"maximum_per_s": 200.0, "workers": 2, "loads": loads, "verdicts": verdicts}
     report.save("latency", late)
+    call = {"kind": "raw", "way": "held", "target": 1500, "a_core_per_s": 2069.0, "per_s": 1900.0}
+    report.save("inject", {"results": [{**call, "cpu_us": 483.0, "paced_ms": steps}]})
     return tmp_path
 
 
