@@ -38,7 +38,7 @@ BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "adaptive": ((), ("--draw",)),
     "idle": ((), ("--full",)),
     "suppression": (("--count=300000", "--lookups=50000"), ("--count=10000000",)),
-    "tls": (("--count=500",), ("--count=3000", "--rounds=5")),
+    "tls": (("--count=2000",), ("--count=20000", "--rounds=5")),
     "warmup": (("--days=10",), ("--draw",)),
 }
 

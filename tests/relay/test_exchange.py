@@ -126,6 +126,8 @@ def test_stepwise_all_recipients_refused_needs_a_reset(fake):
         S: 250 ok
         C: DATA
         S: 451 4.3.0 no
+        C: RSET
+        S: 250 ok
     """)
     assert talk.feed.told == ["bounced rcpt 550", "deferred rcpt 450", "deferred data 451"]
 
@@ -263,6 +265,7 @@ def test_data_refused_is_about_the_accepted(fake):
         S: 550 5.1.1 no
         S: 451 4.3.2 not now
         C: RSET
+        S: 250 ok
         C: MAIL FROM:<b@*
         C: RCPT *
         C: DATA

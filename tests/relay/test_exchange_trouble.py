@@ -59,6 +59,54 @@ def test_421_after_the_final_reply_belongs_to_the_next(fake):
     assert ended(talk) == ["delivered final 250", "deferred mail 421"]
 
 
+TWO = "C: MAIL *\nC: RCPT *\nC: RCPT *\nC: DATA\n"
+ONE_TOO_MANY = "S: 200 hm\nS: 250 so\nS: 250 ok\nS: 550 no such user\n"
+
+
+@pytest.mark.parametrize("between", ["C: RSET\n", ""])
+def test_a_refusal_of_a_recipient_in_the_place_of_the_reply_to_data_bounces_nobody(fake, between):
+    """The host answered MAIL twice; the 550 is the second recipient's. Its 354 shows it."""
+    talk = fake.Talk(fake.tx("a", 2)).script(TWO + ONE_TOO_MANY + between + "S: 354 go")
+    assert ended(talk) == ["deferred data 451", "deferred data 451"]
+    assert "out of step" in str(talk.feed.outcomes[0].reply)
+
+
+def refused(fake):
+    """DATA is refused for one that was accepted, beside one that was not."""
+    talk = fake.Talk(fake.tx("a", 2))
+    return talk.script(TWO + "S: 250 ok\nS: 550 no\nS: 250 ok\nS: 554 spam\nC: RSET")
+
+
+def test_a_refusal_of_data_counts_when_the_reset_was_answered(fake):
+    talk = refused(fake)
+    assert talk.feed.told == []
+    talk.script("S: 250 ok")
+    assert talk.feed.told == ["bounced rcpt 550", "bounced data 554"]
+    assert not talk.exchange.closed
+
+
+def test_a_host_that_closes_after_its_refusal_of_data_meant_it(fake):
+    talk = refused(fake)
+    talk.exchange.lost()
+    assert ended(talk) == ["bounced rcpt 550", "bounced data 554"]
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        (lambda talk: talk.exchange.timed_out(), "deferred data 451"),
+        (lambda talk: talk.script("S: 421 bye"), "deferred data 421"),
+        (lambda talk: talk.script("S: 500 what"), "deferred data 451"),
+        (lambda talk: talk.script("S: nonsense"), "deferred data 451"),
+        (lambda talk: talk.exchange.abandon(), "requeued data 451"),
+    ],
+)
+def test_a_refusal_of_data_that_was_not_proven_bounces_nobody(fake, end, told):
+    talk = refused(fake)
+    end(talk)
+    assert ended(talk) == [told, told]
+
+
 def test_421_of_an_idle_server_blames_nobody(fake):
     talk = mid(fake, "FINAL", fake.tx("a")).script("S: 250 ok\nS: 421 4.4.2 idle too long")
     assert ended(talk) == ["delivered final 250"]

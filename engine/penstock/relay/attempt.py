@@ -7,16 +7,24 @@ from penstock.mail.outcome import Outcome, Phase
 from penstock.relay.ports import Transaction
 
 # The reply that is awaited next. RSET comes only after a transaction that ended halfway. CONTENT:
-# none is due, content is being written. DISCARD: the reply to a lone dot, about nobody.
-RSET, MAIL, RCPT, DATA, CONTENT, FINAL, DISCARD = range(7)
-PHASES = (Phase.MAIL, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DATA, Phase.FINAL, Phase.FINAL)
-NAMES = ("RSET", "MAIL", "RCPT", "DATA", "content", "the final dot", "a lone dot")
+# none is due, content is being written. DISCARD: the reply to a lone dot, about nobody. PROOF: the
+# reply to an RSET that shows whether the refusal of DATA was one.
+RSET, MAIL, RCPT, DATA, CONTENT, FINAL, DISCARD, PROOF = range(8)
+PHASES = (
+    *(Phase.MAIL, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DATA, Phase.FINAL, Phase.FINAL),
+    Phase.DATA,
+)
+NAMES = ("RSET", "MAIL", "RCPT", "DATA", "content", "the final dot", "a lone dot", "RSET")
 
 
 class Attempt:
-    """Mutable and short-lived. ``decided`` is made only when some recipient was refused."""
+    """Mutable and short-lived. ``decided`` is made only when some recipient was refused;
+    ``unproven``: what the refusal of DATA means, if it was one."""
 
-    __slots__ = ("accepted", "answered", "behind", "decided", "mail_ok", "settled", "stage", "tx")
+    __slots__ = (
+        *("accepted", "answered", "behind", "decided", "mail_ok", "settled", "stage", "tx"),
+        "unproven",
+    )
 
     def __init__(self, tx: Transaction, stage: int) -> None:
         self.tx = tx
@@ -27,6 +35,7 @@ class Attempt:
         self.behind = 0  # bytes written after the final dot
         self.decided: list[Outcome | None] | None = None
         self.settled = False
+        self.unproven: Outcome | None = None
 
     def refuse(self, index: int, outcome: Outcome) -> None:
         if self.decided is None:
@@ -38,7 +47,7 @@ class Attempt:
 
     def forget(self) -> None:
         """Nothing is decided."""
-        self.decided = None
+        self.decided = self.unproven = None
 
     def outcomes(self, outcome: Outcome) -> list[Outcome]:
         """What became of each recipient, where ``outcome`` is that of the undecided."""

@@ -26,6 +26,7 @@ from penstock.relay.attempt import (
     FINAL,
     MAIL,
     NAMES,
+    PROOF,
     RCPT,
     RSET,
     Attempt,
@@ -41,7 +42,7 @@ from penstock.smtp.reply import Reply
 SMALL_BYTES = 64 << 10  # content up to this goes out in one write
 _UNSENT_SLACK = 4096  # TLS framing counts as unsent, too
 _NEVER = float("inf")
-_NOTHING, _ASK, _STEP, _CONTENT, _LONE_DOT = range(5)
+_NOTHING, _ASK, _STEP, _CONTENT, _LONE_DOT, _PROVE = range(6)
 _NO_RECIPIENTS = Reply.of(554, "5.5.1 No valid recipients")
 
 
@@ -86,7 +87,7 @@ class Exchange:
         self._prefetch = peer.pipelining and options.prefetch
         command, final = options.command_timeout_s, options.final_timeout_s
         write = options.data_timeout_s
-        self._timeouts = (command, command, command, command, write, final, final)
+        self._timeouts = (command, command, command, command, write, final, final, command)
         self._steps: list[bytes] = []  # commands still to be sent one by one, last first
         self._slices: Iterator[bytes] | None = None
         self._todo = _NOTHING
@@ -159,6 +160,8 @@ class Exchange:
             self._close(None)
         elif attempt.stage == FINAL:
             self._defer("4.4.2 Connection lost after the final dot; may have been delivered")
+        elif attempt.unproven is not None:  # the host had no more to say, so it was no reply late
+            self._close(attempt.unproven)
         elif self._ledger.used:
             text = "4.4.2 Connection lost: closed by the host between messages"
             self._close(self._ledger.judged(Kind.REQUEUED, attempt, Reply.of(451, text)))
@@ -182,6 +185,7 @@ class Exchange:
             self._defer("4.4.2 Stopped after the final dot; may have been delivered")
         else:
             reply = Reply.of(451, "4.3.2 Stopped before the message was sent")
+            self._doubt(attempt)
             self._close(self._ledger.judged(Kind.REQUEUED, attempt, reply))
 
     # judging replies
@@ -198,6 +202,8 @@ class Exchange:
             self._data(attempt, reply)
         elif stage == CONTENT:
             self._too_early(attempt, reply)
+        elif stage == PROOF:
+            self._proof(attempt, reply)
         elif stage == RSET and reply.code < 300:
             attempt.stage = MAIL
             self._step()
@@ -260,15 +266,29 @@ class Exchange:
             self._close(self._ledger.judged(_kind(reply.code), attempt, reply))
 
     def _unfinished(self, attempt: Attempt, reply: Reply) -> None:
-        """The transaction is over without content; the server may still hold what it accepted."""
+        """The transaction is over without content; the server may still hold what it accepted. Of
+        recipients that were accepted the refusal may be a reply to RCPT that is one late: then a
+        354 is on its way, and comes before the reply to RSET."""
+        outcome = self._ledger.judged(_kind(reply.code), attempt, reply)
+        if attempt.accepted:
+            attempt.unproven, attempt.stage, self._todo = outcome, PROOF, _PROVE
+            return
         self._reset = attempt.mail_ok
-        self._ledger.report(attempt, self._ledger.judged(_kind(reply.code), attempt, reply))
+        self._ledger.report(attempt, outcome)
         self._next()
+
+    def _proof(self, attempt: Attempt, reply: Reply) -> None:
+        if reply.code >= 300 or attempt.unproven is None:
+            self._astray(attempt, reply)
+        else:
+            self._ledger.report(attempt, attempt.unproven)
+            self._next()
 
     def _going_away(self, attempt: Attempt, reply: Reply) -> None:
         """421: the answer to the current transaction, unless it came before anything of it."""
         idle = self._ledger.used and attempt.stage == MAIL and reply.enhanced == "4.4.2"
         kind = Kind.REQUEUED if idle or attempt.stage == RSET else Kind.DEFERRED
+        self._doubt(attempt)
         self._close(self._ledger.judged(kind, attempt, reply))
 
     def _step(self) -> None:
@@ -292,6 +312,8 @@ class Exchange:
             self.ask()
         elif todo == _STEP:
             self._wire.write(self._steps.pop())
+        elif todo == _PROVE:
+            self._wire.write(b"RSET\r\n")
         elif todo == _LONE_DOT:  # an empty message must reach nobody (RFC 2920 section 3.1)
             self._ledger.report(attempt, self._ledger.judged(Kind.BOUNCED, attempt, _NO_RECIPIENTS))
             attempt.stage = DISCARD
@@ -348,7 +370,12 @@ class Exchange:
         if attempt is None:
             self._close(None)
         else:
+            self._doubt(attempt)
             self._close(self._ledger.judged(Kind.DEFERRED, attempt, reply))
+
+    def _doubt(self, attempt: Attempt) -> None:
+        if attempt.stage == PROOF:  # it ends before its refusals were proven
+            attempt.forget()
 
     def _close(self, outcome: Outcome | None) -> None:
         if self.closed:
