@@ -13,7 +13,7 @@ import struct
 import time
 from typing import NamedTuple
 
-_COUNTERS = struct.Struct("=8Q")
+_COUNTERS = struct.Struct("8Q")  # native: each number is written in one go, not byte by byte
 _END = b"\r\n.\r\n"
 _EMPTY = b".\r\n"  # content of no lines
 _HEADER_MAX = 1 << 16
@@ -53,7 +53,11 @@ COUNTERS_BYTES = _COUNTERS.size
 
 
 def read_counters(shared: mmap.mmap) -> Counters:
-    return Counters(*_COUNTERS.unpack(shared[:COUNTERS_BYTES]))
+    """As they stand; read again where the sink was writing meanwhile."""
+    seen = shared[:COUNTERS_BYTES]
+    while (again := shared[:COUNTERS_BYTES]) != seen:
+        seen = again
+    return Counters(*_COUNTERS.unpack(seen))
 
 
 class Tally:

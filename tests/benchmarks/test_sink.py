@@ -5,12 +5,14 @@ from __future__ import annotations
 import smtplib
 import socket
 import ssl
+import struct
+from unittest import mock
 
 import pytest
 from bench import keys
 from bench.harness import free_port
 from bench.sink import Sink
-from bench.sink_session import COUNTERS_BYTES, Session, Tally
+from bench.sink_session import COUNTERS_BYTES, Counters, Session, Tally, read_counters
 
 BODY = b"x" * 40 + b"\r\n.. a dot\r\n"
 SIGNED = b"Received: from a by b with ESMTP id F00;\r\n\tnow\r\nDKIM-Signature: v=1\r\n"
@@ -109,3 +111,10 @@ def test_starttls_and_resumption(tmp_path):
                     session = secured.session
         counters = sink.read()
         assert (counters.messages, counters.handshakes, counters.resumed) == (2, 2, 1)
+
+
+def test_counters_that_change_while_they_are_read_are_read_again():
+    halves = [struct.pack("8Q", *([n] * 8)) for n in (65_536 + 255, 65_536, 65_536)]
+    shared = mock.MagicMock()
+    shared.__getitem__.side_effect = halves
+    assert read_counters(shared) == Counters(*([65_536] * 8))
