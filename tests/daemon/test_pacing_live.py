@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 PROVIDER = """
 mx = [".google.com"]
@@ -36,8 +35,9 @@ def policy(daemon, mode: str, start: str = "6/min") -> None:
 
 
 def send(daemon, count: int, text: str = "Subject: hi\r\n\r\nhello\r\n") -> None:
+    """To people whom the fake provider takes: it refuses one in a hundred, by the name."""
     for number in range(count):
-        daemon.send(f"p{number}.{time.monotonic_ns()}@gmail.com", text=text)
+        daemon.send(f"n{number}@gmail.com", text=text)
 
 
 def paced(daemon) -> bool:
