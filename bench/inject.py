@@ -27,8 +27,7 @@ from bench.harness import ROOT, Failed, free_port, scratch, wait_until
 from bench.latency import percentiles_ms
 from bench.sink import Sink
 from bench.usage import cpu_s
-from penstock.api.access import SCOPES
-from penstock.api.keys import FILE, Key, file_of, new_secret
+from penstock.api.keys import FILE, SCOPES, Key, file_of, new_secret
 from penstock.whole_file import write_whole
 
 CONNECTIONS = 32

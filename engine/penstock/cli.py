@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from penstock import __version__
+from penstock import __version__, lean
 from penstock.cli_common import (
     CONFIG,
     FAILED,
@@ -62,6 +62,7 @@ app = typer.Typer(
 def run(config: Config = CONFIG) -> None:
     """Run the daemon in the foreground until it is told to stop."""
     try:
+        lean.load("structlog")
         module = importlib.import_module("penstock.daemon")
     except ModuleNotFoundError as error:
         raise CommandError(f"this installation is not complete: {error}") from None

@@ -18,8 +18,7 @@ from aiosmtpd.controller import Controller
 from tests.api.conftest import ApiDaemon
 from tests.daemon.conftest import free_port
 
-from penstock.api.access import SCOPES
-from penstock.api.keys import FILE, Key, file_of, new_secret
+from penstock.api.keys import FILE, SCOPES, Key, file_of, new_secret
 from penstock.whole_file import write_whole
 
 _PATIENCE_S = 20.0

@@ -20,8 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from injector import Injector, accepted_numbers
 from test_kill import KINDS, ROUNDS, SEED
 
-from penstock.api.access import SCOPES
-from penstock.api.keys import FILE, Key, file_of, new_secret
+from penstock.api.keys import FILE, SCOPES, Key, file_of, new_secret
 from penstock.whole_file import write_whole
 
 THREADS = 8

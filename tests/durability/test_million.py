@@ -16,9 +16,9 @@ SIZE = 2048
 INJECTORS = 2
 WORKERS = 2
 MIB = 1 << 20
-# at a million: 590 MiB and 20 s. Part of it is there whatever is queued: four interpreters, one of
-# them with the API for those who steer, and the cache of fresh messages, 64 MiB a worker
-BASE_MIB, ALL_MIB = 490, 590
+# at a million: 550 MiB and 20 s. Part of it is there whatever is queued: four interpreters, and
+# the cache of fresh messages, 64 MiB a worker
+BASE_MIB, ALL_MIB = 450, 550
 RESIDENT_MAX_MIB = BASE_MIB + (ALL_MIB - BASE_MIB) * COUNT / MILLION
 READY_MAX_S = 20.0
 INJECTION_MAX_S = 120 + 1800 * COUNT / MILLION

@@ -6,7 +6,7 @@ before anything else of the request is looked at.
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBearer
@@ -14,10 +14,9 @@ from fastapi.security.base import SecurityBase
 from starlette.types import Scope
 
 from penstock.api.charges import NO_LIMITS, KeyLimits
+from penstock.api.keys import SCOPES, ScopeName
 from penstock.api.problem import Problem
 
-ScopeName = Literal["send", "read", "admin"]
-SCOPES: Final[tuple[ScopeName, ...]] = ("send", "read", "admin")
 CALLER: Final = "penstock.caller"
 
 

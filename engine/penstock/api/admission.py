@@ -15,9 +15,9 @@ from typing import Final
 
 from starlette.types import Scope
 
-from penstock.api.access import SCOPES, Caller
+from penstock.api.access import Caller
 from penstock.api.charges import Charges
-from penstock.api.keys import BadKey, Key, KeyRing
+from penstock.api.keys import SCOPES, BadKey, Key, KeyRing
 from penstock.api.measures import Measures
 from penstock.api.problem import Problem
 from penstock.intake.guesses import Guesses

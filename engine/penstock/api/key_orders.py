@@ -7,10 +7,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from penstock.api.access import ScopeName
 from penstock.api.charges import KeyLimits
 from penstock.api.fields import Moment
-from penstock.api.keys import NAME_CHARS_MAX, NETWORKS_MAX
+from penstock.api.keys import NAME_CHARS_MAX, NETWORKS_MAX, ScopeName
 from penstock.mail.envelope import LABEL_CHARS, is_label
 from penstock.policy.rate import Rate
 from penstock.settings.addresses import parse_network

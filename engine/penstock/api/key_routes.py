@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, Field
 
-from penstock.api.access import Caller, ScopeName, needs
+from penstock.api.access import Caller, needs
 from penstock.api.key_orders import KeyOrder
+from penstock.api.keys import ScopeName
 from penstock.api.ports import ports
 from penstock.api.problem import Problem
 from penstock.api.routing import Router

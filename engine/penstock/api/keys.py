@@ -17,14 +17,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from penstock.api.access import SCOPES
 from penstock.api.charges import NO_LIMITS, KeyLimits
 from penstock.mail.envelope import LABEL_CHARS, is_label
 from penstock.policy.rate import Rate
 from penstock.whole_file import read_whole
 
+ScopeName = Literal["send", "read", "admin"]
+SCOPES: Final[tuple[ScopeName, ...]] = ("send", "read", "admin")
 FILE: Final = "keys.json"
 KEYS_MAX: Final = 10_000
 NETWORKS_MAX: Final = 100

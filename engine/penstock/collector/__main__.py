@@ -2,7 +2,10 @@
 
 import sys
 
-from penstock.collector.process import main
+from penstock import lean
 
 if __name__ == "__main__":
+    lean.load("structlog", "httpx")
+    from penstock.collector.process import main
+
     sys.exit(main(int(sys.argv[1])))

@@ -6,15 +6,22 @@ so that it works while no worker does.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
 import time
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from penstock.api.server import ApiServer
     from penstock.daemon.supervisor import Supervisor
+
+log = structlog.get_logger("penstock.api")
 
 STOP_S = 5.0
 REQUEST_BYTES_MAX = 256 << 20  # lists of addresses come in here
@@ -26,24 +33,61 @@ class Management:
     def __init__(self, supervisor: Supervisor, bound: socket.socket | None) -> None:
         self._supervisor, self.bound = supervisor, bound
         self._server: ApiServer | None = None
+        self._opening: asyncio.Task[None] | None = None
 
     @property
     def sockets(self) -> list[socket.socket]:
         return [self.bound] if self.bound is not None else []
 
-    def load(self) -> None:
-        """Much is imported for it: while workers start, and not while they are to be answered."""
+    def start(self) -> None:
+        """The application comes with the first who asks: it is a third of the process's memory."""
+        if self.bound is not None:
+            asyncio.get_running_loop().add_reader(self.bound, self._asked)
+
+    async def stop(self, *, handed_over: bool) -> None:
+        """``handed_over``: the next daemon has the socket, and its file stays."""
+        if self.bound is None:
+            return
+        asyncio.get_running_loop().remove_reader(self.bound)
+        if self._opening is not None:
+            await self._opening
+        if self._server is not None:
+            from penstock.api.events_stream import streams
+
+            streams().closing.set()
+            await self._server.stop()
+        if not handed_over:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._supervisor.settings.api_socket)
+
+    def _asked(self) -> None:
+        assert self.bound is not None
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self.bound)
+        self._opening = loop.create_task(self._open())
+
+    async def _open(self) -> None:
+        """Much is imported for it, and workers are to be answered meanwhile."""
+        assert self.bound is not None
+        try:
+            app = await asyncio.to_thread(self._make)
+            from penstock.api.server import ApiServer, ServerConfig
+            from penstock.api.steering_measures import measure
+
+            measure(self._supervisor.registry)
+            self._server = ApiServer(app, self.bound, ServerConfig(stop_timeout_s=STOP_S))
+            await self._server.start()
+        except Exception as error:
+            log.exception("the HTTP API could not be started", reason=str(error))
+
+    def _make(self) -> ASGIApp:
         from penstock.api.access import OpenAccess
         from penstock.api.app import make_app
         from penstock.api.charges import Charges
         from penstock.api.gate import GateConfig
         from penstock.api.ports import Ports
         from penstock.api.routers import STEERING
-        from penstock.api.server import ApiServer, ServerConfig
-        from penstock.api.steering_measures import measure
 
-        if self.bound is None:
-            return
         supervisor = self._supervisor
         ports = Ports(
             call=self._call,
@@ -53,25 +97,7 @@ class Management:
             registry=supervisor.registry,
             charges=Charges(None, time.monotonic),
         )
-        measure(supervisor.registry)
-        app = make_app(STEERING, OpenAccess(), ports, GateConfig(REQUEST_BYTES_MAX))
-        self._server = ApiServer(app, self.bound, ServerConfig(stop_timeout_s=STOP_S))
-
-    async def start(self) -> None:
-        if self._server is not None:
-            await self._server.start()
-
-    async def stop(self, *, handed_over: bool) -> None:
-        """``handed_over``: the next daemon has the socket, and its file stays."""
-        if self._server is None:
-            return
-        from penstock.api.events_stream import streams
-
-        streams().closing.set()
-        await self._server.stop()
-        if not handed_over:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._supervisor.settings.api_socket)
+        return make_app(STEERING, OpenAccess(), ports, GateConfig(REQUEST_BYTES_MAX))
 
     async def _call(self, method: str, params: dict[str, Any]) -> Any:
         return await self._supervisor.admin.handle(method, params)

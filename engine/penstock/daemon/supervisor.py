@@ -133,7 +133,6 @@ class Supervisor:
             for child in self.children:
                 child.start()
             self.collecting.start()
-            self._management.load()
             try:
                 if self._predecessor is not None and not await self._take_over(self._predecessor):
                     return 1
@@ -153,7 +152,7 @@ class Supervisor:
         servers = [HttpServer(app, bound, self._http_config()) for bound in self._http]
         for server in servers:
             await server.start()
-        await self._management.start()
+        self._management.start()
         beat = asyncio.create_task(self._heartbeat())
         self._tell_ready()
         try:

@@ -2,7 +2,10 @@
 
 import sys
 
-from penstock.worker.process import main
+from penstock import lean
 
 if __name__ == "__main__":
+    lean.load("structlog")
+    from penstock.worker.process import main
+
     sys.exit(main(int(sys.argv[1])))

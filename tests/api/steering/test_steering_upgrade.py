@@ -8,12 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from bench.harness import wait_until
 from tests.api.conftest import ApiDaemon
 
 from penstock.api.methods import PREFIX
@@ -53,10 +53,16 @@ def test_an_upgrade_over_the_api(upgraded: ApiDaemon) -> None:
     with upgraded.client() as client:
         assert client.get("/api/v1/daemon").json()["pid"] == pid
     os.kill(pid, signal.SIGTERM)
-    end = time.monotonic() + 30
-    while os.path.exists(path) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not os.path.exists(path)
+    wait_until(lambda: not os.path.exists(path), 30, "the socket's file is gone")
+
+
+def test_the_api_comes_with_the_first_who_asks(upgraded: ApiDaemon) -> None:
+    """Until then the supervisor has not loaded it."""
+    assert upgraded.process is not None
+    maps = Path(f"/proc/{upgraded.process.pid}/maps")
+    assert "httptools" not in maps.read_text()
+    assert penstock(upgraded, "queue", "operations").stdout == "no operation is in force\n"
+    assert "httptools" in maps.read_text()
 
 
 def test_a_daemon_of_before_is_asked_as_before(upgraded: ApiDaemon) -> None:
