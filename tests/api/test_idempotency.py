@@ -195,15 +195,16 @@ def test_what_was_done_in_part_is_gone_on_with(tmp_path):
 def test_a_client_that_goes_away_leaves_nothing_half_done(tmp_path):
     async def run():
         store, once = once_of(tmp_path)
-        go_on = asyncio.Event()
+        begun, go_on = asyncio.Event(), asyncio.Event()
 
         async def work(claim):
             await claim.begin([REF])
+            begun.set()
             await go_on.wait()
             return Answer(202, b"done")
 
         task = asyncio.create_task(once.run(CALL, work))
-        await asyncio.sleep(0.05)
+        await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

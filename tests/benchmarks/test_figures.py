@@ -95,6 +95,6 @@ def test_the_machine_is_named_but_not_its_owner(figures):
 
 
 def test_the_picture_is_drawn(figures):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="comes with penstock[bench]")
     picture.draw(figures / "p.svg")
     assert (figures / "p.svg").read_text().lstrip().startswith("<?xml")

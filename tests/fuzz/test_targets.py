@@ -57,7 +57,7 @@ def test_every_target_has_a_small_corpus() -> None:
 
 @pytest.mark.slow
 def test_the_runner_fuzzes(tmp_path: Path) -> None:
-    pytest.importorskip("atheris")
+    pytest.importorskip("atheris", reason="has no wheel for every Python; make fuzz installs it")
     command = [sys.executable, "-m", "tests.fuzz.run", "reply", "--seconds", "1"]
     ran = subprocess.run(
         [*command, "--work", str(tmp_path)],

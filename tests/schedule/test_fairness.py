@@ -57,7 +57,7 @@ class Backlog:
         return "".join(next(iter(self.take(1))) for _ in range(takes))
 
 
-def close(taken: Counter[str], within: float, one: int = 0, **weights: float) -> None:
+def assert_shares(taken: Counter[str], within: float, one: int = 0, **weights: float) -> None:
     """Everybody has its share, give or take ``within`` of it and ``one`` transaction."""
     total, all_weights = sum(taken.values()), sum(weights.values())
     for name, weight in weights.items():
@@ -73,7 +73,7 @@ def test_two_tenants_of_weights_three_and_one_get_three_to_one(
     backlog = Backlog(a=at(BULK, "a", 3 * scale), b=at(BULK, "b", scale))
     backlog.take(7, **sizes)
     one = 100 if len(sizes) == 2 else 0
-    close(backlog.take(1000, **sizes), 0.01, one, a=3, b=1)
+    assert_shares(backlog.take(1000, **sizes), 0.01, one, a=3, b=1)
 
 
 def test_shares_are_fine_grained_whatever_the_scale_of_the_weights() -> None:
@@ -87,7 +87,7 @@ def test_campaigns_share_what_their_tenant_gets_and_lanes_what_their_campaign_ge
         c=at(BULK, "two", 1, "x"),
         d=at(BULK, "two", 1, "x"),
     )
-    close(backlog.take(1000), 0.01, a=40, b=10, c=25, d=25)
+    assert_shares(backlog.take(1000), 0.01, a=40, b=10, c=25, d=25)
 
 
 def test_many_lanes_give_a_tenant_no_larger_share() -> None:
@@ -176,7 +176,7 @@ def test_what_goes_back_is_not_paid_for(size: int) -> None:
         read.discard(key)
         taken[name] += len(refs)
         backlog.fill(key)
-    close(taken, 0.02, 2 * size, a=47.5, b=47.5, bulk=2.5, slow=2.5)
+    assert_shares(taken, 0.02, 2 * size, a=47.5, b=47.5, bulk=2.5, slow=2.5)
 
 
 def test_who_was_alone_owes_at_most_its_last_transaction() -> None:
@@ -210,7 +210,7 @@ def test_who_was_idle_has_saved_up_nothing() -> None:
     backlog.take(1000)
     backlog.queue.place(b, at(BULK, "b"))
     backlog.fill(b)
-    close(backlog.take(40), 0.1, a=3, b=1)
+    assert_shares(backlog.take(40), 0.1, a=3, b=1)
 
 
 @pytest.mark.parametrize("level", ["tenant", "campaign"])
@@ -221,9 +221,9 @@ def test_other_weights_hold_from_the_reload_on(level: str) -> None:
     backlog = Backlog(a=weighing("a", 3), b=weighing("b", 1))
     backlog.take(10)
     backlog.queue.place(0, weighing("a", 1))
-    close(backlog.take(1000), 0.01, a=1, b=1)
+    assert_shares(backlog.take(1000), 0.01, a=1, b=1)
     backlog.queue.place(1, weighing("b", 9))
-    close(backlog.take(1000), 0.01, a=1, b=9)
+    assert_shares(backlog.take(1000), 0.01, a=1, b=9)
 
 
 def test_weights_told_while_there_was_one_tenant_hold_when_another_comes() -> None:
@@ -232,7 +232,7 @@ def test_weights_told_while_there_was_one_tenant_hold_when_another_comes() -> No
     backlog.names[1] = "b"
     backlog.queue.place(1, at(BULK, "b", 1))
     backlog.fill(1)
-    close(backlog.take(1000), 0.01, a=4, b=1)
+    assert_shares(backlog.take(1000), 0.01, a=4, b=1)
 
 
 # classes
@@ -263,7 +263,7 @@ def test_every_class_keeps_its_floor(size: int) -> None:
     taken = backlog.take(1000, all=size)
     assert taken["b"] >= 100 * size - size
     assert taken["c"] >= 50 * size - size
-    close(taken, 0.0, size, a=85, b=10, c=5)
+    assert_shares(taken, 0.0, size, a=85, b=10, c=5)
 
 
 def test_a_floor_is_kept_in_every_stretch_of_refs() -> None:
@@ -274,7 +274,7 @@ def test_a_floor_is_kept_in_every_stretch_of_refs() -> None:
 
 def test_a_floor_counts_refs_also_where_only_bulk_is_sent_in_large_transactions() -> None:
     taken = Backlog(a=at(TRANSACTIONAL), c=at(BULK)).take(10_000, c=100)
-    close(taken, 0.0, 100, a=95, c=5)
+    assert_shares(taken, 0.0, 100, a=95, c=5)
 
 
 def test_a_floor_cannot_be_saved_up() -> None:

@@ -25,7 +25,7 @@ SEEDS_MAX = 100
 
 
 @pytest.fixture
-def blamed() -> Callable[[str], None]:
+def assert_blamed() -> Callable[[str], None]:
     """Some seed among those from ``start`` blames the engine with these words."""
 
     def find(words: str, start: int = 0) -> None:
@@ -38,7 +38,7 @@ def blamed() -> Callable[[str], None]:
 
 
 def test_an_acknowledgement_before_the_commit(
-    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    assert_blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append = Spool.append
 
@@ -49,18 +49,18 @@ def test_an_acknowledgement_before_the_commit(
         return done
 
     monkeypatch.setattr(Spool, "append", hasty)
-    blamed("was acknowledged and is lost")
+    assert_blamed("was acknowledged and is lost")
 
 
 def test_what_was_never_offered_is_forgotten(
-    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    assert_blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Placing, "put_back", lambda self, site, ref: None)
-    blamed("no rest")
+    assert_blamed("no rest")
 
 
 def test_an_engine_that_never_waits(
-    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    assert_blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pump = Dispatcher.pump
 
@@ -69,43 +69,43 @@ def test_an_engine_that_never_waits(
         self._loop.call_soon(self.pump, site)
 
     monkeypatch.setattr(Dispatcher, "pump", restless)
-    blamed("time stands still")
+    assert_blamed("time stands still")
 
 
 def test_a_settlement_that_is_not_recorded(
-    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    assert_blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Spool, "settle", lambda self, ref: None)
-    blamed("its settlement must have been on disk")
+    assert_blamed("its settlement must have been on disk")
 
 
 def test_deliveries_under_way_that_are_not_noted(
-    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    assert_blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Inflight, "mark", lambda self, seq: None)
-    blamed("the next start did not name it")
+    assert_blamed("the next start did not name it")
 
 
 def test_a_segment_that_is_trusted_after_a_failed_sync(
-    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    assert_blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Commits, "seal", lambda self: None)
-    blamed("was written again after a failed sync", start=130)
+    assert_blamed("was written again after a failed sync", start=130)
 
 
 def test_a_rate_that_is_not_kept(
-    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    assert_blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def generous(self: Permits, site: Any, extra: Any, number: int) -> bool:
         site.tokens, site.tokens_for, site.seated = 1, (), ()
         return True
 
     monkeypatch.setattr(Permits, "may_send", generous)
-    blamed("messages in")
+    assert_blamed("messages in")
 
 
 def test_a_connection_too_many(
-    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    assert_blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = Policies.limits
 
@@ -116,11 +116,11 @@ def test_a_connection_too_many(
         )
 
     monkeypatch.setattr(Policies, "limits", more)
-    blamed("connections to 20.0.0.")
+    assert_blamed("connections to 20.0.0.")
 
 
 def test_a_bound_of_memory_that_does_not_hold(
-    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    assert_blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = parts.dispatch_config
 
@@ -130,21 +130,21 @@ def test_a_bound_of_memory_that_does_not_hold(
         return replace(found, stage=stage)
 
     monkeypatch.setattr(parts, "dispatch_config", larger)
-    blamed("bytes staged, the bound is")
+    assert_blamed("bytes staged, the bound is")
 
 
 def test_a_failure_that_nobody_is_told_of(
-    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    assert_blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def mute(self: OutcomeSettler, cases: list[Any], now: float) -> None:
         self._told(cases, True)
 
     monkeypatch.setattr(OutcomeSettler, "_finish", mute)
-    blamed("was given up and nobody was told")
+    assert_blamed("was given up and nobody was told")
 
 
 def test_mail_that_a_start_forgets(
-    blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    assert_blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Queue.open
 
@@ -155,4 +155,4 @@ def test_mail_that_a_start_forgets(
         return queue
 
     monkeypatch.setattr(Queue, "open", forgetful)
-    blamed("was acknowledged and is lost")
+    assert_blamed("was acknowledged and is lost")

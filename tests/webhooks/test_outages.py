@@ -130,6 +130,7 @@ async def test_a_slow_batch_does_not_keep_the_next_one(stage: Any, receiver: Any
     await receiver.until(lambda: bool(receiver.got))
     ids = set(stage.happen(stage.event()))
     await receiver.until(lambda: receiver.events.keys() >= ids)
+    assert not stuck.is_set(), "the first was still being answered"
     stuck.set()
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
