@@ -99,5 +99,5 @@ lock:
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url -o constraints.txt
 
 clean:
-	find engine queue -name '*.so' -delete
+	find engine queue \( -name '*.so' -o -name _native.json \) -delete
 	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

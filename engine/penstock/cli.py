@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from penstock import __version__, lean
+from penstock import __version__, lean, native
 from penstock.cli_common import (
     CONFIG,
     FAILED,
@@ -61,6 +61,11 @@ app = typer.Typer(
 @command
 def run(config: Config = CONFIG) -> None:
     """Run the daemon in the foreground until it is told to stop."""
+    if stale := native.stale():
+        raise CommandError(
+            f"{len(stale)} compiled modules are not of this release ({stale[0]}, …): run "
+            "`python -m penstock.native build`, or `clean` to go without"
+        )
     try:
         lean.load("structlog")
         module = importlib.import_module("penstock.daemon")

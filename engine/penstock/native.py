@@ -5,12 +5,15 @@ Optional: nothing of the engine needs it, and nobody gets it without asking.
     python -m penstock.native build | clean | status
 
 Each module's extension lies beside its source, where Python finds it first. So it must not outlive
-its source: ``status`` names those that did, and the tests refuse to run with them.
+its source: the build notes the digests of the sources, ``status`` names those that are others now,
+and neither the daemon nor the tests run with them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.machinery
+import json
 import pathlib
 import shutil
 import subprocess
@@ -52,6 +55,7 @@ _ROOMS = {
 }
 # fmt: on
 MODULES = tuple(f"{room}/{name}" for room, names in _ROOMS.items() for name in names)
+_NOTE = "_native.json"
 SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 # The compiler must believe what libraries without types say of themselves.
 _TYPES = "[mypy]\nignore_missing_imports = True\nfollow_imports = silent\n"
@@ -78,14 +82,20 @@ def built(root: pathlib.Path = ROOT) -> list[str]:
 
 
 def stale(root: pathlib.Path = ROOT) -> list[str]:
-    """The modules whose source has changed since: Python runs what they were."""
-    found = []
-    for one in MODULES:
-        extension = _extension(root / one)
-        source = (root / one).with_suffix(".py")
-        if extension is not None and extension.stat().st_mtime < source.stat().st_mtime:
-            found.append(one)
-    return found
+    """The modules whose source is another one now: Python runs what they were."""
+    compiled = built(root)
+    if not compiled:
+        return []
+    try:
+        noted = json.loads((root / _NOTE).read_text())
+    except (OSError, ValueError):
+        noted = {}
+    return [one for one in compiled if noted.get(one) != _digest(root / one)]
+
+
+def _digest(module: pathlib.Path) -> str:
+    # not by the times of files: those in a wheel are the same in each release
+    return hashlib.sha256(module.with_suffix(".py").read_bytes()).hexdigest()
 
 
 def _extension(module: pathlib.Path) -> pathlib.Path | None:
@@ -114,12 +124,16 @@ def build(root: pathlib.Path = ROOT) -> int:
         done = subprocess.run(command, cwd=root.parent, check=False)  # noqa: S603
     if done.returncode:
         clean(root)
+    else:
+        digests = {one: _digest(root / one) for one in MODULES}
+        (root / _NOTE).write_text(json.dumps(digests))
     return done.returncode
 
 
 def clean(root: pathlib.Path = ROOT) -> None:
     for path in extensions(root):
         path.unlink()
+    (root / _NOTE).unlink(missing_ok=True)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -136,7 +150,7 @@ def main(arguments: Sequence[str]) -> int:
             return 2
     print(f"{len(built())} of {len(MODULES)} modules are compiled")
     for one in stale():
-        print(f"{one}: the source is newer; build or clean", file=sys.stderr)
+        print(f"{one}: the source is another; build or clean", file=sys.stderr)
     return code
 
 
