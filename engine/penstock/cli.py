@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from penstock import __version__, lean, native
+from penstock import __version__
 from penstock.cli_common import (
     CONFIG,
     FAILED,
@@ -61,6 +61,8 @@ app = typer.Typer(
 @command
 def run(config: Config = CONFIG) -> None:
     """Run the daemon in the foreground until it is told to stop."""
+    from penstock import lean, native
+
     if stale := native.stale():
         raise CommandError(
             f"{len(stale)} compiled modules are not of this release ({stale[0]}, …): run "
