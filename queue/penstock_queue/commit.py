@@ -233,10 +233,13 @@ class Commits:
             self._vanish(message)
         if not batch.cut:
             self._disown(batch)
-            # Copies may still be there to be read after a crash: settlements must outlive them.
-            for copy in work.copies:
-                if copy.source in self._segments and batch.header.number in self._segments:
-                    self._segments[copy.source].also.add(batch.header.number)
+            segment = self._segments.get(batch.header.number)
+            if segment is not None:
+                # Copies may still be there to be read after a crash: settlements must outlive them.
+                for copy in work.copies:
+                    if copy.source in self._segments:
+                        self._segments[copy.source].also.add(segment.number)
+                        segment.chunks.update(seq >> BITS for seq in copy.message.seqs)
         pending.done.extend(work.done)
         pending.tombs.extend(work.tombs)
         pending.settles |= work.settles
