@@ -7,6 +7,9 @@ for, so a failure says what did not happen.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
+import itertools
 import os
 import pathlib
 import shutil
@@ -22,6 +25,8 @@ from bench.usage import alive, identify, session, tree
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 POLL_S = 0.02
 SBIN = "/usr/sbin"
+# Linux gives clients ports from 32768 on, others from 49152.
+FIRST_PORT, LAST_PORT, PORTS_EACH = 10000, 30000, 1000
 
 
 class NotThere(Exception):
@@ -33,10 +38,31 @@ class Failed(Exception):
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody uses now, nor will before this process has asked for many more.
+
+    The kernel's own choice (port 0) would not do: until the program that it is for listens there,
+    and each time that it is restarted, any client's connection can be given the same one.
+    """
+    for port in itertools.islice(_ports(), PORTS_EACH):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise NotThere(f"no free port on {host} from {FIRST_PORT} to {LAST_PORT}")
+
+
+@functools.cache
+def _ports() -> Iterator[int]:
+    """This process's share of the ports below those that clients are given, over and over."""
+    for first in range(FIRST_PORT, LAST_PORT, PORTS_EACH):
+        name = f"penstock-ports-{os.getuid()}-{first}"
+        lock = os.open(os.path.join(tempfile.gettempdir(), name), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held until the process ends
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        return itertools.cycle(range(first, first + PORTS_EACH))
+    raise NotThere("all shares of the ports are taken by processes that run now")
 
 
 def wait_until(

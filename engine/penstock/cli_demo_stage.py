@@ -12,10 +12,10 @@ import contextlib
 import glob
 import json
 import os
+import random
 import shlex
 import socket
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ DOMAINS = {
     "yandex": "yandex.ru",
 }
 READY_S, STOP_S = 25.0, 12.0
+_PORTS = range(30000, 32768)  # just below those of clients, by Linux's default
 _SPREAD_S = 16.0  # a provider's share of the mail is delivered in about this time
 
 
@@ -184,12 +185,16 @@ def entries_in_spool(stage: Stage) -> int:
     return sum(check(shard, RealDisk()).live_entries for shard in shards)
 
 
-def _free_ports(count: int) -> Iterator[int]:
-    with contextlib.ExitStack() as stack:
-        bound = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in bound:
-            one.bind(("127.0.0.1", 0))
-        return iter([one.getsockname()[1] for one in bound])
+def _free_ports(count: int) -> list[int]:
+    """Ports that no client's connection is given until the daemon listens on them."""
+    free: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            free.append(port)
+        if len(free) == count:
+            return free
+    raise CommandError(f"no two free ports on 127.0.0.1 from {_PORTS[0]} to {_PORTS[-1]}")
 
 
 _CONFIG = """\

@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.daemon.conftest import Daemon, free_port
+from bench.harness import free_port
+from tests.daemon.conftest import Daemon
 
 
 class ApiDaemon(Daemon):

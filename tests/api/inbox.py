@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 from aiosmtpd.controller import Controller
+from bench.harness import free_port
 from tests.api.conftest import ApiDaemon
-from tests.daemon.conftest import free_port
 
 from penstock.api.keys import FILE, SCOPES, Key, file_of, new_secret
 from penstock.whole_file import write_whole

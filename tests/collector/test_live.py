@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.daemon.conftest import free_port
+from bench.harness import free_port
 
 from penstock.collector.counts import COLUMNS
 from penstock.control import ControlError, call_once

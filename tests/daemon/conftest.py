@@ -8,7 +8,6 @@ import os
 import pathlib
 import signal
 import smtplib
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from bench.harness import free_port
 
 from penstock.control import call_once
 from penstock.daemon.operations import Operations
@@ -28,12 +28,6 @@ from penstock.policy.policies import Policies, Provider
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 START_S = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Daemon:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import pathlib
 import smtplib
-import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from bench.harness import free_port
 
 from penstock.mail.verp import TokenKeys, find_token, read_token
 from penstock.mail.verp_keys import first_key, keys_text
@@ -31,9 +31,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.came: list[tuple[str, list[str], bytes]] = []
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.controller = Controller(self, hostname="127.0.0.1", port=self.port)
         self.controller.start()
 
@@ -77,9 +75,7 @@ def test_out_with_a_token_and_back_again(daemon: Any, sink: Sink) -> None:
     home = daemon.home
     put_keys(home, first_key(b"k" * 32, "2026-01-01"))
     (daemon.policies / "tenants.toml").write_text(TENANTS)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     daemon.write(
         f"""\
 [[smtp]]
