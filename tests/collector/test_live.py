@@ -62,6 +62,7 @@ def test_events_are_counted_and_a_killed_collector_counts_each_once(daemon, writ
     os.kill(before, signal.SIGKILL)
     daemon.until(lambda: not collector(daemon)["ready"], "gone")
     assert daemon.get("/readyz")[0] == 200, "the daemon is ready without it"
+    assert daemon.call("stats")["total"]["delivered"] == 35, "who asks meanwhile waits for it"
     write("50", *[delivered()] * 10)
     daemon.until(lambda: total(daemon)["delivered"] >= 45, "counted again")
     assert total(daemon)["delivered"] == 45

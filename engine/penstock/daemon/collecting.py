@@ -6,6 +6,7 @@ the log, and only statistics, suppressions and webhooks are late.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ log = structlog.get_logger("penstock.supervisor")
 _STATE_S = 2.0
 _METRICS_S = 5.0
 _ANSWER_S = 30.0
+_STARTING_S = 5.0
 
 
 class Collecting:
@@ -48,11 +50,15 @@ class Collecting:
         await self.child.stop(deadline_s)
 
     async def call(self, method: str, params: Any = None, timeout_s: float = _ANSWER_S) -> Any:
-        """Its answer; raises ``ControlError`` where there is none to be had."""
+        """Its answer; raises ``ControlError`` where there is none to be had. Mail is taken before
+        the collector is there: who asks in the meantime waits for it a little."""
         if not self.enabled:
             raise ControlError(
                 "off", "there are no events: events.enabled is false in the settings"
             )
+        if not self.child.ready and not self.child.stopped:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.child.serving.wait(), _STARTING_S)
         try:
             return await self.child.call(method, params, timeout_s)
         except ConnectionError as error:
@@ -63,8 +69,9 @@ class Collecting:
         found: dict[str, Any] = {"enabled": self.enabled, "ready": self.child.ready}
         if self.enabled:
             found |= {"pid": self.child.pid, "away_s": self.child.away_s, "consumers": []}
-            with contextlib.suppress(ControlError):
-                found |= await self.call("state", timeout_s=_STATE_S)
+            if self.child.ready:
+                with contextlib.suppress(ControlError):
+                    found |= await self.call("state", timeout_s=_STATE_S)
         return found
 
     async def metrics(self) -> dict[str, Any]:
