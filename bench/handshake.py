@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 
 from bench import keys
-from penstock.relay.resumption import COMING, Handshake, ResumingContext, resumable
+from penstock.relay.resumption import Handshake, ResumingContext, resumable
 from penstock.relay.tls import TlsFiles, client_context
 
 NAME = "sink.example"
@@ -84,10 +84,8 @@ def _shake(
     clock = _Clock()
     to_us, to_host = ssl.MemoryBIO(), ssl.MemoryBIO()
     host = server.wrap_bio(to_host, to_us, server_side=True)
-    coming = COMING.set(Handshake(session))
     with clock:
-        ours = client.wrap_bio(to_us, to_host, server_hostname=NAME)
-    COMING.reset(coming)
+        ours = client.begin(to_us, to_host, NAME, Handshake(session))
     for _ in range(_STEPS_MAX):
         with clock:
             done = _step(ours)

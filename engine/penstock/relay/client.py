@@ -25,9 +25,10 @@ from penstock.relay.egress import EgressError, WayOut
 from penstock.relay.options import ConnectOptions
 from penstock.relay.peer import Peer
 from penstock.relay.ports import Host
-from penstock.relay.resumption import COMING, Handshake, resumable
+from penstock.relay.resumption import Handshake, ResumingContext, resumable
 from penstock.relay.tls_check import Check, CheckFailed, chain_of, why_failed
 from penstock.relay.tls_demand import Fault
+from penstock.relay.tls_stream import TlsStream
 from penstock.smtp.client_reply import reply_text
 from penstock.smtp.reply import Reply
 
@@ -49,7 +50,7 @@ class Securing:
     its certificates must meet besides; ``why``: who says so, for people; ``name``: what the host is
     asked for, its own name if not given."""
 
-    context: ssl.SSLContext
+    context: ResumingContext
     handshake: Handshake
     must: bool = False
     check: Check | None = None
@@ -70,6 +71,37 @@ class ClientProtocol(SMTPProtocol):
     """aiosmtplib's protocol until a driver takes over."""
 
     driver: Driver | None = None
+    handshake: Handshake | None = None
+
+    async def start_tls(
+        self,
+        tls_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> SMTPResponse:
+        """As aiosmtplib's own, with our TLS and the handshake that may resume a session."""
+        assert isinstance(tls_context, ResumingContext)
+        assert server_hostname is not None
+        response = await self.execute_command(b"STARTTLS", timeout=timeout)
+        if response.code != 220:
+            raise SMTPResponseException(response.code, response.message)
+        del self._buffer[:]  # said in the clear, by whomever (RFC 3207 section 4.2)
+        if self.transport is None or self.transport.is_closing():
+            raise SMTPServerDisconnected("Connection lost")
+        raw = cast(asyncio.Transport, self.transport)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        handshake = self.handshake or Handshake()
+        engine = tls_context.begin(incoming, outgoing, server_hostname, handshake)
+        stream = TlsStream(raw, cast(asyncio.Protocol, self), engine, incoming, outgoing)
+        try:
+            async with asyncio.timeout(timeout):
+                await stream.handshake()
+        except TimeoutError as error:
+            raise SMTPTimeoutError("Timed out during the handshake") from error
+        except ConnectionError as error:
+            raise SMTPServerDisconnected("Connection lost during the handshake") from error
+        self.transport = stream
+        return response
 
     def data_received(self, data: bytes) -> None:
         if self.driver is not None:
@@ -140,6 +172,8 @@ class Client(SMTP):
     async def secure(self, securing: Securing) -> None:
         """STARTTLS and the handshake, then EHLO again (RFC 3207)."""
         self.phase = Phase.TLS
+        assert self.protocol is not None
+        self.protocol.handshake = securing.handshake
         await self.starttls(
             # an address is not sent as a name
             server_hostname=securing.name or self._host.name or self._address,
@@ -178,14 +212,11 @@ async def greet(
 ) -> Client | Refusal:
     """Connect and greet; with STARTTLS if there is a way to secure it and the host offers it."""
     client = Client(host, address, options, way_out)
-    # now, since uvloop's handshakes have the variables of when the transport was made
-    coming = COMING.set(securing.handshake if securing is not None else None)
     ok = False
     try:
         refusal = await _greet(client, options, securing, host.name or address)
         ok = refusal is None
     finally:
-        COMING.reset(coming)
         if not ok:
             client.abort()
     return refusal or client

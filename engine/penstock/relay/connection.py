@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import cast
 
 from aiosmtplib import SMTPException
@@ -22,35 +22,6 @@ from penstock.smtp.client_reply import ReplyParser
 
 _NEVER = float("inf")
 _CHECKS_PER_TIMEOUT = 8  # a timeout is noticed at most an eighth of the shortest one late
-
-
-_DECRYPTED = memoryview(bytearray(16 << 10))  # what one TLS record can hold
-
-
-class _Secured(asyncio.BufferedProtocol):
-    """Takes what was decrypted through one buffer for all connections, and passes it on: uvloop
-    takes a quarter of a MiB for each read of a protocol that is given its data."""
-
-    def __init__(self, protocol: ClientProtocol) -> None:
-        self._protocol = protocol
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return _DECRYPTED
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._protocol.data_received(bytes(_DECRYPTED[:nbytes]))
-
-    def eof_received(self) -> bool | None:
-        return self._protocol.eof_received()
-
-    def pause_writing(self) -> None:
-        self._protocol.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._protocol.resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._protocol.connection_lost(exc)
 
 
 class Connection:
@@ -88,9 +59,8 @@ class Connection:
         shortest = min(options.command_timeout_s, options.data_timeout_s, options.final_timeout_s)
         self._check_s = shortest / _CHECKS_PER_TIMEOUT
         self.write = transport.write
+        self.writelines = transport.writelines
         self.unsent = transport.get_write_buffer_size
-        if client.tls:
-            transport.set_protocol(_Secured(protocol))
 
     @property
     def passes_dsn(self) -> bool:
@@ -213,13 +183,7 @@ class Connection:
             self._exchange.abandon()
         self.rest()
 
-    # the exchange's wire (``write`` and ``unsent`` are the transport's own methods)
-
-    def writelines(self, chunks: Sequence[bytes]) -> None:
-        if self.tls:
-            self._transport.write(b"".join(chunks))  # one record, not one for each
-        else:
-            self._transport.writelines(chunks)
+    # the exchange's wire (``write``, ``writelines`` and ``unsent`` are the transport's own methods)
 
     def drop(self) -> None:
         self._transport.abort()

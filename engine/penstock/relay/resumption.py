@@ -5,17 +5,14 @@ does neither (RFC 8446 section 2.2, RFC 5077). What the peer gave us is kept per
 until it is too old or refused: copying a session out of OpenSSL costs as much as half a handshake.
 A peer that no longer knows it does a full handshake by itself.
 
-Neither asyncio nor uvloop lets a caller name a session, but both ask the context for the object of
-a handshake, in a callback with the context variables of whoever connected: there it is put in. A
-session can be offered only through the context that it came from, and each policy has a context of
-its own: none is resumed under another, so that one of a host that was verified is of that host.
+A session can be offered only through the context that it came from, and each policy has a context
+of its own: none is resumed under another, so that one of a host that was verified is of that host.
 """
 
 from __future__ import annotations
 
 import ssl
 from collections import OrderedDict
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -32,11 +29,8 @@ class Handshake:
     certificate: bytes = b""
 
 
-COMING: ContextVar[Handshake | None] = ContextVar("COMING", default=None)
-
-
 class ResumingContext(ssl.SSLContext):
-    """A client's context that offers a host the session of the handshake that is ``COMING``."""
+    """A client's context for handshakes that may resume a session."""
 
     _under_way: WeakKeyDictionary[ssl.SSLObject, Handshake] | None = None
 
@@ -46,26 +40,20 @@ class ResumingContext(ssl.SSLContext):
         if hasattr(self, "_msg_callback"):
             self._msg_callback = self._message
 
-    def wrap_bio(
-        self,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
+    def begin(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, host: str, handshake: Handshake
     ) -> ssl.SSLObject:
-        coming = COMING.get()
-        if coming is not None:
-            session = coming.session
+        """OpenSSL's side of ``handshake``, which asks for ``host``, a name or an address."""
+        session = handshake.session
         try:
-            made = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+            made = self.wrap_bio(incoming, outgoing, False, host, session)
         except ValueError:
             if session is None:
                 raise
             # of a context that was dropped and made anew since
-            made = super().wrap_bio(incoming, outgoing, server_side, server_hostname)
-        if coming is not None and self._under_way is not None:
-            self._under_way[made] = coming
+            made = self.wrap_bio(incoming, outgoing, False, host)
+        if self._under_way is not None:
+            self._under_way[made] = handshake
         return made
 
     def _message(
