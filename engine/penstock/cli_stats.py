@@ -87,6 +87,8 @@ def show_stats(answer: Mapping[str, Any]) -> None:
     out.print(table)
     if answer["more"]:
         out.print(f"and {answer['more']} more (see --limit)")
+    if answer["total"]["cancelled"]:
+        out.print(f"cancelled: {answer['total']['cancelled']:,}")
     bounces = answer["total"]["bounces"]
     if bounces:
         told = ", ".join(f"{name} {count:,}" for name, count in bounces.items())

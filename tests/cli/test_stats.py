@@ -37,8 +37,16 @@ def test_totals_with_rates_and_bounces(penstock, daemon) -> None:
     assert total.split()[:4] == ["total", "1,200", "1,100", "1,000"]
     assert "0.30" in total.split(), "complaints, of those delivered"
     assert "bounced: bad-mailbox 20" in result.stdout
+    assert "cancelled" not in result.stdout
     ((method, params),) = daemon.asked
     assert (method, params["since_s"], params["by"], params["tenant"]) == ("stats", 86400, "", None)
+
+
+def test_what_was_taken_back_is_said_where_there_is_some(penstock, daemon) -> None:
+    daemon.answers["stats"] = {**answer(), "total": {**ROW, "cancelled": 1500}}
+    result = penstock("stats")
+    assert result.exit_code == 0, result.output
+    assert "cancelled: 1,500" in result.stdout
 
 
 def test_what_is_asked_for_is_asked(penstock, daemon) -> None:

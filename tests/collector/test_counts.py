@@ -46,6 +46,7 @@ def counted(one: records.AnyEvent) -> dict[str, int]:
         ),
         (event(records.Expired), {"expired": 1}),
         (event(records.Suppressed), {"suppressed": 1}),
+        (event(records.Cancelled), {"cancelled": 1}),
         (event(records.Complained), {"complaints": 1}),
         (event(records.Unsubscribed), {"unsubscribes": 1}),
         (event(records.AutoReplied, recipient="a@x.test"), {}),

@@ -241,6 +241,26 @@ def test_a_database_of_a_later_release_is_not_touched(tmp_path) -> None:
         Counting(tmp_path)
 
 
+def test_a_database_from_before_there_was_a_counter_gets_it(tmp_path) -> None:
+    first = Counting(tmp_path)
+    first.take(mail(), mail(), offset=10)
+    first.statistics.flush()
+    first.statistics.close()
+    with contextlib.closing(sqlite3.connect(first.path)) as database:
+        for table in ("hours", "days"):
+            database.execute(f"ALTER TABLE {table} DROP cancelled")
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    again = Counting(tmp_path)
+    gone = event(records.Cancelled, NOW, tenant="shop", campaign="spring", class_="bulk")
+    again.take(mail(), gone, offset=20)
+    again.statistics.flush()
+    total = again.ask()["total"]
+    assert (total["delivered"], total["cancelled"], total["bounced"]) == (3, 1, 0)
+    assert again.ask(by="tenant", since_s=10 * DAY)["rows"][0]["cancelled"] == 1
+    again.statistics.close()
+
+
 def test_the_largest_tenants_alone_have_metrics(tmp_path) -> None:
     counting = Counting(tmp_path)
     for tenant, count in (("a", 1), ("b", 1), ("c", 5), ("d", 6)):

@@ -32,6 +32,11 @@ class Heard(NoJournal):
         self.events.append(made)
         self.retries.append(retry_at)
 
+    def cancelled(self, attempt: Attempt, envelope: Envelope, by: str) -> None:
+        self.events.append(
+            making.cancelled("", "", attempt, envelope, making.as_said(envelope), by)
+        )
+
     def accepted(self, messages: Sequence[tuple[Envelope, int]]) -> None:
         raise AssertionError("nobody takes mail in here")
 
@@ -99,6 +104,27 @@ def test_a_bounce_is_told_once_its_report_is_on_disk(play) -> None:
         ]
         assert heard.events[1].message == id_text(disk_fails)
         assert heard.events[1].code == NEVER.reply.code
+        await relay.close()
+
+    play(scenario)
+
+
+def test_what_is_taken_back_is_no_attempt_and_no_bounce(play) -> None:
+    async def scenario() -> None:
+        heard = Heard()
+        relay = world(heard)
+        relay.answer = lambda tx, one: LATER
+        ref = await relay.send("a@a.example", tenant="shop")
+        await relay.pass_time(1)
+        assert await relay.steering.cancel(ref, "other", "bob") is None
+        done = await relay.steering.cancel(ref, "shop", "bob")
+        assert done == {"cancelled": ["a@a.example"], "under_way": []}
+        await relay.pass_time(200)
+        assert heard.kinds() == [("deferred", "a@a.example"), ("cancelled", "a@a.example")]
+        event = heard.events[1]
+        assert (event.by, event.attempt, event.code, event.reply) == ("bob", 1, 0, "")
+        assert (event.tenant, event.message) == ("shop", id_text(ref))
+        assert relay.entries == 0
         await relay.close()
 
     play(scenario)

@@ -18,7 +18,6 @@ from penstock.events.segments import ACCEPTED
 from penstock.events.stamps import seconds_of
 from penstock.events.tail import Tail, places_of
 from penstock.mail.envelope import SEQUENCE_BITS, id_number
-from penstock.relay.sweep import CANCELLED
 
 READ_BYTES = 64 << 20
 LISTED_READ_BYTES = 32 << 20
@@ -35,6 +34,7 @@ _STATES: dict[str, State] = {
     "bounced": "bounced",
     "expired": "expired",
     "suppressed": "suppressed",
+    "cancelled": "cancelled",
 }
 
 
@@ -81,8 +81,6 @@ def history(spool: str, accepted: Accepted, cursor: str = "") -> History:
 
 def state_after(state: State, event: Fields) -> State:
     """How a recipient stands after ``event``, who stood at ``state`` before."""
-    if event["type"] == "bounced" and CANCELLED in event.get("reply", ""):
-        return "cancelled"
     return _STATES.get(event["type"], state)
 
 

@@ -60,6 +60,7 @@ class Counts(Answer):
     suppressed: int
     complaints: int
     unsubscribes: int
+    cancelled: int
     bounces: dict[str, int] = Field(description="By category.")
     rates: dict[str, float | None] = Field(description="Shares from 0 to 1; null: of nothing.")
 

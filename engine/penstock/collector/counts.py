@@ -13,6 +13,7 @@ hard_bounced  of these, those whose address is dead
 late_bounced  of these, those told by a report: they were counted as delivered before
 expired       recipients given up at their maximum age
 suppressed    recipients not sent to, since they are on a suppression list
+cancelled     recipients whose mail was taken back before it was sent
 complaints    of recipients who called it spam
 unsubscribes  of recipients who want no more
 ============  =====================================================================================
@@ -33,6 +34,7 @@ from penstock.mail.verdict import Category
 COLUMNS = (
     *("accepted", "sent", "delivered", "deferred", "bounced", "hard_bounced", "late_bounced"),
     *("expired", "suppressed", "complaints", "unsubscribes"),
+    "cancelled",  # at the end, as in tables that were made before it
 )
 HOUR_S, DAY_S = 3600, 86_400
 _INDEX = {name: index for index, name in enumerate(COLUMNS)}
@@ -72,6 +74,7 @@ _ACCEPTED = _what("accepted")
 _COMPLAINED = _what("complaints", guards=(("complaints", 1, 0),))
 _UNSUBSCRIBED = _what("unsubscribes", guards=(("unsubscribes", 1, 0),))
 _SUPPRESSED = _what("suppressed")
+_CANCELLED = _what("cancelled")
 
 
 @lru_cache(maxsize=1024)
@@ -111,6 +114,7 @@ _WHAT_OF: dict[type, Callable[[Any], What]] = {
     records.Complained: lambda event: _COMPLAINED,
     records.Unsubscribed: lambda event: _UNSUBSCRIBED,
     records.Suppressed: lambda event: _SUPPRESSED,
+    records.Cancelled: lambda event: _CANCELLED,
 }
 
 

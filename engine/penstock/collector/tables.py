@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from penstock.collector.counts import COLUMNS, DAY_S
 
-VERSION = 1
+VERSION = 2
 DIMENSIONS = ("tenant", "campaign", "provider", "class")
 # By number, which is stored; each with the dimensions that it tells apart. The last is the finest.
 GROUPINGS: tuple[frozenset[str], ...] = (
@@ -88,6 +88,15 @@ class Bounces(NamedTuple):
     recipients: int
 
 
+def _add_columns(database: sqlite3.Connection) -> None:
+    """Counters that came later stand at the end."""
+    for table in ("hours", "days"):
+        known = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
+        for name in COLUMNS:
+            if name not in known:
+                database.execute(f"ALTER TABLE {table} ADD {name} INTEGER NOT NULL DEFAULT 0")
+
+
 class DatabaseTooNew(Exception):
     """Written by a later release; this one would spoil it."""
 
@@ -105,6 +114,8 @@ def open_database(path: str) -> sqlite3.Connection:
         raise DatabaseTooNew(f"{path} is of a later release: version {version}, this is {VERSION}")
     for statement in _SCHEMA:
         found.execute(statement)
+    if version:
+        _add_columns(found)
     found.execute(f"PRAGMA user_version = {VERSION}")
     return found
 

@@ -132,6 +132,11 @@ _DELIVERY_METRICS = (
         SUBJECT,
     ),
     counter(
+        "penstock_cancelled_total",
+        "Recipients whose mail was taken back by its id before it was sent.",
+        PROVIDER,
+    ),
+    counter(
         "penstock_replies_total",
         "Replies that put mail off or refused it, for each recipient, by what they say.",
         PROVIDER,

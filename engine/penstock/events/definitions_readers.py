@@ -10,7 +10,7 @@ UNMATCHED_REASONS = (
 )
 TENANT_RESULTS = (
     *("accepted", "delivered", "deferred", "bounced", "expired", "suppressed"),
-    *("complained", "unsubscribed"),
+    *("cancelled", "complained", "unsubscribed"),
 )
 
 _WEBHOOK = Label("webhook", "name of the webhook")

@@ -43,6 +43,7 @@ class Recorder(Protocol):
     def attempt(
         self, attempt: Attempt, envelope: Envelope, *, retry_at: float = 0.0, expired: bool = False
     ) -> None: ...
+    def cancelled(self, attempt: Attempt, envelope: Envelope, by: str) -> None: ...
     def accepted(self, messages: Sequence[tuple[Envelope, int]]) -> None: ...
     def flush(self) -> None: ...
 
@@ -123,6 +124,11 @@ class Journal:
                 expired,
             )
         )
+
+    def cancelled(self, attempt: Attempt, envelope: Envelope, by: str) -> None:
+        """One delivery was taken back before it was tried (again)."""
+        at, sent_as = self._stamps.text(attempt.at), self.sent_as(envelope)
+        self._add(making.cancelled(self._id(), at, attempt, envelope, sent_as, by))
 
     def accepted(self, messages: Sequence[tuple[Envelope, int]]) -> None:
         """These are on disk, each with its size in bytes. Not written at once: a settlement of

@@ -13,6 +13,7 @@ import msgspec
 from penstock.events.records import (
     Accepted,
     Bounced,
+    Cancelled,
     Deferred,
     Delivered,
     Event,
@@ -117,6 +118,31 @@ def outcome(
     if make is Bounced and verdict is not None and verdict.suppress:
         return msgspec.structs.replace(event, suppress=True)
     return event
+
+
+def cancelled(
+    id_: str, at: str, attempt: Attempt, envelope: Envelope, sent_as: tuple[str, str], by: str
+) -> Cancelled:
+    """It was taken back; ``attempt`` stands for the one that there will not be."""
+    return Cancelled(
+        id=id_,
+        at=at,
+        tenant=attempt.tenant,
+        campaign=attempt.campaign,
+        class_=sent_as[0],
+        tags=envelope.tags,
+        metadata=envelope.metadata,
+        message=attempt.id,
+        recipient=attempt.recipient,
+        sender=attempt.sender,
+        source=attempt.source,
+        pool=sent_as[1],
+        provider=attempt.provider,
+        site=attempt.site,
+        attempt=attempt.attempt,
+        age_s=int(attempt.age_s * 1000) / 1000,
+        by=by,
+    )
 
 
 def encodable(event: Event) -> Event:

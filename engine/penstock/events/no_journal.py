@@ -29,6 +29,9 @@ class NoJournal:
     ) -> None:
         return
 
+    def cancelled(self, attempt: Attempt, envelope: Envelope, by: str) -> None:
+        return
+
     def accepted(self, messages: Sequence[tuple[Envelope, int]]) -> None:
         return
 

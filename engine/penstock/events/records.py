@@ -106,6 +106,13 @@ class Expired(OfDelivery, frozen=True, kw_only=True, omit_defaults=True, tag="ex
     """Given up at its maximum age; ``reply`` is the last one heard."""
 
 
+class Cancelled(OfDelivery, frozen=True, kw_only=True, omit_defaults=True, tag="cancelled"):
+    """Taken back by its id before it was sent; ``by``: who did it. There was no attempt, and the
+    sender gets no report."""
+
+    by: str = ""
+
+
 class Suppressed(OfTenant, frozen=True, kw_only=True, omit_defaults=True, tag="suppressed"):
     """Not sent, since the address is on a suppression list. ``stage``: ``intake`` or ``delivery``;
     ``reason``: that of the entry; ``cause``: the event that put it there, where there was one."""
@@ -210,6 +217,7 @@ AnyEvent = (
     | Deferred
     | Bounced
     | Expired
+    | Cancelled
     | Suppressed
     | Complained
     | Unsubscribed

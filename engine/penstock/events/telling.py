@@ -88,6 +88,11 @@ def _delivery(event: Fields) -> str:
     return f"{event['message']} -> {event['recipient']}{by} {said}{about}{_of(event)}"
 
 
+def _cancelled(event: Fields) -> str:
+    by = f" by {event['by']}" if event.get("by") else ""
+    return f"{event['message']} -> {event['recipient']}{by}{_of(event)}"
+
+
 def _admin(event: Fields) -> str:
     selector = " ".join(f"{name}={value}" for name, value in event.get("selector", {}).items())
     who = f" by {event['who']}" if event.get("who") else ""
@@ -123,6 +128,7 @@ _ABOUT: dict[str, Callable[[Fields], str]] = {
     "deferred": _delivery,
     "bounced": _delivery,
     "expired": _delivery,
+    "cancelled": _cancelled,
     "admin": _admin,
     "policy": _policy,
 }

@@ -39,6 +39,7 @@ from penstock.smtp.reply import Reply
 
 log = structlog.get_logger("penstock.relay")
 _EXPIRED = Reply.of(451, "4.4.7 Delivery time expired")
+_UNSENT = Outcome(Kind.REQUEUED, Phase.RESOLVE, Reply.of(451, "4.0.0 Not sent"))
 _BUILT_IN = Limits()
 _NOBODYS = Tally("", "")  # for mail that meets no site
 _GIVEN_UP = verdict_of(Category.EXPIRED)
@@ -185,6 +186,17 @@ class OutcomeSettler:
                 self._spool.settle(ref)
         if cases:
             self._finish(cases, now)
+
+    def cancel(self, pairs: Sequence[tuple[int, Stored]], who: str) -> None:
+        """Taken back before they were sent: an event each, and nobody else is told."""
+        now = self._now()
+        for ref, stored in pairs:
+            if self._spool.exists(ref):
+                lane, attempts = self._lane_of(ref), self._spool.attempts(ref)
+                attempt = self._attempt(stored, lane, _UNSENT, attempts, now)
+                self._telemetry.cancelled(attempt)
+                self._recorder.cancelled(attempt, stored.envelope, who)
+                self._spool.settle(ref)
 
     def _defer(
         self,

@@ -27,7 +27,6 @@ log = structlog.get_logger("penstock.relay")
 SLICE = 250
 _PAUSE_S = 1.0  # to what was under way, or could not be read
 _PAUSE_S_MAX = 60.0
-CANCELLED = "Cancelled by "  # in the reply of what was given up by its id
 _REST = 20.0  # times what the last pass took, where passes go on for long
 
 
@@ -82,7 +81,7 @@ class Sweeper:
                 under_way.append(one.recipient.address)
             else:
                 pairs.append((ref, one))
-        self._settler.bounce(pairs, f"{CANCELLED}{who}", tell=False)
+        self._settler.cancel(pairs, who)
         gone = [one.recipient.address for _, one in pairs]
         return (gone, under_way) if gone or under_way else None
 

@@ -34,6 +34,7 @@ class Telemetry:
         self._replies = registry.counter("penstock_replies_total")
         self._forgotten = registry.counter("penstock_unmatched_replies_forgotten_total")
         self._requeued = registry.counter("penstock_requeued_total")
+        self._cancelled = registry.counter("penstock_cancelled_total")
         self._expired = registry.counter("penstock_expired_total")
         self._waits = registry.counter("penstock_limiter_waits_total")
         self._wait_seconds = registry.counter("penstock_limiter_wait_seconds_total")
@@ -62,6 +63,10 @@ class Telemetry:
             self._delivery.observe(attempt.age_s, (provider,))
         if self._log is not None:
             self._log.add(attempt)
+
+    def cancelled(self, attempt: Attempt) -> None:
+        """Taken back before there was one more."""
+        self._cancelled.inc((attempt.provider,))
 
     def expired(self, attempt: Attempt) -> None:
         """Given up; ``attempt.outcome`` is what stood against it last."""

@@ -19,8 +19,8 @@ _OURS = re.compile(r"webhook-.*|host|content-.*|transfer-encoding|connection|use
 _URL_MAX = 2000
 
 EventType = Literal[
-    "accepted", "rejected", "delivered", "deferred", "bounced", "expired", "suppressed",
-    "complained", "unsubscribed", "auto-replied", "admin", "policy",
+    "accepted", "rejected", "delivered", "deferred", "bounced", "expired", "cancelled",
+    "suppressed", "complained", "unsubscribed", "auto-replied", "admin", "policy",
 ]  # fmt: skip
 
 
