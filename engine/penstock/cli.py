@@ -168,7 +168,7 @@ def top(
 
 
 @app.command()
-@command
+@asking
 def classify(
     files: Annotated[
         list[str] | None,
@@ -187,15 +187,13 @@ def classify(
     """Say what mails report (FILE...), or what replies mean that come on standard input."""
     if bool(files) == replies:
         raise CommandError("say what is to be read: FILE... or --replies", WRONG)
-    from penstock.cli_classify import BadRecord, lines_of, object_of, read_reply, read_report
-    from penstock.cli_policy import policies_of
-    from penstock.feedback.classify import Classifier
+    from penstock.cli_classify import BadRecord, lines_of, rules_to_ask
 
-    classifier = Classifier(policies_of(config, directory).replies)
+    read_report, read_replies = rules_to_ask(config, directory)
     bad = 0
     for name in files or ():
         try:
-            sys.stdout.write(json.dumps(read_report(classifier, name)) + "\n")
+            sys.stdout.write(json.dumps(read_report(name)) + "\n")
         except OSError as error:
             bad += 1
             typer.echo(f"penstock: {name}: {error.strerror or error}", err=True)
@@ -204,13 +202,12 @@ def classify(
         raise CommandError("1 file was not read" if bad == 1 else f"{bad} files were not read")
     if not replies:
         return
-    for number, line in lines_of(sys.stdin.buffer):
-        try:
-            answer = read_reply(classifier, object_of(line))
-            sys.stdout.write(json.dumps(answer) + "\n")
-        except BadRecord as error:
+    for number, answer in read_replies(lines_of(sys.stdin.buffer)):
+        if isinstance(answer, BadRecord):
             bad += 1
-            typer.echo(f"penstock: line {number}: {error}", err=True)
+            typer.echo(f"penstock: line {number}: {answer}", err=True)
+        else:
+            sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
     if bad:
         raise CommandError("1 line was not read" if bad == 1 else f"{bad} lines were not read")

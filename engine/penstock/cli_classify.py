@@ -1,5 +1,5 @@
-"""``penstock classify``: what replies and reports mean, by the rules of the policies; no daemon is
-asked.
+"""``penstock classify``: what replies and reports mean, by the rules of the policies here, for
+which no daemon is needed, or with ``--url`` by those in force elsewhere.
 
 Replies go in as NDJSON on standard input and come out with what was found added, a line for a line;
 of reports each file gives a line. What cannot be read is named on standard error, and the others
@@ -8,7 +8,8 @@ are answered all the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -17,7 +18,30 @@ from penstock.events.recorded import LINE_BYTES_MAX, BadRecord, object_of
 if TYPE_CHECKING:
     from penstock.feedback.classify import Classifier
 
-__all__ = ["BadRecord", "lines_of", "object_of", "read_reply", "read_report"]
+__all__ = ["BadRecord", "lines_of", "read_replies", "read_report", "rules_to_ask"]
+ReadReport = Callable[[str], dict[str, Any]]
+ReadReplies = Callable[
+    [Iterator[tuple[int, bytes]]], Iterator[tuple[int, dict[str, Any] | BadRecord]]
+]
+
+
+def rules_to_ask(config: str, directory: str) -> tuple[ReadReport, ReadReplies]:
+    """By those of ``directory``, of the daemon that ``--url`` names, or of the settings."""
+    from penstock.cli_common import remote
+
+    elsewhere = None if directory else remote()
+    if elsewhere is not None:
+        from penstock import cli_rules_remote
+
+        return (
+            partial(cli_rules_remote.report, elsewhere),
+            partial(cli_rules_remote.replies, elsewhere),
+        )
+    from penstock.cli_policy import policies_of
+    from penstock.feedback.classify import Classifier
+
+    classifier = Classifier(policies_of(config, directory).replies)
+    return partial(read_report, classifier), partial(read_replies, classifier)
 
 
 def read_report(classifier: Classifier, path: str) -> dict[str, Any]:
@@ -42,11 +66,15 @@ def lines_of(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
             line = stream.readline(LINE_BYTES_MAX)
 
 
-def read_reply(classifier: Classifier, asked: dict[str, Any]) -> dict[str, Any]:
-    """``asked`` with ``category``, ``fault``, ``suppress`` and ``rule`` added."""
+def read_replies(
+    classifier: Classifier, lines: Iterator[tuple[int, bytes]]
+) -> Iterator[tuple[int, dict[str, Any] | BadRecord]]:
+    """For each line, by its number, what is in it with ``category``, ``fault``, ``suppress`` and
+    ``rule`` added, or why it cannot be read."""
     from penstock.feedback.answers import BadQuestion, of_reply
 
-    try:
-        return of_reply(classifier, asked)
-    except BadQuestion as error:
-        raise BadRecord(str(error)) from None
+    for number, line in lines:
+        try:
+            yield number, of_reply(classifier, object_of(line))
+        except (BadRecord, BadQuestion) as error:
+            yield number, BadRecord(str(error))

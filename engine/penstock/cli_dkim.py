@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli_common import CONFIG, WRONG, CommandError, Config, command, load_settings
+from penstock.cli_common import (
+    CONFIG,
+    WRONG,
+    CommandError,
+    Config,
+    ask,
+    asking,
+    command,
+    load_settings,
+    remote,
+)
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -54,7 +64,7 @@ def keygen(
 
 
 @app.command()
-@command
+@asking
 def dns(
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="A key; else all in use.")] = "",
     domain: Domain = "",
@@ -67,6 +77,9 @@ def dns(
             raise CommandError("say for which --domain the key signs", WRONG)
         _print_records(Path(file), domain, selector)
         return
+    if remote() is not None:
+        _print_theirs(ask(config, "dkim.records")["records"], domain)
+        return
     entries = [
         entry for entry in load_settings(config).dkim if not domain or entry.domain == domain
     ]
@@ -75,6 +88,17 @@ def dns(
         raise CommandError(f"{config} has no [[dkim]]{whose}; make a key with penstock dkim keygen")
     for entry in entries:
         _print_records(Path(entry.key), entry.domain, entry.selector)
+
+
+def _print_theirs(records: list[dict[str, str]], domain: str) -> None:
+    """Of the daemon that ``--url`` names, which has the keys."""
+    found = [one for one in records if not domain or one["domain"] == domain]
+    if not found:
+        raise CommandError(f"the daemon has no [[dkim]]{f' of {domain}' if domain else ''}")
+    for one in found:
+        if one["problem"]:
+            raise CommandError(one["problem"])
+        typer.echo(one["zone"], nl=False)
 
 
 def _print_records(file: Path, domain: str, selector: str) -> None:

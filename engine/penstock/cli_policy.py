@@ -1,9 +1,11 @@
-"""``penstock policy``: check, show and compare traffic policies; no daemon is needed."""
+"""``penstock policy``: check, show and compare traffic policies. No daemon is needed; with
+``--url`` they are those of one elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,12 +16,16 @@ from penstock.cli_common import (
     AsJson,
     CommandError,
     Config,
+    ask,
+    asking,
     command,
     load_settings,
     print_json,
+    remote,
 )
 
 if TYPE_CHECKING:
+    from penstock.policy.account import Sender
     from penstock.policy.policies import Policies
 
 app = typer.Typer(no_args_is_help=True)
@@ -35,11 +41,16 @@ def _load(directory: str) -> Policies:
 
     loaded = load_policy_directory(directory)
     if isinstance(loaded, list):
-        for problem in loaded:
-            typer.echo(str(problem))
-        count = "1 problem" if len(loaded) == 1 else f"{len(loaded)} problems"
-        raise CommandError(f"{directory}: {count}", WRONG)
+        raise _wrong(directory, loaded)
     return loaded
+
+
+def _wrong(where: str, problems: Sequence[object]) -> CommandError:
+    """What is wrong has been shown."""
+    for problem in problems:
+        typer.echo(str(problem))
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return CommandError(f"{where}: {count}", WRONG)
 
 
 def policies_of(config: str, directory: str) -> Policies:
@@ -48,28 +59,28 @@ def policies_of(config: str, directory: str) -> Policies:
 
 
 @app.command()
-@command
+@asking
 def check(config: Config = CONFIG, directory: Directory = "") -> None:
     """Check the policies, and show every mistake with its line."""
     from penstock.feedback.samples import warnings
+    from penstock.policy.account_data import counts_of
 
-    found = policies_of(config, directory)
-    for warning in warnings(found.replies):
+    elsewhere = remote()
+    if elsewhere is not None and not directory:
+        answer = ask(config, "policies.check")
+        if not answer["ok"]:
+            raise _wrong(elsewhere.url, answer["problems"])
+        told, counts = answer["warnings"], answer["counts"]
+    else:
+        found = policies_of(config, directory)
+        told, counts = warnings(found.replies), counts_of(found)
+    for warning in told:
         typer.echo(f"warning: {warning}")
-    counts = {
-        "providers": len(found.providers),
-        "sources": len(found.sources),
-        "pools": len(found.pools),
-        "tenants": len(found.tenants),
-        "narrowings": len(found.narrows),
-        "reply rules": len(found.replies),
-        "warm-up plans": len(found.warmups),
-    }
     typer.echo(f"no problems: {', '.join(f'{n} {what}' for what, n in counts.items())}")
 
 
 @app.command()
-@command
+@asking
 def show(
     destination: Annotated[
         str, typer.Argument(help="A recipient domain, a provider's name or a site's.")
@@ -88,25 +99,38 @@ def show(
 ) -> None:
     """Show what holds for a destination, each value with the line that sets it."""
     from penstock.cli_policy_show import show_account, unknown_provider
+    from penstock.policy.account import Sender
+
+    if campaign and not tenant:
+        raise CommandError("a campaign is one of a tenant: give --tenant too", WRONG)
+    sender, hosts = Sender(source, tenant, campaign, class_), mx or []
+    if remote() is not None and not directory:
+        whose = {"source": source, "tenant": tenant, "campaign": campaign, "class": class_}
+        asked = {"destination": destination, "mx": hosts, **whose}
+        found = ask(config, "policies.show", asked)
+    else:
+        found = _account(policies_of(config, directory), destination, sender, hosts)
+    if as_json:
+        print_json(found)
+        return
+    show_account(found)
+    if found["kind"] == "domain" and not found["provider"]:
+        typer.echo(unknown_provider(found["domain"], bool(mx)), err=True)
+
+
+def _account(
+    policies: Policies, destination: str, sender: Sender, mx: Sequence[str]
+) -> dict[str, Any]:
     from penstock.policy import account
     from penstock.policy.account_data import as_data
 
-    policies = policies_of(config, directory)
-    _known("source", source, list(policies.sources))
-    _known("class", class_, list(policies.classes))
-    if campaign and not tenant:
-        raise CommandError("a campaign is one of a tenant: give --tenant too", WRONG)
+    _known("source", sender.source, list(policies.sources))
+    _known("class", sender.class_, list(policies.classes))
     try:
-        to = account.destination(policies, destination, mx or ())
+        to = account.destination(policies, destination, mx)
     except ValueError as error:
         raise CommandError(str(error), WRONG) from None
-    sender = account.Sender(source, tenant, campaign, class_)
-    if as_json:
-        print_json(as_data(policies, to, sender))
-        return
-    show_account(policies, to, sender)
-    if to.kind == "domain" and not to.provider:
-        typer.echo(unknown_provider(to, bool(mx)), err=True)
+    return as_data(policies, to, sender)
 
 
 @app.command()
@@ -141,7 +165,7 @@ def diff(
 
 
 @app.command()
-@command
+@asking
 def replay(
     log: Annotated[
         str,
@@ -156,19 +180,21 @@ def replay(
     """Read recorded replies again by the rules, and show what fires and what changed.
 
     With --policies what changed is against the log, or the policies of the settings."""
+    from penstock import cli_rules_remote
     from penstock.cli_policy_replay import replay_log, show_replay
-    from penstock.events.recorded import as_data
     from penstock.feedback.classify import Classifier
 
+    elsewhere = remote()
+    if elsewhere is not None and not directory:
+        answer = cli_rules_remote.replay(elsewhere, log)
+        print_json(answer) if as_json else show_replay(answer)
+        return
     new = Classifier(policies_of(config, directory).replies)
     old = None
     if directory and Path(config).exists():
         old = Classifier(policies_of(config, "").replies)
-    found, passed = replay_log(log, new, old)
-    if as_json:
-        print_json(as_data(found, passed))
-    else:
-        show_replay(found, passed)
+    answer = replay_log(log, new, old)
+    print_json(answer) if as_json else show_replay(answer)
 
 
 @app.command()

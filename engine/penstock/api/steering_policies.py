@@ -23,10 +23,9 @@ from penstock.feedback.classify import classifier_of
 from penstock.feedback.replay import Replay
 from penstock.feedback.samples import warnings
 from penstock.policy import account
-from penstock.policy.account_data import as_data
+from penstock.policy.account_data import as_data, counts_of
 from penstock.policy.egress import Source
 from penstock.policy.fields import UNLIMITED
-from penstock.policy.policies import Policies
 from penstock.policy.problem import suggestion
 from penstock.policy.replies import ReplyRules
 from penstock.settings.loader import load_policy_directory
@@ -132,19 +131,6 @@ def _checked(directory: str) -> dict[str, Any]:
         return {"ok": False, "problems": [*map(str, found)], "warnings": [], "counts": {}}
     told = [str(one) for one in warnings(found.replies)]
     return {"ok": True, "problems": [], "warnings": told, "counts": counts_of(found)}
-
-
-def counts_of(policies: Policies) -> dict[str, int]:
-    """How much of each kind there is."""
-    return {
-        "providers": len(policies.providers),
-        "sources": len(policies.sources),
-        "pools": len(policies.pools),
-        "tenants": len(policies.tenants),
-        "narrowings": len(policies.narrows),
-        "reply rules": len(policies.replies),
-        "warm-up plans": len(policies.warmups),
-    }
 
 
 @method(

@@ -19,6 +19,22 @@ class BadQuestion(ValueError):
 def of_reply(classifier: Classifier, asked: dict[str, Any]) -> dict[str, Any]:
     """``asked`` with ``category``, ``fault``, ``suppress`` and ``rule`` added; raises
     :class:`BadQuestion`."""
+    check_question(asked)
+    phase = asked.get("phase")
+    at = PHASES[phase] if phase is not None else None
+    provider = (asked.get("provider") or "").strip().lower()
+    verdict = classifier.read(provider, of_text(asked["reply"]), at)
+    return {
+        **asked,
+        "category": verdict.category.value,
+        "fault": verdict.fault.value,
+        "suppress": verdict.suppress,
+        "rule": verdict.rule,
+    }
+
+
+def check_question(asked: dict[str, Any]) -> dict[str, Any]:
+    """``asked``, which can be answered; else raises :class:`BadQuestion`."""
     reply, provider = asked.get("reply"), asked.get("provider", "")
     if not isinstance(reply, str):
         what = 'the key "reply" is missing' if reply is None else "reply: expected a text"
@@ -28,15 +44,7 @@ def of_reply(classifier: Classifier, asked: dict[str, Any]) -> dict[str, Any]:
     phase = asked.get("phase")
     if phase is not None and phase not in PHASES:
         raise BadQuestion(f"phase: none of {', '.join(PHASES)}")
-    at = PHASES[phase] if phase is not None else None
-    verdict = classifier.read((provider or "").strip().lower(), of_text(reply), at)
-    return {
-        **asked,
-        "category": verdict.category.value,
-        "fault": verdict.fault.value,
-        "suppress": verdict.suppress,
-        "rule": verdict.rule,
-    }
+    return asked
 
 
 def of_report(classifier: Classifier, content: bytes, limits: ReportLimits) -> dict[str, Any]:

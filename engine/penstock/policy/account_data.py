@@ -16,6 +16,7 @@ def as_data(policies: Policies, to: Destination, sender: Sender) -> dict[str, An
         "destination": to.asked,
         "kind": to.kind,
         "provider": to.provider,
+        "by": to.by,
         "site": to.site,
         "domain": to.domain,
         "source": sender.source,
@@ -34,6 +35,19 @@ def as_data(policies: Policies, to: Destination, sender: Sender) -> dict[str, An
             }
             for cap in account.caps(policies, to, sender)
         ],
+    }
+
+
+def counts_of(policies: Policies) -> dict[str, int]:
+    """How much of each kind there is."""
+    return {
+        "providers": len(policies.providers),
+        "sources": len(policies.sources),
+        "pools": len(policies.pools),
+        "tenants": len(policies.tenants),
+        "narrowings": len(policies.narrows),
+        "reply rules": len(policies.replies),
+        "warm-up plans": len(policies.warmups),
     }
 
 

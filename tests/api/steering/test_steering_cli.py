@@ -65,6 +65,12 @@ SAME = [
     ("suppression", "list"),
     ("suppression", "show", "bob@shop.example", "--json"),
     ("suppression", "export", "--format", "ndjson"),
+    ("policy", "check"),
+    ("policy", "show", "gmail.com"),
+    ("policy", "show", "gmail.com", "--tenant", "shop", "--class", "bulk", "--json"),
+    ("policy", "show", "own.example", "--mx", "aspmx.l.google.com"),
+    ("dkim", "dns"),
+    ("dkim", "dns", "--domain", "shop.example"),
 ]
 
 
@@ -77,6 +83,63 @@ def test_it_is_the_same_from_here_and_from_elsewhere(words: tuple[str, ...], run
     else:
         assert here.stdout == there.stdout
     assert here.stdout
+
+
+REPLIES = """\
+{"provider": "gmail", "reply": "550 5.1.1 no such user", "id": 7}
+{"reply": 5}
+{"reply": "421 4.7.28 unusual rate", "phase": "rcpt", "provider": null}
+{
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("classify", "--replies"), ("policy", "replay", "-"), ("policy", "replay", "-", "--json")],
+)
+def test_replies_are_read_by_the_same_rules_elsewhere(words: tuple[str, ...], run: Run) -> None:
+    here, there = run(*words, input=REPLIES), run(*words, key="reader", input=REPLIES)
+    assert here.returncode == there.returncode, there.stderr
+    if words[0] == "classify":
+        assert [json.loads(line) for line in there.stdout.splitlines()] == [
+            json.loads(line) for line in here.stdout.splitlines()
+        ]
+        assert there.stderr == here.stderr
+        assert '"id": 7' in there.stdout
+    else:
+        assert here.stdout == there.stdout
+    assert "bad-mailbox" in there.stdout
+
+
+def test_reports_are_read_by_the_same_rules_elsewhere(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mail").write_bytes(
+        b"From: MAILER-DAEMON@a.example\r\nSubject: failed\r\n\r\n"
+        b"<bob@a.example>: 550 5.1.1 no such user\r\n"
+    )
+    here, there = run("classify", "mail", "gone"), run("classify", "mail", "gone", key="reader")
+    assert here.returncode == there.returncode == 1
+    assert here.stderr == there.stderr
+    assert json.loads(here.stdout) == json.loads(there.stdout)
+
+
+def test_files_here_are_meant_where_they_are_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "default.toml").write_text("[limits]\nconnections = 3\n")
+    shown = run("policy", "show", "gmail.com", "--policies", "mine", "--json", key="reader")
+    limits = {one["name"]: one["value"] for one in json.loads(shown.stdout)["limits"]}
+    assert limits["connections"] == "3"
+    (tmp_path / "mine" / "default.toml").write_text("[limits]\nconnection = 3\n")
+    assert run("policy", "check", "--policies", "mine", key="reader").returncode == 2
+
+
+def test_what_is_not_there_is_said_from_elsewhere_too(run: Run) -> None:
+    shown = run("policy", "show", "gmail.com", "--source", "nowhere", key="reader")
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert "no source 'nowhere'" in shown.stderr
+    none = run("dkim", "dns", "--domain", "other.example", key="reader")
+    assert none.stderr == "penstock: the daemon has no [[dkim]] of other.example\n"
+    refused = run("policy", "show", "gmail.com", key="shop")
+    assert refused.returncode == 1
 
 
 def test_orders_from_elsewhere(run: Run) -> None:
