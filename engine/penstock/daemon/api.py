@@ -25,6 +25,15 @@ log = structlog.get_logger("penstock.api")
 
 STOP_S = 5.0
 REQUEST_BYTES_MAX = 256 << 20  # lists of addresses come in here
+_REQUEST_BYTES = 1 << 16
+_BROKEN = (
+    b'{"type":"/docs/problems#unavailable","title":"Not now","status":503,'
+    b'"detail":"The HTTP API could not be loaded; see the log"}'
+)
+_REFUSAL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
+    b"Retry-After: 5\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+) % (len(_BROKEN), _BROKEN)
 
 
 class Management:
@@ -51,6 +60,7 @@ class Management:
         asyncio.get_running_loop().remove_reader(self.bound)
         if self._opening is not None:
             await self._opening
+            asyncio.get_running_loop().remove_reader(self.bound)  # it may have failed
         if self._server is not None:
             from penstock.api.events_stream import streams
 
@@ -79,6 +89,23 @@ class Management:
             await self._server.start()
         except Exception as error:
             log.exception("the HTTP API could not be started", reason=str(error))
+            self._refuse()
+            self._opening = None
+            self.start()  # whoever asks next may fare better
+
+    def _refuse(self) -> None:
+        """Tell all who wait. What they ask is read, since closing a socket on it is an error to
+        them, which they may see before the answer."""
+        assert self.bound is not None
+        self.bound.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                one, _ = self.bound.accept()
+                with one, contextlib.suppress(OSError):
+                    one.setblocking(False)
+                    with contextlib.suppress(BlockingIOError):
+                        one.recv(_REQUEST_BYTES)
+                    one.sendall(_REFUSAL)
 
     def _make(self) -> ASGIApp:
         from penstock.api.access import OpenAccess
