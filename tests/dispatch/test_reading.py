@@ -74,6 +74,61 @@ def test_each_refusal_has_a_verdict_and_a_delivery_has_none(play) -> None:
     play(scenario)
 
 
+GREY = """\
+provider = "any"
+[[rule]]
+name = "greylisted"
+category = "greylisted"
+match = 'greylist'
+matches = ["451 greylisted"]
+"""
+LIMITS = '[limits]\nretry_initial_s = "20m"\n{}\n'
+
+
+def grey_world(more: str = "") -> RelayWorld:
+    loaded = load_policies({"replies/generic.toml": GREY, "default.toml": LIMITS.format(more)})
+    assert isinstance(loaded, Policies), "\n".join(map(str, loaded))
+    return RelayWorld(loaded)
+
+
+def test_what_is_greylisted_comes_back_in_time_and_never_early(play) -> None:
+    async def scenario() -> None:
+        world = grey_world()
+        world.answer = lambda tx, one: answer(
+            Kind.DEFERRED,
+            "451 4.7.1 Greylisted for 90 seconds" if one.startswith("s") else "451 Greylisted",
+        )
+        stated = [await world.send(f"s{n}@a.example") for n in range(20)]
+        unstated = [await world.send(f"u{n}@a.example") for n in range(20)]
+        await world.pass_time(5)
+        now = world.now()
+        waits = [world.spool.due(ref) - now for ref in stated]
+        assert all(85 <= wait <= 90 * 1.2 + 1 for wait in waits), waits
+        waits = [world.spool.due(ref) - now for ref in unstated]
+        assert all(295 <= wait <= 300 * 1.2 + 1 for wait in waits), waits
+        assert len(set(waits)) > 5, "not all at once"
+        await world.pass_time(400)
+        now = world.now()
+        late = [one for one in unstated if world.spool.attempts(one) == 2]
+        assert late
+        assert all(world.spool.due(ref) - now > 500 for ref in late), "twice as long"
+        await world.close()
+
+    play(scenario)
+
+
+def test_greylisting_does_not_make_a_retry_later(play) -> None:
+    async def scenario() -> None:
+        world = grey_world('greylist_retry_s = "1h"')
+        world.answer = lambda tx, one: answer(Kind.DEFERRED, "451 Greylisted")
+        ref = await world.send("a@a.example")
+        await world.pass_time(5)
+        assert world.spool.due(ref) - world.now() <= 1200 * 1.2
+        await world.close()
+
+    play(scenario)
+
+
 def test_retry_and_bounce_are_stronger_than_the_first_digit(play) -> None:
     async def scenario() -> None:
         world = RelayWorld(policies())

@@ -61,6 +61,8 @@ class Limits:
     (source, site); those with ``provider_`` before them per source over all sites of a provider.
     ``None`` is unlimited. Retry: the n-th delay is ``retry_initial_s * retry_factor**(n-1)``, at
     most ``retry_max_s``, moved by up to ``retry_jitter`` of itself either way (RFC 5321 4.5.4.1).
+    ``greylist_retry_s`` takes the place of ``retry_initial_s`` for mail that was greylisted, and
+    is never cut short by the jitter.
     Those with ``adaptive`` before them are about the pace that is found from a provider's replies,
     per source over all of its sites; ``adaptive_retry_s`` takes the place of ``retry_initial_s``
     for mail that was put off because it came too fast.
@@ -82,6 +84,7 @@ class Limits:
     retry_max_s: float = 4 * _HOUR_S
     retry_factor: float = 2.0
     retry_jitter: float = 0.2
+    greylist_retry_s: float = 5 * _MINUTE_S
     max_age_s: float = 5 * _DAY_S
     provider_connections: int | None = None
     provider_connection_rate: Rate | None = None

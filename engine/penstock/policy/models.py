@@ -132,6 +132,11 @@ class LimitsTable(Table):
     retry_jitter: Fraction = Field(
         default=0.2, ge=0, le=0.9, description="Each delay is moved by up to this share of itself."
     )
+    greylist_retry_s: Annotated[Duration, Field(ge=1, le=_WEEK_S)] = Field(
+        default=300.0,
+        description="The delay before the second attempt of what was greylisted, where the reply "
+        "names none.",
+    )
     max_age_s: Annotated[Duration, Field(ge=1, le=_MONTH_S)] = Field(
         default=432000.0, description="A message older than this is returned to its sender."
     )

@@ -20,6 +20,7 @@ import structlog
 
 from penstock.events.journal import Recorder
 from penstock.events.types import Attempt
+from penstock.feedback.stated import stated_wait
 from penstock.mail.dsn_status import Action
 from penstock.mail.outcome import Kind, Outcome, Phase
 from penstock.mail.verdict import Category, Verdict, verdict_of
@@ -214,16 +215,7 @@ class OutcomeSettler:
         if self._spool.expires(ref) == math.ceil(stored.envelope.expires_at):
             # as it came: an operator who moved it has the last word
             expires = min(expires, stored.envelope.sendable_at + limits.max_age_s)
-        initial_s = limits.retry_initial_s
-        pause = delay(
-            attempt.attempt,
-            min(initial_s, limits.adaptive_retry_s) if soon else initial_s,
-            limits.retry_factor,
-            limits.retry_max_s,
-            limits.retry_jitter,
-            spread,
-        )
-        due, expired = next_attempt(now, expires, pause)
+        due, expired = next_attempt(now, expires, _pause(attempt, limits, spread, soon))
         if expired:
             return [self._give_up(ref, stored, attempt)]
         told = Note.unpack(stored.note).delay_told
@@ -320,6 +312,21 @@ class OutcomeSettler:
             for ref, one in zip(refs, stored, strict=True)
             if (found := one or read.get(ref)) is not None
         ]
+
+
+def _pause(attempt: Attempt, limits: Limits, spread: float, soon: bool) -> float:
+    """Seconds until it is tried again."""
+    number, initial_s, verdict = attempt.attempt, limits.retry_initial_s, attempt.verdict
+    factor, max_s, jitter = limits.retry_factor, limits.retry_max_s, limits.retry_jitter
+    if soon:
+        initial_s = min(initial_s, limits.adaptive_retry_s)
+    elif verdict is not None and verdict.category is Category.GREYLISTED:
+        spread = 0.5 + spread / 2  # a moment too early, and all of the wait was for nothing
+        stated_s = stated_wait(attempt.outcome.reply.text)
+        if stated_s:
+            return delay(1, stated_s, factor, max_s, jitter, spread)
+        initial_s = min(initial_s, limits.greylist_retry_s)
+    return delay(number, initial_s, factor, max_s, jitter, spread)
 
 
 def _comes_too_fast(site: Site | None, verdict: Verdict | None) -> bool:
