@@ -60,16 +60,14 @@ def make_chain(
     """What a mail host of the real world shows: an RSA-2048 certificate, and that of its issuer;
     in ``authority`` whom to trust for both to be good."""
     key, issuer, root = (rsa.generate_private_key(65537, 2048) for _ in range(3))
-    chain = (
-        _certificate(name, key, "issuer.example", issuer),
-        _certificate("issuer.example", issuer, "root.example", root, ca=True),
-    )
+    by, top = f"issuer.{name}", f"root.{name}"
+    chain = (_certificate(name, key, by, issuer), _certificate(by, issuer, top, root, ca=True))
     certificates.write_bytes(
         b"".join(one.public_bytes(serialization.Encoding.PEM) for one in chain)
     )
     _write(private, key)
     if authority is not None:
-        itself = _certificate("root.example", root, "root.example", root, ca=True)
+        itself = _certificate(top, root, top, root, ca=True)
         authority.write_bytes(itself.public_bytes(serialization.Encoding.PEM))
 
 

@@ -23,6 +23,7 @@ want nats-server nats-server
 want chromium chromium
 want chromedriver chromium-driver
 want unbound unbound
+want ip iproute2
 perl -MNet::SSLeay -e 1 2>/dev/null || missing+=(libnet-ssleay-perl)
 if [ "${#missing[@]}" = 0 ]; then
   echo "interop: everything is installed"

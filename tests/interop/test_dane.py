@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
-import os
 import pathlib
-import signal
-import subprocess
-import time
 
-import dns.dnssec
-import dns.name
-import dns.zone
 import pytest
-from bench.harness import free_port, program
-from cryptography.hazmat.primitives.asymmetric import ec
+from bench.harness import free_port
+from tests.interop.unbound import Unbound, signed
 
 from penstock.relay.dane import Dane, ValidatingResolver
 from penstock.relay.dnssec import config_of
@@ -33,82 +25,28 @@ named 300 IN CNAME mx.{zone}.
 bare 300 IN MX 10 quiet.{zone}.
 quiet 300 IN A 192.0.2.2
 """
-CONFIG = """
-server:
-  interface: 127.0.0.1@{port}
-  do-daemonize: no
-  username: ""
-  chroot: ""
-  directory: "{home}"
-  pidfile: ""
-  use-syslog: no
-  logfile: ""
-  module-config: "validator iterator"
-  ede: yes
-  val-log-level: 2
-  {anchors}
-remote-control:
-  control-enable: no
-{zones}
-"""
-AUTH = """
-auth-zone:
-  name: "{zone}."
-  zonefile: "{path}"
-  for-downstream: no
-  for-upstream: yes
-  fallback-enabled: no
-"""
 PIN = "ab" * 32
 ZONES = ("signed.example", "spoilt.example", "plain.example")
-
-
-def signed(name: str) -> tuple[str, str]:
-    """The zone's text with its signatures, and its key."""
-    zone = dns.zone.from_text(ZONE.format(zone=name, pin=PIN), origin=name, relativize=False)
-    key = ec.generate_private_key(ec.SECP256R1())
-    public = dns.dnssec.make_dnskey(key.public_key(), dns.dnssec.Algorithm.ECDSAP256SHA256, 257)
-    now = datetime.datetime.now(datetime.UTC)
-    day = datetime.timedelta(days=1)
-    dns.dnssec.sign_zone(zone, keys=[(key, public)], inception=now - day, expiration=now + day)
-    return zone.to_text(relativize=False), f"{name}. DNSKEY {public.to_text()}"
 
 
 @pytest.fixture
 def resolver_address(need, tmp_path: pathlib.Path):
     need("unbound")
-    anchors, zones = [], []
+    anchors, zones = [], {}
     for name in ZONES:
-        text, key = signed(name)
+        plain = ZONE.format(zone=name, pin=PIN)
+        text, key = signed(name, plain)
         if name == "plain.example":
-            text = ZONE.format(zone=name, pin=PIN).replace("@ ", f"{name}. ")
+            text = plain.replace("@ ", f"{name}. ")
             anchors.append(f'domain-insecure: "{name}"')
         else:
             anchors.append(f'trust-anchor: "{key}"')
         if name == "spoilt.example":
             text = text.replace(PIN, "cd" * 32)  # after it was signed
-        path = tmp_path / name
-        path.write_text(f"$ORIGIN {name}.\n{text}\n")
-        zones.append(AUTH.format(zone=name, path=path))
+        zones[name] = text
     port = free_port()
-    config = tmp_path / "unbound.conf"
-    config.write_text(
-        CONFIG.format(
-            port=port, home=tmp_path, anchors="\n  ".join(anchors), zones="\n".join(zones)
-        )
-    )
-    with open(tmp_path / "log", "w") as log:
-        process = subprocess.Popen(
-            [program("unbound"), "-d", "-p", "-c", str(config)], stdout=log, stderr=log
-        )
-    end = time.monotonic() + 20.0
-    while "start of service" not in (tmp_path / "log").read_text():
-        assert process.poll() is None, (tmp_path / "log").read_text()
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    yield f"127.0.0.1:{port}"
-    os.kill(process.pid, signal.SIGTERM)
-    process.wait(10)
+    with Unbound(tmp_path, "127.0.0.1", port, zones, anchors):
+        yield f"127.0.0.1:{port}"
 
 
 async def found(address: str, domain: str, *hosts: str):
