@@ -180,21 +180,24 @@ def replay(
     """Read recorded replies again by the rules, and show what fires and what changed.
 
     With --policies what changed is against the log, or the policies of the settings."""
-    from penstock import cli_rules_remote
     from penstock.cli_policy_replay import replay_log, show_replay
     from penstock.feedback.classify import Classifier
 
     elsewhere = remote()
     if elsewhere is not None and not directory:
+        from penstock import cli_rules_remote
+
         answer = cli_rules_remote.replay(elsewhere, log)
-        print_json(answer) if as_json else show_replay(answer)
-        return
-    new = Classifier(policies_of(config, directory).replies)
-    old = None
-    if directory and Path(config).exists():
-        old = Classifier(policies_of(config, "").replies)
-    answer = replay_log(log, new, old)
-    print_json(answer) if as_json else show_replay(answer)
+    else:
+        new = Classifier(policies_of(config, directory).replies)
+        old = None
+        if directory and Path(config).exists():
+            old = Classifier(policies_of(config, "").replies)
+        answer = replay_log(log, new, old)
+    if as_json:
+        print_json(answer)
+    else:
+        show_replay(answer)
 
 
 @app.command()

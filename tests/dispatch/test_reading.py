@@ -117,6 +117,18 @@ def test_what_is_greylisted_comes_back_in_time_and_never_early(play) -> None:
     play(scenario)
 
 
+def test_a_host_that_asks_for_a_second_again_and_again_is_not_asked_every_second(play) -> None:
+    async def scenario() -> None:
+        world = grey_world()
+        world.answer = lambda tx, one: answer(Kind.DEFERRED, "451 Greylisted for 1 second")
+        ref = await world.send("a@a.example")
+        await world.pass_time(3600)
+        assert 5 <= world.spool.attempts(ref) <= 13, "twice as long each time"
+        await world.close()
+
+    play(scenario)
+
+
 def test_greylisting_does_not_make_a_retry_later(play) -> None:
     async def scenario() -> None:
         world = grey_world('greylist_retry_s = "1h"')

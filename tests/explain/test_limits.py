@@ -243,6 +243,7 @@ def test_two_tenants_take_turns_at_a_sites_rate(play, explain, goes) -> None:
             await world.send(f"q{n}@a.example", tenant="two")
         told = await explain(world, await settled(world, "ann@a.example", "one"))
         await goes(world, told, within_s=25.0)
+        assert 8 <= len([one for one in world.recipients() if one[0] == "q"]) <= 10
         await world.close()
 
     play(scenario)

@@ -310,4 +310,5 @@ class Story:
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("PENSTOCK_STORIES", "12"))))
 def test_everything_waits_for_what_is_said_and_leaves_in_the_end(seed: int) -> None:
-    run_virtual(Story(seed).play(), VirtualClock(1000.0))
+    met = run_virtual(Story(seed).play(), VirtualClock(1000.0))
+    assert met, "something was waited for"

@@ -244,9 +244,9 @@ def _matches(pattern: str, line: str) -> bool:
 
 @pytest.fixture(params=["whole", "bytewise"])
 def converse(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """``await converse(line, text)``: run a dialogue."""
+    """``await converse(line, text)``: run a dialogue; how many replies were as they should be."""
 
-    async def run(line: Line, text: str) -> None:
+    async def run(line: Line, text: str) -> int:
         turns: list[tuple[bytes, list[str]]] = [(b"", [])]
         for row in (row.strip() for row in text.strip().splitlines()):
             mark, _, rest = row.partition(":")
@@ -270,5 +270,6 @@ def converse(request: pytest.FixtureRequest) -> Callable[..., Any]:
             for pattern, got in zip(wanted, said, strict=True):
                 assert _matches(pattern, got), f"to {sent!r}: {got!r}, expected {pattern!r}"
             assert line.transport.closed is ("<closed>" in expected)
+        return sum(len(expected) for _, expected in turns)
 
     return run

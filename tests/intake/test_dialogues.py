@@ -260,7 +260,7 @@ DIALOGUES = {
 
 @pytest.mark.parametrize("name", DIALOGUES)
 async def test_dialogue(name: str, connect: Run, converse: Run) -> None:
-    await converse(connect(), DIALOGUES[name])
+    assert await converse(connect(), DIALOGUES[name])
 
 
 async def test_what_a_dialogue_leaves(connect: Run, converse: Run, sink: Any) -> None:

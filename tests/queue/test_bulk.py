@@ -46,8 +46,10 @@ def seen(queue: Queue) -> dict[str, Any]:
             "recovery": queue.recovery, "implied": state.implied}  # fmt: skip
 
 
-def both_ways(disk: SimDisk, config: QueueConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Open what is on ``disk``, in bulk and not; a start changes the disk, so a second bulk one
+def both_ways(
+    disk: SimDisk, config: QueueConfig, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """What is on ``disk``, opened in bulk and not; a start changes the disk, so a second bulk one
     has what the first left."""
     Queue.open("q", config, disk=disk, now=NOW).close()
     quick = Queue.open("q", config, disk=disk, now=NOW)
@@ -58,6 +60,7 @@ def both_ways(disk: SimDisk, config: QueueConfig, monkeypatch: pytest.MonkeyPatc
         slow = Queue.open("q", config, disk=disk, now=NOW)
     assert seen(slow) == found
     slow.close()
+    return found
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -70,7 +73,7 @@ def test_random_work_is_found_the_same_way(
     for _ in range(150):
         subject.step()
     subject.queue.close()
-    both_ways(disk, small, monkeypatch)
+    assert both_ways(disk, small, monkeypatch)["segments"]
 
 
 def test_it_takes_what_is_plain_and_stops_before_the_rest(

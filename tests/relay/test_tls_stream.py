@@ -319,16 +319,38 @@ class Busy:
 )
 def test_what_is_not_encrypted_before_the_host_has_answered_keeps_its_turn(texts, moves):
     async def main():
-        engine, socket = Busy(moves), Socket()
-        stream = TlsStream(socket, Mail(), engine, ssl.MemoryBIO(), ssl.MemoryBIO())
+        engine, socket, mail = Busy(moves), Socket(), Mail()
+        stream = TlsStream(socket, mail, engine, ssl.MemoryBIO(), ssl.MemoryBIO())
         await stream.handshake()
+        paused = []
+        mail.pause_writing = lambda: paused.append(True)
+        mail.resume_writing = paused.clear
         for text in texts:
             stream.write(text)
+            assert bool(paused) == bool(stream.get_write_buffer_size()), "who writes knows of it"
         whole = b"".join(texts)
         assert len(engine.took) + stream.get_write_buffer_size() == len(whole)
         for _ in moves:
             stream.buffer_updated(0)
         assert engine.took == whole
         assert stream.get_write_buffer_size() == 0
+        assert not paused
 
     asyncio.run(main())
+
+
+async def test_writing_goes_on_when_neither_socket_nor_engine_stands_against_it():
+    mail, told = Mail(), []
+    stream = TlsStream(Socket(), mail, Busy([0]), ssl.MemoryBIO(), ssl.MemoryBIO())
+    await stream.handshake()
+    mail.pause_writing = lambda: told.append("pause")
+    mail.resume_writing = lambda: told.append("resume")
+    stream.write(b"DATA")
+    stream.pause_writing()
+    stream.resume_writing()  # the socket has room, and the engine still wants to read
+    assert told == ["pause", "pause"]
+    stream.pause_writing()
+    stream.buffer_updated(0)  # the other way round
+    assert told == ["pause"] * 3
+    stream.resume_writing()
+    assert told == ["pause"] * 3 + ["resume"]

@@ -323,9 +323,7 @@ def _pause(attempt: Attempt, limits: Limits, spread: float, soon: bool) -> float
     elif verdict is not None and verdict.category is Category.GREYLISTED:
         spread = 0.5 + spread / 2  # a moment too early, and all of the wait was for nothing
         stated_s = stated_wait(attempt.outcome.reply.text)
-        if stated_s:
-            return delay(1, stated_s, factor, max_s, jitter, spread)
-        initial_s = min(initial_s, limits.greylist_retry_s)
+        initial_s = stated_s or min(initial_s, limits.greylist_retry_s)
     return delay(number, initial_s, factor, max_s, jitter, spread)
 
 

@@ -52,7 +52,7 @@ class TlsStream(asyncio.BufferedProtocol, asyncio.Transport):
         self._engine, self._incoming, self._outgoing = engine, incoming, outgoing
         self._agreed = asyncio.get_running_loop().create_future()
         self._waits: deque[bytes] = deque()
-        self._closing = False
+        self._closing = self._full = False
         self._error: Exception | None = None
 
     async def handshake(self) -> None:
@@ -83,10 +83,13 @@ class TlsStream(asyncio.BufferedProtocol, asyncio.Transport):
         return False  # half a connection is of no use
 
     def pause_writing(self) -> None:
+        self._full = True
         self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        self._protocol.resume_writing()
+        self._full = False
+        if not self._waits:
+            self._protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
@@ -182,6 +185,8 @@ class TlsStream(asyncio.BufferedProtocol, asyncio.Transport):
             if self._waits:
                 self._waits.extend(waits[number + 1 :])
                 return
+        if not self._full:
+            self._protocol.resume_writing()
 
     def _encrypt(self, data: bytes | bytearray | memoryview) -> None:
         """What is not taken now waits: it has to be the very same the next time."""
@@ -192,6 +197,7 @@ class TlsStream(asyncio.BufferedProtocol, asyncio.Transport):
                 done += self._engine.write(memoryview(data)[done:])
         except ssl.SSLWantReadError:
             self._waits.append(bytes(data[done:]))
+            self._protocol.pause_writing()  # there is no more room for what would wait as well
         except ssl.SSLError as error:
             self._fail(error)
 

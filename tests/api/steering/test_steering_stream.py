@@ -118,3 +118,6 @@ def test_a_client_that_goes_leaves_its_seat(
     steered.until(
         lambda: steered.metric("penstock_api_event_streams") == 0, "every seat free", timeout_s=20
     )
+    with followed(of("reader"), type="admin"):
+        steered.until(lambda: steered.metric("penstock_api_event_streams") == 1, "one is taken")
+        assert steered.metric("penstock_api_event_streams") == 1
