@@ -9,12 +9,13 @@ one commit instant.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from penstock_queue import record
 from penstock_queue.disk import Disk, File
-from penstock_queue.record import BODY, ENTRIES, HEAD, Again, Message
+from penstock_queue.record import ALIGN, BODY, ENTRIES, HEAD, Again, Message
 from penstock_queue.segment import HEADER_BYTES, Header
 
 
@@ -45,9 +46,30 @@ class Pending:
         return bool(self.messages or self.copies or self.done or self.agains or self.tombs)
 
 
+class Sealed(NamedTuple):
+    """A file that nothing is added to any more, and where its last group ends."""
+
+    file: File
+    size: int
+
+    def close(self) -> bool:
+        """Give back the room that was made ahead, and close. ``False`` where the disk refuses, to
+        be tried again: zeros at the end of a segment that is not the newest look like damage."""
+        try:
+            self.file.truncate(self.size)
+            self.file.sync()
+        except OSError:
+            return False
+        self.file.close()
+        return True
+
+
 class Batch:
     """``messages`` and ``size``: for whoever watches. After ``run``, ``error`` is ``None`` or says
-    why nothing of this group counts; ``cut`` then says that its bytes are off the disk."""
+    why nothing of this group counts; ``cut`` then says that its bytes are off the disk. ``room``:
+    up to where the file has its place on the disk; where that is too little, ``room_ahead`` is
+    made for the groups to come. ``sealed``: files before, to be closed first; after ``run`` those
+    that the disk would not take back the room of."""
 
     def __init__(
         self,
@@ -60,6 +82,9 @@ class Batch:
         header: Header,
         file: File | None,
         offset: int,
+        room: int,
+        room_ahead: int,
+        sealed: Sequence[Sealed],
     ) -> None:
         self.work = work
         self.number = number
@@ -71,7 +96,9 @@ class Batch:
         self.error: OSError | None = None
         self.cut = False
         self.again_offsets: list[int] = []
-        self.again_sizes = 0
+        self.room = room
+        self._room_ahead = room_ahead
+        self.sealed = sealed
         self._next_seq = next_seq
         self._disk = disk
         self._directory = directory
@@ -90,14 +117,32 @@ class Batch:
         """Write the group and make it durable. Blocking; any thread; no exception for
         ``OSError``."""
         try:
+            self.sealed = [sealed for sealed in self.sealed if not sealed.close()]
             if self.file is None:
                 self.file = self._create()
-            buffers = self._encode()
+            buffers = self.encode()
+            self._make_room(self.file)
             self.file.write(buffers, self.offset)
             self.file.sync()
         except OSError as error:
             self.error = error
-            self._undo()
+            self.undo()
+
+    @property
+    def direct(self) -> int:
+        """The descriptor to write the group to without ``run``, -1 where only that will do; to be
+        asked after ``encode``."""
+        if self.file is None or self.sealed or self.offset % ALIGN:
+            return -1
+        return self.file.direct if self.end <= self.room else -1
+
+    def _make_room(self, file: File) -> None:
+        if self.end > self.room:
+            try:
+                file.allocate(self.end + self._room_ahead)
+            except OSError:
+                return  # little is left: what the group itself needs is for the write to find out
+            self.room = self.end + self._room_ahead
 
     def _create(self) -> File:
         """A new segment whose header and name are durable before anything is written behind
@@ -109,7 +154,8 @@ class Batch:
         self._disk.sync_directory(self._directory)
         return file
 
-    def _undo(self) -> None:
+    def undo(self) -> None:
+        """After a failure: cut off what may be there of the group. Blocking; any thread."""
         try:
             if self.file is not None:
                 self.file.truncate(max(self.offset, HEADER_BYTES))
@@ -118,7 +164,8 @@ class Batch:
         except OSError:
             self.cut = False
 
-    def _encode(self) -> list[bytes]:
+    def encode(self) -> list[bytes]:
+        """The group as it goes to ``offset``; sets ``end``."""
         salt = self.header.salt
         pack = HEAD.pack
         buffers: list[bytes] = []
@@ -142,5 +189,6 @@ class Batch:
             buffers.append(data := record.again(settlement, salt))
             offsets.append(at)
             at += len(data)
-        self.end = at
+        buffers.append(pad := record.padding(at, salt))
+        self.end = at + len(pad)
         return buffers

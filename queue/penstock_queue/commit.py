@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from penstock_queue.batch import Batch, Copy, Pending
+from penstock_queue.batch import Batch, Copy, Pending, Sealed
 from penstock_queue.cache import Cache
 from penstock_queue.chunk import BITS, Chunk
 from penstock_queue.disk import File
@@ -17,6 +17,10 @@ from penstock_queue.state import State
 NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 # Deferrals that may wait for the disk.
 AGAINS_MAX: Final = 1 << 16
+# Room is made ahead for this part of a segment.
+ROOM_SHARE: Final = 16
+# Files kept open because the disk would not take back their room.
+SEALED_MAX: Final = 16
 
 
 class Commits:
@@ -38,6 +42,8 @@ class Commits:
         self._running_bytes = 0
         self.reserved_bytes = 0  # for copies that a chore is reading
         self._file: File | None = None
+        self._room = 0  # of the file
+        self._sealed: list[Sealed] = []
         if state.implied:
             self.pending.done.extend(state.implied)
             self.pending.settles.update(state.segments)
@@ -116,7 +122,7 @@ class Commits:
         state, segments = self._state, self._segments
         active = segments.active
         if active is not None and active.size >= state.config.segment_bytes:
-            self.seal()
+            self.seal(active.size)
             active = None
         work, self.pending = self.pending, Pending()
         state.group += 1
@@ -137,6 +143,9 @@ class Commits:
             header,
             self._file,
             offset,
+            self._room,
+            state.config.segment_bytes // ROOM_SHARE,
+            self._sealed,
         )
         self._running, self._running_bytes = batch, work.bytes
         return batch
@@ -150,6 +159,8 @@ class Commits:
             self._segments[segment.number] = segment
             self._segments.active = segment
             self._file = batch.file
+        self._room = batch.room
+        self._sealed = list(batch.sealed[-SEALED_MAX:])
         if batch.error is not None:
             self._fail(batch, batch.error)
             return CommitFailed(batch.error)
@@ -227,7 +238,7 @@ class Commits:
         self.failed += 1
         if error.errno in NO_ROOM:
             self.full = True
-        self.seal()
+        self.seal(max(batch.offset, HEADER_BYTES))
         work, pending = batch.work, self.pending
         for message in work.messages:
             self._vanish(message)
@@ -270,12 +281,19 @@ class Commits:
         for number in {seq >> BITS for seq in message.seqs}:
             index.tidy(number)
 
-    def seal(self) -> None:
-        """Write no more to the active segment; the next group makes a new one."""
+    def seal(self, size: int) -> None:
+        """Write no more to the active segment; the next group makes a new one, and gives back what
+        the file has behind ``size`` before."""
+        if self._file is not None:
+            self._sealed.append(Sealed(self._file, size))
+        self._file, self._room = None, 0
         self._segments.active = None
-        self.close()
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Blocking where there is room to give back."""
+        if self._segments.active is not None:
+            self.seal(self._segments.active.size)
+        for sealed in self._sealed:
+            if not sealed.close():
+                sealed.file.close()
+        self._sealed.clear()

@@ -1,9 +1,10 @@
 """Group commit for asyncio.
 
-While one group is written by the queue's own thread, what arrives is gathered for the next, so
-the cost of a sync is shared by more as the load rises. Everybody who waits for a group holds the
-same future. A second thread deletes and compacts within its budget; the event loop alone
-decides.
+While one group is written, what arrives is gathered for the next, so the cost of a sync is shared
+by more as the load rises. Everybody who waits for a group holds the same future. A group that
+goes behind others into room that is there already is handed to the kernel (``direct``); a
+thread of the queue's own writes all others, and whatever the kernel will not take. A second thread
+deletes and compacts within its budget; the event loop alone decides.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import asyncio
 import errno
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from time import perf_counter
 from typing import Final, Protocol
 
 from penstock_queue.batch import Batch
 from penstock_queue.compact import Chore
+from penstock_queue.direct import BYTES_MAX, Direct, KernelDirect
 from penstock_queue.errors import CommitFailed
 from penstock_queue.queue import Queue
 
@@ -26,11 +29,20 @@ BACKOFF_S_MAX: Final = 5.0
 IDLE_S: Final = 0.5
 STOP_TRIES: Final = 3
 
-Observer = Callable[[int, int, float], None]
+Observer = Callable[[int, int, float, bool], None]
 
 
-def nothing() -> None:
+# A write that holds up the loop is none for the loop: a file system may wait where others queue.
+BLOCKED_S: Final = 0.005
+BLOCKED_TIMES: Final = 3
+DIRECT_AGAIN_S: Final = 60.0
+# What a kernel or a file system says that has no such writes.
+NOT_SO: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
+
+
+def nothing(patient: bool) -> bool:
     """Where nobody has anything to do before a group is written."""
+    return True
 
 
 class GroupFuture(asyncio.Future[None]):
@@ -72,9 +84,12 @@ class QueueThread:
 
 
 class Committer:
-    """``observer(messages, bytes, seconds)`` is called after each group that succeeded;
-    ``jobs(name)`` makes what blocking work runs on. ``before_write()`` is called there, before each
-    group is written: what it does comes before all that the group records."""
+    """``observer(messages, bytes, seconds, direct)`` is called after each group that succeeded;
+    ``jobs(name)`` makes what blocking work runs on. ``before_write(patient)`` is called before each
+    group is written: what it does comes before all that the group records. Where it is not to be
+    patient and would have to wait, it returns ``False`` and is asked again in the thread.
+    ``direct(loop)`` makes what groups are written with without the thread; ``directly``: groups
+    that were. ``clock``: seconds that never jump."""
 
     def __init__(
         self,
@@ -82,7 +97,9 @@ class Committer:
         loop: asyncio.AbstractEventLoop,
         observer: Observer | None = None,
         jobs: Callable[[str], Jobs] = QueueThread,
-        before_write: Callable[[], None] = nothing,
+        before_write: Callable[[bool], bool] = nothing,
+        direct: Callable[[asyncio.AbstractEventLoop], Direct] = KernelDirect,
+        clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._queue = queue
         self._before_write = before_write
@@ -97,6 +114,13 @@ class Committer:
         self._chore_done: asyncio.Future[None] | None = None
         self._stopping = False
         self._company = False
+        self._make_direct = direct
+        self._clock = clock
+        self._can_direct = queue.config.direct_io
+        self._direct: Direct | None = None
+        self._blocked = 0
+        self._direct_after = 0.0
+        self.directly = 0
         self._writer: Jobs | None = None
         self._keeper: Jobs | None = None
 
@@ -157,6 +181,9 @@ class Committer:
             if thread is not None:
                 thread.join()
         self._writer = self._keeper = None
+        if self._direct is not None:
+            self._direct.close()
+            self._direct = None
         if self._next is not None:
             self._next.set_exception(CommitFailed(OSError(errno.ESHUTDOWN, "not running")))
             self._next.exception()
@@ -186,16 +213,67 @@ class Committer:
             return
         self._current = self._next or GroupFuture(loop=self._loop)
         self._next = None
-        self._writer.put(lambda: self._write(batch))
+        if not self._handed_over(batch):
+            self._writer.put(lambda: self._write(batch))
+
+    def _handed_over(self, batch: Batch) -> bool:
+        """The kernel has it, and will say when it is durable."""
+        started = self._clock()
+        if batch.file is None or batch.file.direct < 0 or not self._may_hand_over(started):
+            return False
+        buffers = batch.encode()
+        if batch.direct < 0 or batch.size > BYTES_MAX:
+            return False
+        try:
+            if not self._before_write(False):
+                return False
+        except Exception:  # the thread meets it again, and reports it
+            return False
+        begun = self._clock()
+        try:
+            if self._direct is None:
+                self._direct = self._make_direct(self._loop)
+            done = partial(self._handed_back, batch, started)
+            self._direct.write(batch.direct, buffers, batch.offset, done)
+        except OSError as error:
+            self._can_direct = error.errno not in NOT_SO
+            return False
+        self._watch(begun, self._clock())
+        return True
+
+    def _may_hand_over(self, now: float) -> bool:
+        return self._can_direct and now >= self._direct_after
+
+    def _watch(self, begun: float, now: float) -> None:
+        self._blocked = self._blocked + 1 if now - begun > BLOCKED_S else 0
+        if self._blocked >= BLOCKED_TIMES:
+            self._blocked, self._direct_after = 0, now + DIRECT_AGAIN_S
+
+    def _handed_back(self, batch: Batch, started: float, error: OSError | None) -> None:
+        if error is None:
+            self.directly += 1
+            self._ended(batch, self._clock() - started, direct=True)
+        elif self._writer is None:
+            return  # stopped, and nobody waits
+        elif error.errno in NOT_SO:
+            self._can_direct = False
+            self._writer.put(lambda: self._write(batch))
+        else:
+            batch.error = error
+            self._writer.put(lambda: self._undo(batch))
+
+    def _undo(self, batch: Batch) -> None:
+        batch.undo()
+        self._post(lambda: self._ended(batch, 0.0))
 
     def _write(self, batch: Batch) -> None:
-        started = perf_counter()
+        started = self._clock()
         try:
-            self._before_write()
+            self._before_write(True)
             batch.run()
         except Exception as error:
             batch.error = self._unexpected(error)
-        seconds = perf_counter() - started
+        seconds = self._clock() - started
         self._post(lambda: self._ended(batch, seconds))
 
     def _post(self, call: Callable[[], None]) -> None:
@@ -211,7 +289,7 @@ class Committer:
         self._post(lambda: self._loop.call_exception_handler(report))
         return OSError(errno.EIO, f"{type(error).__name__}: {error}")
 
-    def _ended(self, batch: Batch, seconds: float) -> None:
+    def _ended(self, batch: Batch, seconds: float, direct: bool = False) -> None:
         future, self._current = self._current, None
         failed = self._queue.end_commit(batch)
         if future is not None:
@@ -223,7 +301,7 @@ class Committer:
         if failed is None:
             self._backoff_s = 0.0
             if self._observer is not None:
-                self._observer(batch.messages, batch.size, seconds)
+                self._observer(batch.messages, batch.size, seconds, direct)
             self._company = batch.messages > 1
             if self._next is not None:
                 self._schedule(self._gather_s())

@@ -18,7 +18,7 @@ class QueueConfig:
     ``gather_s``: how long a group of messages waits for more, where the one before had more than
     one; ``settle_delay_s``: how long a settlement waits for company. ``inflight_slots``: deliveries
     that can be marked at once. ``keys_max``: distinct keys. ``open_files_max``: segments kept
-    open for reading.
+    open for reading. ``direct_io``: groups go past the page cache where the system can.
     """
 
     segment_bytes: int = 128 << 20
@@ -31,6 +31,7 @@ class QueueConfig:
     inflight_slots: int = 8192
     keys_max: int = 1 << 20
     open_files_max: int = 64
+    direct_io: bool = True
 
     def __post_init__(self) -> None:
         if self.segment_bytes + 2 * self.uncommitted_bytes_max > OFFSET_MAX:

@@ -11,6 +11,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -37,6 +38,17 @@ class File(Protocol):
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to ``size`` bytes; shorter only at the end of the file."""
+        ...
+
+    def allocate(self, size: int) -> None:
+        """Grow to ``size`` bytes with zeros that have their place on the disk; no longer than that
+        before. Raises ``OSError`` where there is no room, or no way."""
+        ...
+
+    @property
+    def direct(self) -> int:
+        """A descriptor to write past the page cache, -1 where there is none; known after
+        ``allocate``."""
         ...
 
     def truncate(self, size: int) -> None: ...
@@ -81,6 +93,7 @@ class Disk(Protocol):
 class RealFile:
     def __init__(self, descriptor: int) -> None:
         self._fd = descriptor
+        self.direct = -1
 
     def write(self, buffers: Sequence[bytes], offset: int) -> None:
         pending = iter(buffers)
@@ -108,6 +121,13 @@ class RealFile:
             data += more
         return data
 
+    def allocate(self, size: int) -> None:
+        os.posix_fallocate(self._fd, 0, size)
+        if self.direct < 0:
+            with suppress(OSError):  # a file system that cannot: the page cache will do
+                flags = os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC
+                self.direct = os.open(f"/proc/self/fd/{self._fd}", flags)
+
     def truncate(self, size: int) -> None:
         os.ftruncate(self._fd, size)
 
@@ -115,9 +135,10 @@ class RealFile:
         return os.fstat(self._fd).st_size
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        for descriptor in (self._fd, self.direct):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._fd = self.direct = -1
 
 
 class RealMapping:

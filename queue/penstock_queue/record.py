@@ -19,6 +19,7 @@ GROUP: Final = 1
 BODY: Final = 2
 ENTRIES: Final = 3
 SETTLE: Final = 4
+PAD: Final = 5
 
 DONE: Final = 0
 AGAIN: Final = 1
@@ -29,10 +30,13 @@ BODY_PREFIX: Final = struct.Struct("<I")
 GROUP_PAYLOAD: Final = struct.Struct("<8sQQ")
 GROUP_MAGIC: Final = b"PSQgroup"
 GROUP_BYTES: Final = HEAD_BYTES + GROUP_PAYLOAD.size
+# Each group ends at a multiple of this, so that the next may be written past the page cache.
+ALIGN: Final = 4096
+_ZEROS: Final = bytes(ALIGN + HEAD_BYTES)
 
 crc_extend = google_crc32c.extend
 # CRC32C of each type byte: the value that a payload's CRC goes on from.
-SEED: Final[tuple[int, ...]] = tuple(google_crc32c.value(bytes([kind])) for kind in range(5))
+SEED: Final[tuple[int, ...]] = tuple(google_crc32c.value(bytes([kind])) for kind in range(6))
 
 _pack = msgpack.Packer(autoreset=True).pack
 _unpack = msgpack.unpackb
@@ -131,6 +135,14 @@ def again(settlement: Again, salt: int) -> bytes:
     return record(SETTLE, _pack((AGAIN, *settlement)), salt)
 
 
+def padding(end: int, salt: int) -> bytes:
+    """What leads from ``end``, where records end, to a multiple of ``ALIGN``; empty at one."""
+    missing = -end % ALIGN
+    if 0 < missing < HEAD_BYTES:
+        missing += ALIGN
+    return record(PAD, _ZEROS[: missing - HEAD_BYTES], salt) if missing else b""
+
+
 def read_entries(payload: bytes) -> Entries:
     body, created, rows, offsets = _unpack(payload, use_list=False)
     if not offsets:
@@ -163,7 +175,7 @@ def split(data: bytes, at: int, salt: int) -> tuple[int, bytes] | None:
         return None
     length, kind, crc = HEAD.unpack_from(data, at)
     start = at + HEAD_BYTES
-    if not GROUP <= kind <= SETTLE or start + length > len(data):
+    if not GROUP <= kind <= PAD or start + length > len(data):
         return None
     payload = data[start : start + length]
     if crc_extend(SEED[kind], payload) ^ salt != crc:

@@ -175,7 +175,8 @@ def _replay(
                 file.truncate(item.offset)
                 file.sync()
                 segment.size = item.offset
-                recovery.torn.append(Cut(name, item.offset, item.end - item.offset))
+                if not item.blank:
+                    recovery.torn.append(Cut(name, item.offset, item.end - item.offset))
             else:
                 segment.damaged = True
                 recovery.quarantined.append(Cut(name, item.offset, item.end - item.offset))

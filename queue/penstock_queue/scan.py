@@ -18,8 +18,8 @@ from penstock_queue.record import (
     GROUP_MAGIC,
     HEAD,
     HEAD_BYTES,
+    PAD,
     SEED,
-    SETTLE,
     crc_extend,
     split,
 )
@@ -37,11 +37,13 @@ Take: TypeAlias = Callable[[bytes, int, int], int]
 
 
 class Damage(NamedTuple):
-    """Bytes from ``offset`` up to ``end`` that are no records. ``tail``: nothing good follows."""
+    """Bytes from ``offset`` up to ``end`` that are no records. ``tail``: nothing good follows.
+    ``blank``: a tail of zeros only, as room that was made ahead is."""
 
     offset: int
     end: int
     tail: bool
+    blank: bool = False
 
 
 def scan(
@@ -68,7 +70,7 @@ def scan(
                         at = after
                         continue
                 payload = data[at + head_bytes : end]
-                if GROUP <= kind <= SETTLE and crc_extend(SEED[kind], payload) ^ salt == crc:
+                if GROUP <= kind <= PAD and crc_extend(SEED[kind], payload) ^ salt == crc:
                     yield (kind, base + at, base + end, payload)
                     at = end
                     continue
@@ -84,11 +86,23 @@ def scan(
             if len(data) >= wanted:
                 continue
         bad = base + at
+        if is_blank(file, bad, size):
+            yield Damage(bad, size, True, True)
+            return
         resume = next_group(file, salt, bad + 1, size)
         yield Damage(bad, size if resume is None else resume, resume is None)
         if resume is None:
             return
         base, data, at = resume, b"", 0
+
+
+def is_blank(file: File, start: int, size: int) -> bool:
+    """Nothing but zeros from ``start`` up to ``size``."""
+    for at in range(start, size, WINDOW_BYTES):
+        data = file.read(at, min(size - at, WINDOW_BYTES))
+        if data != bytes(len(data)):
+            return False
+    return True
 
 
 def next_group(file: File, salt: int, start: int, size: int) -> int | None:

@@ -18,7 +18,7 @@ import google_crc32c
 from penstock_queue.errors import FormatTooNew
 
 MAGIC: Final = b"penstkQ\n"
-FORMAT: Final = 1
+FORMAT: Final = 2
 HEADER: Final = struct.Struct("<8sHHIQQQ8sI")
 HEADER_BYTES: Final = 64
 _NAME: Final = re.compile(r"^segment-([0-9a-f]{16})\.log$")

@@ -11,13 +11,17 @@ from __future__ import annotations
 import errno
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from penstock_queue.direct import Done
 from penstock_queue.disk import Space
 from penstock_queue.errors import QueueLocked
+from penstock_queue.record import ALIGN
 
 SECTOR: Final = 512
+# Numbers of files from here on are none that a real kernel knows.
+NO_DESCRIPTOR: Final = 1 << 30
 
 
 class PowerCut(Exception):
@@ -80,6 +84,7 @@ class SimFile:
     def __init__(self, disk: SimDisk, inode: Inode) -> None:
         self._disk = disk
         self._inode = inode
+        self.direct = -1
 
     def write(self, buffers: Sequence[bytes], offset: int) -> None:
         self._disk.call("write")
@@ -105,6 +110,16 @@ class SimFile:
         self._disk.survive()
         return bytes(self._inode.view[offset : offset + size])
 
+    def allocate(self, size: int) -> None:
+        self._disk.call("allocate")
+        if self._disk.room(self._inode, size) > 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._inode.change(size, None)
+        self._disk.survive()
+        if self.direct < 0:
+            self.direct = NO_DESCRIPTOR + len(self._disk.files)
+            self._disk.files.append(self)
+
     def truncate(self, size: int) -> None:
         self._disk.call("truncate")
         self._inode.change(size, None)
@@ -112,6 +127,37 @@ class SimFile:
 
     def size(self) -> int:
         return len(self._inode.view)
+
+    def close(self) -> None:
+        pass
+
+
+class SimDirect:
+    """Writes to a ``SimDisk`` in a job, which ``order`` has done some time; ``tell`` calls back."""
+
+    def __init__(
+        self,
+        disk: SimDisk,
+        order: Callable[[Callable[[], None]], None],
+        tell: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self._disk, self._order, self._tell = disk, order, tell
+
+    def write(self, descriptor: int, buffers: Sequence[bytes], offset: int, done: Done) -> None:
+        data = b"".join(buffers)
+        if len(data) % ALIGN or offset % ALIGN:
+            raise ValueError(f"{len(data)} bytes at {offset} are not whole blocks")
+        file = self._disk.files[descriptor - NO_DESCRIPTOR]
+        self._order(lambda: self._write(file, data, offset, done))
+
+    def _write(self, file: SimFile, data: bytes, offset: int, done: Done) -> None:
+        failed: OSError | None = None
+        try:
+            file.write([data], offset)
+            file.sync()
+        except OSError as error:
+            failed = error
+        self._tell(lambda: done(failed))
 
     def close(self) -> None:
         pass
@@ -152,6 +198,7 @@ class SimDisk:
         self.capacity: int | None = None
         self.dead = False
         self.locks: set[str] = set()
+        self.files: list[SimFile] = []  # by their ``direct``
         self.names: dict[str, Inode] = {}
         self._durable_names: dict[str, Inode] = {}
         self._changes: list[list[tuple[str, Inode | None]]] = []

@@ -16,6 +16,7 @@ from penstock_queue.record import (
     ENTRIES,
     GROUP,
     GROUP_PAYLOAD,
+    PAD,
     SETTLE,
     Again,
     Row,
@@ -29,7 +30,13 @@ from penstock_queue.scan import Damage, Found, scan
 from penstock_queue.segment import HEADER_BYTES, Header, Segment, file_name, file_number
 from penstock_queue.state import State
 
-_KINDS: Final = {GROUP: "groups", BODY: "bodies", ENTRIES: "messages", SETTLE: "settlements"}
+_KINDS: Final = {
+    GROUP: "groups",
+    BODY: "bodies",
+    ENTRIES: "messages",
+    SETTLE: "settlements",
+    PAD: "padding",
+}
 
 
 @dataclass(slots=True)
@@ -91,6 +98,8 @@ def _check(state: State, names: list[str]) -> Report:
         for item in found:
             if isinstance(item, Damage):
                 lawful = item.tail and number == last
+                if lawful and item.blank:
+                    continue
                 where = report.torn if lawful else report.damaged
                 where.append(Cut(name, item.offset, item.end - item.offset))
             else:
@@ -145,6 +154,8 @@ def dump(directory: str, disk: Disk, *, bodies: bool = False) -> Iterator[dict[s
 
 
 def _damage(item: Damage) -> dict[str, Any]:
+    if item.blank:
+        return {"type": "room"}
     return {"type": "torn tail" if item.tail else "damage"}
 
 
@@ -180,6 +191,8 @@ def _shown(item: Found, bodies: bool) -> dict[str, Any]:
         ]
         created = entries.created
         return {"type": "entries", "body": entries.body, "created": created, "entries": rows}
+    if kind == PAD:
+        return {"type": "padding"}
     settlement = read_settle(payload)
     if isinstance(settlement, Again):
         again = settlement._asdict() | {"note": _text(settlement.note)}

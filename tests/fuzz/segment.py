@@ -39,7 +39,7 @@ BYTES_MAX = 512
 BASES = 6
 NOW = 1_700_000_000.0
 CONFIG = QueueConfig(
-    segment_bytes=2048, cache_bytes=0, uncommitted_bytes_max=1 << 16, inflight_slots=8
+    segment_bytes=16_384, cache_bytes=0, uncommitted_bytes_max=1 << 16, inflight_slots=8
 )
 Log = dict[str, bytes]
 Messages = dict[int, tuple[bytes, bytes, bytes]]

@@ -11,7 +11,7 @@ from penstock_queue import CommitFailed, NewEntry, Queue, QueueConfig, QueueFull
 from penstock_queue.chunk import ARMED
 
 SMALL = QueueConfig(
-    segment_bytes=4096,
+    segment_bytes=16384,
     cache_bytes=4096,
     uncommitted_bytes_max=1 << 16,
     inflight_slots=8,

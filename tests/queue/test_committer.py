@@ -207,20 +207,21 @@ async def test_what_comes_before_a_group_is_done_before_anything_of_it_is_writte
     put: Put,
 ) -> None:
     disk = SimDisk()
-    queue = Queue.open("q", QueueConfig(), disk=disk, now=1_700_000_000.0)
+    queue = Queue.open("q", QueueConfig(direct_io=False), disk=disk, now=1_700_000_000.0)
     seen: list[tuple[int, bool]] = []
     loop_thread = threading.get_ident()
 
-    def before() -> None:
-        written = sum(len(inode.view) for inode in disk.names.values())
+    def before(patient: bool) -> bool:
+        written = sum(len(inode.view.rstrip(b"\0")) for inode in disk.names.values())
         seen.append((written, threading.get_ident() == loop_thread))
+        return True
 
     committer = Committer(queue, asyncio.get_running_loop(), before_write=before)
     committer.start()
     for _ in range(2):
         put(queue)
         await committer.commit()
-    after = sum(len(inode.view) for inode in disk.names.values())
+    after = sum(len(inode.view.rstrip(b"\0")) for inode in disk.names.values())
     await committer.stop()
     queue.close()
     assert [on_loop for _, on_loop in seen[:2]] == [False, False]
@@ -231,9 +232,10 @@ async def test_a_group_is_not_written_where_what_comes_before_it_fails(put: Put)
     queue = Queue.open("q", QueueConfig(), disk=SimDisk(), now=1_700_000_000.0)
     wrong = [True]
 
-    def before() -> None:
+    def before(patient: bool) -> bool:
         if wrong:
             raise OSError(errno.EIO, "no")
+        return True
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda loop, context: None)

@@ -22,7 +22,7 @@ def test_a_failed_group_vanishes_and_the_next_succeeds(
 ) -> None:
     disk = SimDisk()
     queue = opened(disk)
-    kept, settled, deferred = (put(queue, bytes(3000)) for _ in range(3))
+    kept, settled, deferred = (put(queue, bytes(6000)) for _ in range(3))
     commit(queue)
     queue.settle(settled)
     queue.defer(deferred, 5.0, 1, b"why")

@@ -173,7 +173,7 @@ def test_segments_are_closed_when_full(opened: Opened, put: Put, commit: Commit)
     queue = opened(SimDisk())
     seqs = []
     for _ in range(6):
-        seqs.append(put(queue, bytes(3000)))
+        seqs.append(put(queue, bytes(7000)))
         commit(queue)
     assert queue.stats()["segments"] == 3
     assert all(queue.read(seqs))

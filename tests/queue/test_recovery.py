@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from penstock_queue import Cut, FormatTooNew, Queue, QueueConfig, QueueLocked, SimDisk, check
+from penstock_queue.record import HEAD_BYTES
 from penstock_queue.segment import HEADER_BYTES, Header, file_name
 
 Opened = Callable[..., Queue]
@@ -129,12 +130,13 @@ def test_a_bad_end_of_a_closed_segment_is_damage(
 ) -> None:
     disk = SimDisk()
     queue = opened(disk)
-    first = put(queue, bytes(5000))
+    first = put(queue, bytes(17_000))
     commit(queue)
-    second = put(queue, bytes(5000))
+    second = put(queue, bytes(17_000))
     commit(queue)
     queue.close()
-    spoil(disk, FIRST, len(disk.names[FIRST].view) - 1)
+    records_end = len(disk.names[FIRST].view.rstrip(b"\0")) - HEAD_BYTES
+    spoil(disk, FIRST, records_end - 2)
     again = opened(disk)
     assert list(again.seqs()) == [second]
     assert not again.exists(first)
@@ -170,10 +172,10 @@ def test_a_newer_format_is_refused_untouched(opened: Opened, put: Put, commit: A
     filled(disk, put, commit, 2)
     disk.names[FIRST].view += b"torn"
     newer = bytearray(Header(2, 1, 1, bytes(8)).encode())
-    newer[8] = 2
+    newer[8] = 3
     disk.create(f"q/{file_name(2)}").write([bytes(newer)], 0)
     before = bytes(disk.names[FIRST].view)
-    with pytest.raises(FormatTooNew, match="has format 2; this version reads up to format 1"):
+    with pytest.raises(FormatTooNew, match="has format 3; this version reads up to format 2"):
         opened(disk)
     with pytest.raises(FormatTooNew):
         check("q", disk)

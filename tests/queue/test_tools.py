@@ -31,20 +31,26 @@ def test_a_sound_queue(opened: Opened, put: Put, commit: Any, now: float) -> Non
 
     report = check("q", disk)
     assert report.ok
-    assert report.records == {"groups": 2, "bodies": 2, "messages": 2, "settlements": 2}
+    assert report.records == {
+        "groups": 2,
+        "bodies": 2,
+        "messages": 2,
+        "settlements": 2,
+        "padding": 2,
+    }
     assert (report.live_entries, report.live_bodies, report.segments) == (2, 1, 1)
     assert report.bytes == len(before[f"q/{file_name(1)}"])
     assert 0 < report.live_bytes < report.bytes
 
     shown = list(dump("q", disk))
-    types = ["segment", "group", "body", "entries", "body", "entries", "group", "done", "again"]
-    assert [item["type"] for item in shown] == types
+    first = ["segment", "group", "body", "entries", "body", "entries", "padding"]
+    assert [item["type"] for item in shown] == [*first, "group", "done", "again", "padding"]
     assert shown[2]["seq"] == seq
     assert shown[2]["body_bytes"] == 5
     assert "body" not in shown[2]
     assert [row["key"] for row in shown[3]["entries"]] == ["a", "b"]
-    assert shown[7]["seqs"] == [done]
-    assert shown[8]["note"] == "later \\xff"
+    assert shown[8]["seqs"] == [done]
+    assert shown[9]["note"] == "later \\xff"
     assert [item["body"] for item in dump("q", disk, bodies=True) if item["type"] == "body"] == [
         "hello",
         "body",

@@ -176,7 +176,7 @@ def test_unknown_keys_wrong_types_and_contradictions_all_at_once(
             "queue.colour = 1",
             (
                 "1: queue.colour: unknown key; keys here: cache_bytes, compact_bytes_per_s, "
-                "compact_dead_share, disk_free_min_bytes, gather_s, inflight_slots, "
+                "compact_dead_share, direct_io, disk_free_min_bytes, gather_s, inflight_slots, "
                 "inodes_free_min, keys_max, segment_bytes, settle_delay_s, "
                 "uncommitted_bytes_max, wait_max_s"
             ),

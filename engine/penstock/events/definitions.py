@@ -255,6 +255,10 @@ _STATE = (
     gauge("penstock_queue_oldest_age_seconds", "Age of the oldest message queued.", merge="max"),
     histogram("penstock_commit_seconds", "Write and sync of one group of records.", FAST),
     histogram("penstock_commit_messages", "Messages in one commit.", _GROUP),
+    counter(
+        "penstock_commits_direct_total",
+        "Commits that went past the page cache and needed no thread.",
+    ),
     gauge("penstock_connections_open", "Connections open now.", DIRECTION),
     counter("penstock_connections_opened_total", "Connections made.", DIRECTION),
     histogram("penstock_loop_lag_seconds", "How late the event loop runs its timers.", FAST),

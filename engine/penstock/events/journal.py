@@ -45,7 +45,7 @@ class Recorder(Protocol):
     ) -> None: ...
     def cancelled(self, attempt: Attempt, envelope: Envelope, by: str) -> None: ...
     def accepted(self, messages: Sequence[tuple[Envelope, int]]) -> None: ...
-    def flush(self) -> None: ...
+    def flush(self, patient: bool = True) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,19 +171,27 @@ class Journal:
 
     # to the disk
 
-    def flush(self) -> None:
+    def flush(self, patient: bool = True) -> bool:
         """Hand everything made so far to the operating system. Never raises ``OSError``: what was
-        refused waits for the next time."""
-        now = self._now()
-        with self._lock:
+        refused waits for the next time. ``False`` where it was to be impatient, and had to wait
+        for another thread or to open the log."""
+        if not patient and not self._store.is_open:
+            return False
+        if not self._lock.acquire(blocking=patient):
+            return False
+        try:
+            now = self._now()
             self._put()
             if now < self._keep_after or self._keeping or self._closed or not self._store.is_open:
-                return
+                return True
             self._keep_after, self._keeping = now + _KEEP_S, True
             if self._jobs is None:
                 self._jobs = self._make_jobs("event-log")
             jobs = self._jobs
+        finally:
+            self._lock.release()
         jobs.put(self._keep)
+        return True
 
     def _put(self) -> None:
         """With the lock: no line is taken twice, and none comes before those already taken."""

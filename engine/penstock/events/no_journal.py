@@ -35,8 +35,8 @@ class NoJournal:
     def accepted(self, messages: Sequence[tuple[Envelope, int]]) -> None:
         return
 
-    def flush(self) -> None:
-        return
+    def flush(self, patient: bool = True) -> bool:
+        return True
 
     def sync(self) -> None:
         return

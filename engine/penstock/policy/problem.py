@@ -16,7 +16,7 @@ Path = tuple[str | int, ...]
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _CLOSE_ENOUGH = 0.6
-_KEYS_SHOWN_MAX = 12
+_KEYS_SHOWN_MAX = 14
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,10 @@ class QueueSettings(Table):
         le=1 << 26,
         description="Distinct domain, tenant and campaign combinations with mail in the queue.",
     )
+    direct_io: bool = Field(
+        default=True,
+        description="Commits go past the page cache, where the file system can do that.",
+    )
 
 
 class LogSettings(Table):

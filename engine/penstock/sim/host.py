@@ -26,6 +26,7 @@ from penstock.worker.engine import Engine
 from penstock.worker.greeting import Greeting
 from penstock.worker.machine import Machine
 from penstock_queue import QueueError
+from penstock_queue.simdisk import SimDirect
 
 _REBOOT_S = (0.05, 2.0)
 _CALL_S = 0.0005
@@ -102,6 +103,7 @@ class Host:
             steady=self._loop.time,
             rng=random.Random(self._rng.getrandbits(64)),
             jobs=lambda name: _Jobs(self),
+            direct=lambda loop: SimDirect(self.drive, self.order, loop.call_soon),
             resolver=self._resolver,
             write=len,
             suppressing=False,

@@ -149,7 +149,7 @@ def _settings(rng: random.Random) -> Settings:
     queue = QueueSettings.model_construct(
         **{
             **QueueSettings().model_dump(),
-            "segment_bytes": rng.choice((4096, 30_000, 300_000)),
+            "segment_bytes": rng.choice((16_384, 200_000, 2_000_000)),
             "cache_bytes": rng.choice((0, 4000, 60_000)),
             "uncommitted_bytes_max": rng.choice((200_000, 400_000)),
             "disk_free_min_bytes": rng.choice((0, 50_000)),

@@ -179,8 +179,9 @@ class Engine:
         name = f"{greeting.shards[0]:02d}"
         clock = SteadyClock(machine.now, machine.steady)
         journal = open_journal(settings, name, clock, machine.disk, machine.jobs)
+        work = machine.jobs, journal.flush, machine.direct, machine.steady
         shards = [
-            Shard(number, queue, Committer(queue, loop, observer, machine.jobs, journal.flush))
+            Shard(number, queue, Committer(queue, loop, observer, *work))
             for number, queue in queues
         ]
         return cls(settings, policies, greeting, channel, shards, registry, machine, clock, journal)

@@ -31,9 +31,12 @@ class CommitFigures:
     def __init__(self, registry: Registry) -> None:
         self._seconds = registry.histogram("penstock_commit_seconds")
         self._messages = registry.histogram("penstock_commit_messages")
+        self._direct = registry.counter("penstock_commits_direct_total")
 
-    def __call__(self, messages: int, size: int, seconds: float) -> None:
+    def __call__(self, messages: int, size: int, seconds: float, direct: bool) -> None:
         self._seconds.observe(seconds)
+        if direct:
+            self._direct.inc()
         if messages:
             self._messages.observe(messages)
 

@@ -47,6 +47,7 @@ def queue_config(settings: Settings) -> QueueConfig:
         settle_delay_s=queue.settle_delay_s,
         inflight_slots=queue.inflight_slots,
         keys_max=queue.keys_max,
+        direct_io=queue.direct_io,
     )
 
 
