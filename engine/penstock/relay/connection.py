@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from aiosmtplib import SMTPException
@@ -17,6 +17,7 @@ from aiosmtplib import SMTPException
 from penstock.relay.client import Client, ClientProtocol
 from penstock.relay.exchange import Exchange
 from penstock.relay.options import ConnectOptions
+from penstock.relay.outbox import Outbox
 from penstock.relay.ports import Feed
 from penstock.smtp.client_reply import ReplyParser
 
@@ -38,6 +39,7 @@ class Connection:
         address: str,
         options: ConnectOptions,
         clock: Callable[[], float] | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         protocol = client.protocol
         assert isinstance(protocol, ClientProtocol)
@@ -58,9 +60,8 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
         shortest = min(options.command_timeout_s, options.data_timeout_s, options.final_timeout_s)
         self._check_s = shortest / _CHECKS_PER_TIMEOUT
-        self.write = transport.write
-        self.writelines = transport.writelines
-        self.unsent = transport.get_write_buffer_size
+        self._outbox = outbox or Outbox(self._loop)
+        self._held: Sequence[bytes] = ()
 
     @property
     def passes_dsn(self) -> bool:
@@ -108,6 +109,7 @@ class Connection:
             pass
         if not exchange.closed:
             self._protocol.driver = None
+            self._release()
             with contextlib.suppress(SMTPException, OSError):
                 await self._client.quit(timeout=self._options.quit_timeout_s)
             self._client.close()
@@ -183,9 +185,34 @@ class Connection:
             self._exchange.abandon()
         self.rest()
 
-    # the exchange's wire (``write``, ``writelines`` and ``unsent`` are the transport's own methods)
+    # the exchange's wire
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            self._release()
+        self._transport.write(data)
+
+    def writelines(self, chunks: Sequence[bytes]) -> None:
+        """At the end of this turn of the loop."""
+        if self._held:
+            self._release()
+        self._held = chunks
+        self._outbox.put(self._release)
+
+    def _release(self) -> None:
+        held, self._held = self._held, ()
+        if held and not self._transport.is_closing():
+            try:
+                self._transport.writelines(held)
+            except Exception as error:  # the run raises it; the others are written to
+                self._error = self._error or error
+                self.drop()
+
+    def unsent(self) -> int:
+        return self._transport.get_write_buffer_size() + sum(map(len, self._held))
 
     def drop(self) -> None:
+        self._held = ()
         self._transport.abort()
 
     def rest(self) -> None:

@@ -17,6 +17,7 @@ from penstock.relay.client import Refusal
 from penstock.relay.connection import Connection
 from penstock.relay.egress import WayOut
 from penstock.relay.options import ConnectOptions
+from penstock.relay.outbox import Outbox
 from penstock.relay.ports import Destination, Host
 from penstock.relay.securing import Opener, Wanted
 from penstock.relay.tls import TlsMemory
@@ -31,12 +32,13 @@ async def open_connection(
     clock: Callable[[], float] | None = None,
     way_out: WayOut | None = None,
     wanted: Wanted | None = None,
+    outbox: Outbox | None = None,
 ) -> Connection | Outcome:
     """A connection that is ready for transactions, or why there is none.
 
     ``clock``: monotonic seconds, the loop's own by default. ``way_out``: shared by connections, it
-    remembers the names of proxies. ``wanted``: what TLS it must have. An outcome of
-    ``Phase.EGRESS`` says nothing of the destination.
+    remembers the names of proxies. ``wanted``: what TLS it must have. ``outbox``: shared, too. An
+    outcome of ``Phase.EGRESS`` says nothing of the destination.
     """
     clock = clock or asyncio.get_running_loop().time
     way_out = way_out or WayOut()
@@ -54,7 +56,7 @@ async def open_connection(
             break
         opened = await opener.open(host, address)
         if not isinstance(opened, Refusal):
-            return Connection(opened, host.name or address, address, options, clock)
+            return Connection(opened, host.name or address, address, options, clock, outbox)
         failures.append(_failure(opened, host, address))
         if opened.phase is Phase.EGRESS:  # where the way out is broken, it is so for every host
             return failures[-1]

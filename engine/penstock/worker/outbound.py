@@ -23,6 +23,7 @@ from penstock.relay.egress import WayOut
 from penstock.relay.explain import Explainer
 from penstock.relay.live import live_rows
 from penstock.relay.opening import open_connection
+from penstock.relay.outbox import Outbox
 from penstock.relay.ports import Sandbox
 from penstock.relay.reading import Reading
 from penstock.relay.report import ReportConfig, Reporter
@@ -78,6 +79,7 @@ class Outbound:
         self.tls.seen = self.tls_counts.seen
         self._destinations = self._finding(settings, policies, sandbox)
         self._wall = machine.now
+        self._outbox = Outbox(asyncio.get_running_loop())
         self._builder = Builder(
             parts.key_ring(settings, read_file),
             machine.now,
@@ -170,6 +172,7 @@ class Outbound:
             self._rng,
             way_out=self._way_out,
             wanted=self.tls.wanted(site),
+            outbox=self._outbox,
         )
         if isinstance(opened, Connection):
             self._telemetry.connected()
