@@ -39,6 +39,19 @@ def test_bytes_come_back_as_they_were_written(place: tuple[Disk, str]) -> None:
     again.close()
 
 
+def test_room_made_ahead_is_zeros(place: tuple[Disk, str]) -> None:
+    disk, directory = place
+    file = disk.create(f"{directory}/f")
+    file.write([b"abc"], 0)
+    file.allocate(10_000)
+    assert file.size() == 10_000
+    assert file.read(0, 20_000) == b"abc" + bytes(9_997)
+    file.write([b"def"], 3)
+    file.truncate(6)
+    assert file.read(0, 100) == b"abcdef"
+    file.close()
+
+
 def test_more_buffers_than_one_call_takes(place: tuple[Disk, str]) -> None:
     disk, directory = place
     file = disk.create(f"{directory}/f")

@@ -19,7 +19,9 @@ from penstock.sim.whole import simulate
 from penstock.worker import parts
 from penstock_queue import Queue
 from penstock_queue.commit import Commits
+from penstock_queue.direct import Done
 from penstock_queue.inflight import Inflight
+from penstock_queue.simdisk import SimDirect, SimFile
 
 SEEDS_MAX = 100
 
@@ -49,6 +51,17 @@ def test_an_acknowledgement_before_the_commit(
         return done
 
     monkeypatch.setattr(Spool, "append", hasty)
+    assert_blamed("was acknowledged and is lost")
+
+
+def test_a_direct_write_that_only_seems_durable(
+    assert_blamed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lazy(self: SimDirect, file: SimFile, data: bytes, offset: int, done: Done) -> None:
+        file.write([data], offset)
+        self._tell(lambda: done(None))
+
+    monkeypatch.setattr(SimDirect, "_write", lazy)
     assert_blamed("was acknowledged and is lost")
 
 
