@@ -32,7 +32,7 @@ STOP_TRIES: Final = 3
 Observer = Callable[[int, int, float, bool], None]
 
 
-# A write that holds up the loop is none for the loop: a file system may wait where others queue.
+# Work that holds up the loop is none for the loop: a file system may wait where others queue.
 BLOCKED_S: Final = 0.005
 BLOCKED_TIMES: Final = 3
 DIRECT_AGAIN_S: Final = 60.0
@@ -224,12 +224,12 @@ class Committer:
         buffers = batch.encode()
         if batch.direct < 0 or batch.size > BYTES_MAX:
             return False
+        begun = self._clock()
         try:
             if not self._before_write(False):
                 return False
         except Exception:  # the thread meets it again, and reports it
             return False
-        begun = self._clock()
         try:
             if self._direct is None:
                 self._direct = self._make_direct(self._loop)

@@ -119,10 +119,10 @@ class KernelDirect:
     """``Direct`` by the kernel. Raises ``OSError`` where it has nothing for us."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, kernel: Callable[[], Kernel] = Aio) -> None:
+        self._kernel = kernel()
         self._memory = mmap.mmap(-1, BYTES_MAX)  # where pages begin, as the kernel wants it
         self._pin = ctypes.c_char.from_buffer(self._memory)
         self._address = ctypes.addressof(self._pin)
-        self._kernel = kernel()
         self._loop = loop
         self._done: Done | None = None
         self._size = 0
@@ -143,7 +143,10 @@ class KernelDirect:
         self._done, self._size = done, size
 
     def _told(self) -> None:
-        result = self._kernel.result()
+        try:
+            result = self._kernel.result()
+        except OSError as error:  # nobody may be left waiting
+            result = -(error.errno or errno.EIO)
         if result is None or self._done is None:
             return
         done, self._done = self._done, None
