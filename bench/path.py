@@ -36,8 +36,8 @@ EVENT_LOG = "event log: making and writing lines"
 # The first that is found in "function (file" of a frame, from the innermost frame outwards.
 ROOMS = (
     ("_write (penstock/intake/connection", "replies to clients: write()"),
-    ("writelines (penstock/relay", "content to next hops: writev()"),
-    ("_run (penstock_queue/committer", "handing over to the committing thread"),
+    ("_release (penstock/relay/connection", "content to next hops: writev()"),
+    ("(penstock_queue/direct", "commit: groups to the kernel"),
     ("(penstock_queue/", "queue: records, index, settlements"),
     ("(penstock/relay/spool", "queue: records, index, settlements"),
     ("(penstock/smtp/content", "content checks: line ends, line lengths, dots"),

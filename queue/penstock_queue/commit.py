@@ -160,7 +160,9 @@ class Commits:
             self._segments.active = segment
             self._file = batch.file
         self._room = batch.room
-        self._sealed = list(batch.sealed[-SEALED_MAX:])
+        self._sealed = list(batch.sealed)
+        while len(self._sealed) > SEALED_MAX:
+            self._sealed.pop(0).file.close()
         if batch.error is not None:
             self._fail(batch, batch.error)
             return CommitFailed(batch.error)

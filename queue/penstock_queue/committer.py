@@ -232,7 +232,9 @@ class Committer:
             return False
         try:
             if self._direct is None:
+                self._direct_after = begun + DIRECT_AGAIN_S  # should there be none now
                 self._direct = self._make_direct(self._loop)
+                self._direct_after = 0.0
             done = partial(self._handed_back, batch, started)
             self._direct.write(batch.direct, buffers, batch.offset, done)
         except OSError as error:

@@ -122,7 +122,9 @@ class RealFile:
         return data
 
     def allocate(self, size: int) -> None:
-        os.posix_fallocate(self._fd, 0, size)
+        # from where it ends: where the file system cannot, the C library touches every block
+        end = self.size()
+        os.posix_fallocate(self._fd, end, size - end)
         if self.direct < 0:
             with suppress(OSError):  # a file system that cannot: the page cache will do
                 flags = os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC

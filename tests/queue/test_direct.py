@@ -330,6 +330,54 @@ async def test_a_machine_whose_calls_nobody_knows(
     queue.close()
 
 
+async def test_a_system_whose_contexts_are_all_taken_is_asked_later(
+    tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    def none_left() -> Kernel:
+        nonlocal asked
+        asked += 1
+        raise OSError(errno.EAGAIN, "aio-max-nr")
+
+    queue = opened(tmp_path)
+    async with running(queue, none_left) as committer:
+        for _ in range(4):
+            put(queue)
+            await committer.commit()
+        assert asked == 1
+        monkeypatch.setattr(committer, "_direct_after", 0.0)
+        put(queue)
+        await committer.commit()
+        assert asked == 2
+        assert committer.directly == 0
+    queue.close()
+
+
+async def test_an_answer_that_cannot_be_had_fails_the_group(
+    tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = Stubborn([])
+    queue = opened(tmp_path)
+    async with running(queue, lambda: kernel) as committer:
+        put(queue)
+        await committer.commit()
+        with monkeypatch.context() as patch:
+
+            def gone() -> int:
+                os.read(kernel.told, 8)
+                raise OSError(errno.EIO, "no answer")
+
+            patch.setattr(kernel, "result", gone)
+            put(queue)
+            with pytest.raises(CommitFailed):
+                await committer.commit()
+        put(queue)
+        await committer.commit()
+    assert queue.stats()["entries"] == 2
+    queue.close()
+
+
 async def test_only_whole_blocks_are_written(tmp_path: Path) -> None:
     direct = KernelDirect(asyncio.get_running_loop())
     with pytest.raises(ValueError, match="not whole blocks"):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from penstock_queue import CommitFailed, PowerCut, Queue, QueueFull, SimDisk
+from penstock_queue.commit import SEALED_MAX
 
 Opened = Callable[..., Queue]
 Put = Callable[..., int]
@@ -202,3 +203,19 @@ def test_what_a_start_goes_by_outlasts_a_power_cut(
     disk.crash(random.Random(seed))
     assert sorted(opened(disk).seqs()) == found
     assert kept in found
+
+
+def test_a_disk_that_takes_no_room_back_costs_a_bounded_number_of_files(
+    opened: Opened, put: Put, commit: Any
+) -> None:
+    disk = SimDisk()
+    queue = opened(disk)
+    disk.failing["truncate"] = errno.EIO
+    for _ in range(SEALED_MAX + 5):
+        put(queue, bytes(17_000))
+        assert commit(queue) is None
+    disk.failing.clear()
+    put(queue)
+    assert commit(queue) is None
+    queue.close()
+    assert len(list(opened(disk).seqs())) == SEALED_MAX + 6
