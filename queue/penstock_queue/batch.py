@@ -99,6 +99,7 @@ class Batch:
         self.room = room
         self._room_ahead = room_ahead
         self.sealed = sealed
+        self._buffers: list[bytes] = []
         self._next_seq = next_seq
         self._disk = disk
         self._directory = directory
@@ -165,7 +166,9 @@ class Batch:
             self.cut = False
 
     def encode(self) -> list[bytes]:
-        """The group as it goes to ``offset``; sets ``end``."""
+        """The group as it goes to ``offset``; sets ``end``. Done once, whoever asks."""
+        if self._buffers:
+            return self._buffers
         salt = self.header.salt
         pack = HEAD.pack
         buffers: list[bytes] = []
@@ -191,4 +194,5 @@ class Batch:
             at += len(data)
         buffers.append(pad := record.padding(at, salt))
         self.end = at + len(pad)
+        self._buffers = buffers
         return buffers

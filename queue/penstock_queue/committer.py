@@ -219,20 +219,19 @@ class Committer:
     def _handed_over(self, batch: Batch) -> bool:
         """The kernel has it, and will say when it is durable."""
         started = self._clock()
-        if batch.file is None or batch.file.direct < 0 or not self._may_hand_over(started):
+        if not self._can_direct or started < self._direct_after:
             return False
-        buffers = batch.encode()
-        if batch.direct < 0 or batch.size > BYTES_MAX:
+        if batch.file is None or batch.file.direct < 0:
             return False
-        begun = self._clock()
         try:
-            if not self._before_write(False):
+            buffers = batch.encode()
+            if batch.direct < 0 or batch.size > BYTES_MAX or not self._before_write(False):
                 return False
-        except Exception:  # the thread meets it again, and reports it
+        except Exception:  # a bug, or what comes before: the thread meets it again, and reports it
             return False
         try:
             if self._direct is None:
-                self._direct_after = begun + DIRECT_AGAIN_S  # should there be none now
+                self._direct_after = started + DIRECT_AGAIN_S  # should there be none now
                 self._direct = self._make_direct(self._loop)
                 self._direct_after = 0.0
             done = partial(self._handed_back, batch, started)
@@ -240,14 +239,15 @@ class Committer:
         except OSError as error:
             self._can_direct = error.errno not in NOT_SO
             return False
-        self._watch(begun, self._clock())
+        except Exception as error:
+            self._can_direct = False
+            self._unexpected(error)
+            return False
+        self._watch(started, self._clock())
         return True
 
-    def _may_hand_over(self, now: float) -> bool:
-        return self._can_direct and now >= self._direct_after
-
-    def _watch(self, begun: float, now: float) -> None:
-        self._blocked = self._blocked + 1 if now - begun > BLOCKED_S else 0
+    def _watch(self, started: float, now: float) -> None:
+        self._blocked = self._blocked + 1 if now - started > BLOCKED_S else 0
         if self._blocked >= BLOCKED_TIMES:
             self._blocked, self._direct_after = 0, now + DIRECT_AGAIN_S
 
@@ -287,7 +287,7 @@ class Committer:
 
     def _unexpected(self, error: Exception) -> OSError:
         """A bug must not leave anybody waiting: it fails the group, and is reported."""
-        report = {"message": "unexpected failure in a queue thread", "exception": error}
+        report = {"message": "unexpected failure in the queue's I/O", "exception": error}
         self._post(lambda: self._loop.call_exception_handler(report))
         return OSError(errno.EIO, f"{type(error).__name__}: {error}")
 

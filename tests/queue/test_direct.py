@@ -95,6 +95,13 @@ async def running(
     await committer.stop()
 
 
+async def groups(committer: Committer, queue: Queue, put: Put, count: int) -> None:
+    """So many, of one message each."""
+    for _ in range(count):
+        put(queue)
+        await committer.commit()
+
+
 def opened(path: Path, **config: Any) -> Queue:
     return Queue.open(str(path / "q"), QueueConfig(**config), disk=RealDisk(), now=NOW)
 
@@ -196,9 +203,7 @@ async def test_what_the_system_cannot_do_the_thread_does(
     kernel = Stubborn([answer])
     queue = opened(tmp_path)
     async with running(queue, lambda: kernel) as committer:
-        for _ in range(4):
-            put(queue)
-            await committer.commit()
+        await groups(committer, queue, put, 4)
         assert kernel.submitted == 1, "it is not asked again"
         assert committer.directly == 0
     assert queue.stats()["entries"] == 4
@@ -212,9 +217,7 @@ async def test_a_kernel_that_is_busy_is_asked_again(tmp_path: Path, put: Put) ->
     kernel = Stubborn([errno.EAGAIN])
     queue = opened(tmp_path)
     async with running(queue, lambda: kernel) as committer:
-        for _ in range(4):
-            put(queue)
-            await committer.commit()
+        await groups(committer, queue, put, 4)
         assert kernel.submitted == 3
         assert committer.directly == 2
     queue.close()
@@ -226,9 +229,7 @@ async def test_a_file_system_that_holds_up_the_loop_is_left_to_the_thread(
     monkeypatch.setattr("penstock_queue.committer.BLOCKED_S", -1.0)
     queue = opened(tmp_path)
     async with running(queue) as committer:
-        for _ in range(BLOCKED_TIMES + 5):
-            put(queue)
-            await committer.commit()
+        await groups(committer, queue, put, BLOCKED_TIMES + 5)
         assert committer.directly == BLOCKED_TIMES
         monkeypatch.setattr("penstock_queue.committer.BLOCKED_S", 1.0)
         monkeypatch.setattr(committer, "_direct_after", 0.0)
@@ -247,9 +248,7 @@ async def test_what_comes_before_a_group_may_have_to_wait(tmp_path: Path, put: P
 
     queue = opened(tmp_path)
     async with running(queue, before=before) as committer:
-        for _ in range(3):
-            put(queue)
-            await committer.commit()
+        await groups(committer, queue, put, 3)
         assert asked == [True, False, True, False, True]
         assert committer.directly == 0
     queue.close()
@@ -277,6 +276,46 @@ async def test_what_comes_before_a_group_and_fails_fails_it(tmp_path: Path, put:
     queue.close()
 
 
+async def test_a_bug_leaves_nobody_waiting_and_nothing_half_written(
+    tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: reports.append(context["exception"]))
+    queue = opened(tmp_path)
+    async with running(queue) as committer:
+        await groups(committer, queue, put, 2)
+        with monkeypatch.context() as patch:
+            patch.setattr("penstock_queue.record.padding", lambda end, salt: 1 // 0)
+            put(queue)
+            with pytest.raises(CommitFailed):
+                await committer.commit()
+        await groups(committer, queue, put, 2)
+    assert [type(error) for error in reports] == [ZeroDivisionError]
+    queue.close()
+    again = opened(tmp_path)
+    assert len(list(again.seqs())) == 4
+    assert not again.recovery.torn
+    assert not again.recovery.quarantined
+    again.close()
+
+
+async def test_a_bug_in_the_direct_way_is_reported_and_the_thread_writes(
+    tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: reports.append(context["exception"]))
+    monkeypatch.setattr(KernelDirect, "write", lambda *arguments: 1 // 0)
+    queue = opened(tmp_path)
+    async with running(queue) as committer:
+        await groups(committer, queue, put, 4)
+        assert committer.directly == 0
+    assert [type(error) for error in reports] == [ZeroDivisionError]
+    assert queue.stats()["entries"] == 4
+    queue.close()
+
+
 async def test_a_large_group_goes_by_the_thread(tmp_path: Path, put: Put) -> None:
     queue = opened(tmp_path)
     async with running(queue) as committer:
@@ -290,16 +329,12 @@ async def test_a_large_group_goes_by_the_thread(tmp_path: Path, put: Put) -> Non
 async def test_it_can_be_switched_off(tmp_path: Path, put: Put) -> None:
     queue = opened(tmp_path, direct_io=False)
     async with running(queue) as committer:
-        for _ in range(3):
-            put(queue)
-            await committer.commit()
+        await groups(committer, queue, put, 3)
         assert committer.directly == 0
     queue.close()
 
 
-async def test_a_file_system_without_direct_writes(
-    tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _no_direct_open(patch: pytest.MonkeyPatch) -> None:
     real = os.open
 
     def refusing(path: Any, flags: int, *rest: Any, **more: Any) -> int:
@@ -307,26 +342,26 @@ async def test_a_file_system_without_direct_writes(
             raise OSError(errno.EINVAL, "no O_DIRECT")
         return real(path, flags, *rest, **more)
 
-    monkeypatch.setattr(os, "open", refusing)
-    queue = opened(tmp_path)
-    async with running(queue) as committer:
-        for _ in range(3):
-            put(queue)
-            await committer.commit()
-        assert committer.directly == 0
-    queue.close()
+    patch.setattr(os, "open", refusing)
 
 
-async def test_a_machine_whose_calls_nobody_knows(
-    tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+def _unknown_machine(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(platform, "machine", lambda: "pdp11")
+
+
+@pytest.mark.parametrize("lacks", [_no_direct_open, _unknown_machine])
+async def test_where_there_is_no_such_thing_the_thread_writes(
+    tmp_path: Path,
+    put: Put,
+    monkeypatch: pytest.MonkeyPatch,
+    lacks: Callable[[pytest.MonkeyPatch], None],
 ) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "pdp11")
+    lacks(monkeypatch)
     queue = opened(tmp_path)
     async with running(queue) as committer:
-        for _ in range(3):
-            put(queue)
-            await committer.commit()
+        await groups(committer, queue, put, 3)
         assert committer.directly == 0
+    assert queue.stats()["entries"] == 3
     queue.close()
 
 
@@ -342,9 +377,7 @@ async def test_a_system_whose_contexts_are_all_taken_is_asked_later(
 
     queue = opened(tmp_path)
     async with running(queue, none_left) as committer:
-        for _ in range(4):
-            put(queue)
-            await committer.commit()
+        await groups(committer, queue, put, 4)
         assert asked == 1
         monkeypatch.setattr(committer, "_direct_after", 0.0)
         put(queue)
